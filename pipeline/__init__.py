@@ -1,0 +1,1 @@
+"""Time and files: probing, segments, decoding, encoding, stitching; knows nothing of machines."""

@@ -1,0 +1,1 @@
+"""Lip sync without a download: a voice moves the mouth that the source itself shows."""

@@ -1,0 +1,1 @@
+"""Networks, one a file; plain torch modules that know nothing of tasks."""

@@ -1,0 +1,1 @@
+"""How the small networks that ship with the package are trained again from nothing."""
