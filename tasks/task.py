@@ -92,6 +92,11 @@ class TaskInputs:
     "Arrays whose first axis has end - start entries."
     constant: Arrays
 
+    def narrow(self, start: int, end: int) -> "TaskInputs":
+        """The same for output frames [start, end) within these."""
+        a, b = start - self.start, end - self.start
+        return TaskInputs(start, end, {k: v[a:b] for k, v in self.per_frame.items()}, self.constant)
+
     def digest(self) -> str:
         """Hex SHA-256 over names, shapes and bytes; equal inputs have equal digests."""
         sha = hashlib.sha256(f"{self.start}:{self.end}".encode())
