@@ -62,9 +62,8 @@ def parse_frame_rate(text: str) -> Fraction:
     if not 0 < rate <= 1000:
         raise JobError(f"--frame-rate {text}: expected more than 0 and at most 1000 frames a second")
     for ntsc in (Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60000, 1001), Fraction(120000, 1001)):
-        if abs(rate - ntsc) < Fraction(1, 200):
-            if rate.denominator != 1:
-                return ntsc
+        if abs(rate - ntsc) < Fraction(1, 200) and rate.denominator != 1:
+            return ntsc
     return rate
 
 

@@ -1,5 +1,6 @@
 """Where a timeline is cut; a function of source and job alone, never of machine or load."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,7 +47,7 @@ def plan_segments(index: SourceIndex, timeline: Timeline, segment_seconds: float
         _split_mask(index, timeline),
         (shortest, usual, longest),
     )
-    return tuple(Segment(i, a, b) for i, (a, b) in enumerate(zip(borders, borders[1:], strict=False)))
+    return tuple(Segment(i, a, b) for i, (a, b) in enumerate(itertools.pairwise(borders)))
 
 
 def plan_scan_units(index: SourceIndex, timeline: Timeline) -> tuple[ScanUnit, ...]:
@@ -61,7 +62,7 @@ def plan_scan_units(index: SourceIndex, timeline: Timeline) -> tuple[ScanUnit, .
     borders = np.array(_borders(edges, mask, (SHORTEST_SECONDS, USUAL_SECONDS, LONGEST_SECONDS)))
     inner = borders[(borders > low) & (borders < high)].tolist()
     runs = [low, *inner, high]
-    return tuple(ScanUnit(i, a, b) for i, (a, b) in enumerate(zip(runs, runs[1:], strict=False)))
+    return tuple(ScanUnit(i, a, b) for i, (a, b) in enumerate(itertools.pairwise(runs)))
 
 
 def _split_mask(index: SourceIndex, timeline: Timeline) -> npt.NDArray[np.bool_]:
