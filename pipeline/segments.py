@@ -79,7 +79,7 @@ def _split_mask(index: SourceIndex, timeline: Timeline) -> npt.NDArray[np.bool_]
 def _borders(
     edges: npt.NDArray[np.float64], split: npt.NDArray[np.bool_], lengths: tuple[float, float, float]
 ) -> list[int]:
-    """Frame numbers 0 = b0 < b1 < … = n; each at the split point nearest the usual length, else exactly there."""
+    """Frame numbers 0 < b1 < … < n, each at the split point nearest the usual length, else exactly there."""
     shortest, usual, longest = lengths
     count = len(edges) - 1
     candidates = np.flatnonzero(split)

@@ -103,7 +103,8 @@ def _trimmed(index: SourceIndex, job: RenderJob) -> Timeline:
     chosen = np.flatnonzero((pts >= low) & (pts < high))
     if not len(chosen):
         raise JobError(
-            f"{index.uri}: --trim leaves no frame; the video lasts {float(end * time_base):.3f} s; choose a range inside it"
+            f"{index.uri}: --trim leaves no frame; the video lasts {float(end * time_base):.3f} s; "
+            "choose a range inside it"
         )
     first = int(pts[chosen[0]]) if start_seconds else 0
     last = chosen[-1]
@@ -127,8 +128,8 @@ def _at_rate(base: Timeline, rate: Fraction) -> Timeline:
     shown = np.clip(np.searchsorted(base.pts, ticks, side="right") - 1, 0, len(base) - 1)
     pts = (np.arange(count, dtype=np.int64) + first) * rate.denominator
     return Timeline(
-        _join(base.kind, "frame-rate"), time_base, pts, int(pts[-1]) + rate.denominator, base.source_frames[shown],
-        rate, base.audio_start_seconds, base.audio_end_seconds, base.carries_streams,
+        _join(base.kind, "frame-rate"), time_base, pts, int(pts[-1]) + rate.denominator,
+        base.source_frames[shown], rate, base.audio_start_seconds, base.audio_end_seconds, base.carries_streams,
     )  # fmt: skip
 
 
