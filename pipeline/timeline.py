@@ -129,7 +129,8 @@ def _at_rate(base: Timeline, rate: Fraction) -> Timeline:
     pts = (np.arange(count, dtype=np.int64) + first) * rate.denominator
     return Timeline(
         _join(base.kind, "frame-rate"), time_base, pts, int(pts[-1]) + rate.denominator,
-        base.source_frames[shown], rate, base.audio_start_seconds, base.audio_end_seconds, base.carries_streams,
+        base.source_frames[shown], rate,
+        base.audio_start_seconds, base.audio_end_seconds, base.carries_streams,
     )  # fmt: skip
 
 
