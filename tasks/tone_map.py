@@ -89,11 +89,11 @@ class ToneMap:
 
     @cached_property
     def _to_bt709(self) -> npt.NDArray[np.float64]:
-        return np.linalg.inv(_to_xyz(1)) @ _to_xyz(self.primaries)
+        return np.asarray(np.linalg.inv(_to_xyz(1)) @ _to_xyz(self.primaries), np.float64)
 
     @cached_property
     def _from_bt709(self) -> npt.NDArray[np.float64]:
-        return np.linalg.inv(self._to_bt709)
+        return np.asarray(np.linalg.inv(self._to_bt709), np.float64)
 
 
 def tone_map(colour: Colour) -> ToneMap | None:

@@ -77,13 +77,7 @@ def stored_from_upright(format: PictureFormat) -> npt.NDArray[np.float64]:
     return mirror[[1, 0, 2]] if turn.transpose else mirror
 
 
-def upright_view(plane: npt.NDArray[np.generic], turn: Orientation) -> npt.NDArray[np.generic]:
-    """A stored (..., H, W) array as shown: a view, nothing is copied."""
-    shown = np.swapaxes(plane, -1, -2) if turn.transpose else plane
-    return shown[..., :: -1 if turn.mirror_y else 1, :: -1 if turn.mirror_x else 1]
-
-
 def stored_view(picture: npt.NDArray[np.generic], turn: Orientation) -> npt.NDArray[np.generic]:
-    """The inverse of `upright_view`, a view as well."""
+    """An upright (..., H, W) array as stored: a view, nothing is copied."""
     mirrored = picture[..., :: -1 if turn.mirror_y else 1, :: -1 if turn.mirror_x else 1]
     return np.swapaxes(mirrored, -1, -2) if turn.transpose else mirrored
