@@ -83,10 +83,13 @@ class DeviceBatch:
         Raises:
             JobError: the source is turned by an odd angle.
         """
-        height, width = _one_size(frames, boxes)
-        regions = torch.empty((len(frames), 3, height, width), dtype=torch.float32, device=self.device)
-        for region, frame, box in zip(regions, frames, boxes, strict=True):
-            region.copy_(self._turned_upright(self._read_stored(frame, stored_box(box, self.format))))
+        _one_size(frames, boxes)
+        stored = [stored_box(box, self.format) for box in boxes]
+        size = (len(frames), 3, stored[0].height, stored[0].width)
+        regions = torch.empty(size, dtype=torch.float32, device=self.device)
+        for region, frame, box in zip(regions, frames, stored, strict=True):
+            self._read_stored(frame, box, region)
+        regions = self._turned_upright(regions).contiguous()
         view = self._view() if tone_mapped else None
         return view.to_sdr(regions) if view else regions
 
@@ -112,9 +115,10 @@ class DeviceBatch:
         size = _one_size(frames, boxes)
         if tuple(rgb.shape) != (len(frames), 3, *size):
             raise ValueError(f"regions are {tuple(rgb.shape)}, expected {(len(frames), 3, *size)}")
-        touched = None if mask is None else (mask.reshape(len(frames), *size) > 0).to(torch.float32)
         if tone_mapped and (view := self._view()) is not None:
             rgb = view.composite(self.read(frames, boxes), rgb)
+        regions = self._turned_back(rgb)
+        masks = None if mask is None else self._turned_back(mask.reshape(len(frames), *size))
         for i, (frame, box) in enumerate(zip(frames, boxes, strict=True)):
             stored = stored_box(box, self.format)
             inside = clipped(stored, self.format)
@@ -122,9 +126,8 @@ class DeviceBatch:
                 continue
             rows = slice(inside.y0 - stored.y0, inside.y1 - stored.y0)
             columns = slice(inside.x0 - stored.x0, inside.x1 - stored.x0)
-            region = self._turned_back(rgb[i])[:, rows, columns]
-            where = None if touched is None else self._turned_back(touched[i])[rows, columns]
-            self._write_stored(frame, inside, region, where)
+            touched = None if masks is None else _above_zero(masks[i, rows, columns])
+            self._write_stored(frame, inside, regions[i, :, rows, columns], touched)
 
     def blend_planes(self, box: Box, keep: Sequence[torch.Tensor], add: Sequence[torch.Tensor]) -> None:
         """`codes * keep + add` in every picture and plane under a stored, chroma-aligned box.
@@ -161,12 +164,10 @@ class DeviceBatch:
         layout = self.format.layout
         return (layout.chroma_shift_x, layout.chroma_shift_y) if plane else (0, 0)
 
-    def _read_stored(self, frame: int, box: Box) -> torch.Tensor:
-        """(3, h, w) R'G'B' of a stored box, edges repeated."""
+    def _read_stored(self, frame: int, box: Box, region: torch.Tensor) -> None:
+        """Fill `region` (3, h, w) with R'G'B' of a stored box, edges repeated."""
         to = self._conversion
-        xs = _covered(box.x0, box.x1, self.format.width)
-        ys = _covered(box.y0, box.y1, self.format.height)
-        near = Box(xs[0], ys[0], xs[-1] + 1, ys[-1] + 1)
+        near = _nearest(box, self.format)
         luma = self._planes.window(0, frame, near).sub_(to.luma_offset).mul_(1 / to.luma_span)
         chroma_box = self._plane_box(near, 1)
         cb, cr = (
@@ -174,14 +175,19 @@ class DeviceBatch:
             for plane in (1, 2)
         )
         green = (cb * to.green_cb).add_(cr, alpha=to.green_cr)
-        # (3, h / sy, w / sx): what chroma adds to each of R', G', B', then repeated to pixels
+        # (3, h / sy, w / sx): what chroma adds to each of R', G', B'
         tint = torch.stack((cr * to.red_cr, green, cb * to.blue_cb))
         sx, sy = self._shifts(1)
-        tint = _take(tint, 2, [(x >> sx) - chroma_box.x0 for x in xs])
-        tint = _take(tint, 1, [(y >> sy) - chroma_box.y0 for y in ys])
-        luma = _take(luma, 1, [x - near.x0 for x in xs])
-        luma = _take(luma, 0, [y - near.y0 for y in ys])
-        return tint.add_(luma)
+        ys = _positions(box.y0, box.y1, near.y0, near.y1)
+        if near == box:
+            tint = _widened(tint, near.x0, near.x1, sx)
+        else:
+            xs = _positions(box.x0, box.x1, near.x0, near.x1)
+            luma = _take(_take(luma, 1, xs - near.x0), 0, ys - near.y0)
+            tint = _take(tint, 2, (xs >> sx) - chroma_box.x0)
+        if sy or near != box:
+            tint = _take(tint, 1, (ys >> sy) - chroma_box.y0)
+        torch.add(tint, luma, out=region)
 
     def _write_stored(self, frame: int, box: Box, rgb: torch.Tensor, touched: torch.Tensor | None) -> None:
         """Replace the touched pixels of a stored box that lies inside the picture."""
@@ -190,9 +196,12 @@ class DeviceBatch:
         luma = (green * to.kg).add_(red, alpha=to.kr).add_(blue, alpha=to.kb)
         codes = (luma * to.luma_span).add_(to.luma_offset).round_().clamp_(0, to.largest)
         if touched is not None:
-            codes = torch.where(touched > 0, codes, self._planes.window(0, frame, box))
+            old = self._planes.window(0, frame, box)
+            codes.sub_(old).mul_(touched).add_(old)  # whole numbers: exact
         self._planes.put(0, frame, box, codes)
-        difference = torch.stack(((blue - luma).div_(to.blue_cb), (red - luma).div_(to.red_cr)))
+        difference = torch.empty((2, *luma.shape), dtype=torch.float32, device=self.device)
+        torch.sub(blue, luma, out=difference[0])
+        torch.sub(red, luma, out=difference[1])
         if touched is not None:
             difference *= touched
         self._write_chroma(frame, box, difference, touched)
@@ -200,18 +209,32 @@ class DeviceBatch:
     def _write_chroma(
         self, frame: int, box: Box, difference: torch.Tensor, touched: torch.Tensor | None
     ) -> None:
-        """Mean of the touched pixels' (cb, cr), (2, h, w), and of the old sample for all others."""
+        """Each sample becomes the mean of the touched pixels' chroma and, for all others, of its own.
+
+        `difference` is (2, h, w): B' - Y' and R' - Y', 0 where not touched.
+        """
         to = self._conversion
         sx, sy = self._shifts(1)
         window = self._plane_box(box, 1)
+        pixels = self._pixels_per_cell(window)
+        if touched is None:
+            replaced = self._pixels_per_cell(window, box) / pixels
+        else:
+            replaced = _cell_sums(touched[None], box, sx, sy)[0] / pixels
         cells = _cell_sums(difference, box, sx, sy)
-        whole = _pixels_per_cell(window, self.format, sx, sy, self.device)
-        plain = torch.ones((box.height, box.width), device=self.device) if touched is None else touched
-        replaced = _cell_sums(plain[None], box, sx, sy)[0] / whole
-        for plane, cell in zip((1, 2), cells, strict=True):
+        for plane, cell, factor in zip((1, 2), cells, (to.blue_cb, to.red_cr), strict=True):
             old = self._planes.window(plane, frame, window)
-            new = (cell / whole).mul_(to.chroma_span).add_((to.chroma_offset - old) * replaced).add_(old)
+            new = (cell * (to.chroma_span / factor)).div_(pixels)
+            new.add_((to.chroma_offset - old).mul_(replaced)).add_(old)
             self._planes.put(plane, frame, window, new.round_().clamp_(0, to.largest))
+
+    def _pixels_per_cell(self, window: Box, box: Box | None = None) -> torch.Tensor:
+        """(cells down, cells across): pixels of the picture, or of a stored box, under chroma samples."""
+        sx, sy = self._shifts(1)
+        area = box or Box(0, 0, self.format.width, self.format.height)
+        down = _overlaps(window.y0, window.y1, sy, area.y0, area.y1)
+        across = _overlaps(window.x0, window.x1, sx, area.x0, area.x1)
+        return torch.from_numpy(np.outer(down, across)).to(self.device)
 
 
 def _one_size(frames: Sequence[int], boxes: Sequence[Box]) -> tuple[int, int]:
@@ -224,16 +247,41 @@ def _one_size(frames: Sequence[int], boxes: Sequence[Box]) -> tuple[int, int]:
     return sizes.pop()
 
 
-def _covered(start: int, end: int, size: int) -> list[int]:
-    """Positions [start, end) with those outside [0, size) moved to its edge."""
-    return [min(max(position, 0), size - 1) for position in range(start, end)]
+def _nearest(box: Box, format: PictureFormat) -> Box:
+    """The pixels of the stored picture that a box shows, the edge for what hangs over."""
+    xs = [min(max(x, 0), format.width - 1) for x in (box.x0, box.x1 - 1)]
+    ys = [min(max(y, 0), format.height - 1) for y in (box.y0, box.y1 - 1)]
+    return Box(xs[0], ys[0], xs[1] + 1, ys[1] + 1)
 
 
-def _take(values: torch.Tensor, axis: int, positions: list[int]) -> torch.Tensor:
-    """`positions` along an axis; nothing moves where they are all of it in order."""
-    if positions == list(range(values.shape[axis])):
-        return values
-    return values.index_select(axis, torch.tensor(positions, device=values.device))
+def _positions(start: int, end: int, first: int, last: int) -> npt.NDArray[np.int64]:
+    """[start, end) with those outside [first, last) moved to its edge."""
+    return np.arange(start, end, dtype=np.int64).clip(first, last - 1)
+
+
+def _take(values: torch.Tensor, axis: int, positions: npt.NDArray[np.int64]) -> torch.Tensor:
+    return values.index_select(axis, torch.from_numpy(positions).to(values.device))
+
+
+def _widened(tint: torch.Tensor, start: int, end: int, shift: int) -> torch.Tensor:
+    """(C, h, cells) -> (C, h, end - start): each cell's value for every pixel it covers."""
+    if shift == 0:
+        return tint
+    # A complex number with equal parts is the value twice in memory: five times as fast as an index.
+    twice = torch.view_as_real(torch.complex(tint, tint)).flatten(2)
+    return twice[..., start & 1 : (start & 1) + end - start]
+
+
+def _above_zero(mask: torch.Tensor) -> torch.Tensor:
+    """1.0 where the mask is above 0, else 0.0."""
+    return torch.gt(mask, 0, out=torch.empty(mask.shape, dtype=torch.float32, device=mask.device))
+
+
+def _overlaps(first: int, last: int, shift: int, start: int, end: int) -> npt.NDArray[np.float32]:
+    """How many of [start, end) each cell [i << shift, (i + 1) << shift) of [first, last) covers."""
+    cells = np.arange(first, last, dtype=np.int64)
+    counts = np.minimum((cells + 1) << shift, end) - np.maximum(cells << shift, start)
+    return np.asarray(counts, np.float32)
 
 
 def _cell_sums(values: torch.Tensor, box: Box, sx: int, sy: int) -> torch.Tensor:
@@ -249,13 +297,3 @@ def _cell_sums(values: torch.Tensor, box: Box, sx: int, sy: int) -> torch.Tensor
     if sx:
         values = values[..., 0::2] + values[..., 1::2]
     return values
-
-
-def _pixels_per_cell(
-    window: Box, format: PictureFormat, sx: int, sy: int, device: torch.device
-) -> torch.Tensor:
-    """(cells down, cells across): pixels of the picture under each chroma sample of a window."""
-    across = [min(format.width - (x << sx), 1 << sx) for x in range(window.x0, window.x1)]
-    down = [min(format.height - (y << sy), 1 << sy) for y in range(window.y0, window.y1)]
-    columns = torch.tensor(across, dtype=torch.float32, device=device)
-    return torch.tensor(down, dtype=torch.float32, device=device)[:, None] * columns

@@ -282,3 +282,25 @@ def test_a_changed_view_of_hdr_reads_back_as_written(colour: Colour) -> None:
     wrong = (seen - grey).abs()
     assert wrong.max() < 5e-3  # one channel near black beside a bright one: float32 through PQ
     assert wrong.mean() < 1e-4
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here: its CPU twin is `store`")
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_gpu_holds_the_round_trip_and_agrees_with_the_cpu(name: str) -> None:
+    orientation = ORIENTATIONS[LAYOUTS.index(name) % 8]
+    batch = random_batch(picture_format(name, 67, 45, Colour(9, 9, 1, False), orientation))
+    boxes_of_both = [Box(3, -2, 40, 30), Box(8, 11, 45, 43)]
+    mask = torch.rand(2, 1, 32, 37) - 0.5
+    after = []
+    for device in ("cpu", "cuda"):
+        pictures = DeviceBatch.from_frames(batch, device)
+        rgb = pictures.read([0, 1], boxes_of_both)
+        pictures.write([0, 1], boxes_of_both, rgb)
+        assert all(
+            np.array_equal(a, b) for a, b in zip(pictures.to_frames().planes, batch.planes, strict=True)
+        )
+        pictures.write([0, 1], boxes_of_both, 1 - rgb, mask.to(pictures.device))
+        after.append(pictures.to_frames().planes)
+    for cpu, gpu in zip(*after, strict=True):
+        assert np.abs(cpu.astype(int) - gpu.astype(int)).max() <= 1
