@@ -92,7 +92,9 @@ class InProcessPool:
         for number, unit_batches in by_unit:
             yield measure(units[number], unit_batches)
 
-    def render(self, index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[Lease]) -> Iterator[Part]:
+    def render(
+        self, index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[Lease]
+    ) -> Iterator[Part]:
         chain = Chain([open_task(spec) for spec in specs], self._device)
         chain.load()
         try:
