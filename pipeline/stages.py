@@ -3,7 +3,7 @@
 import queue
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import pairwise
 from typing import TypeVar
 
@@ -48,10 +48,8 @@ def in_thread(items: Iterator[T], name: str, stop: threading.Event) -> Iterator[
         except Stopped:
             pass
         except BaseException as error:
-            try:
+            with suppress(Stopped):
                 put(error)
-            except Stopped:
-                pass
         finally:
             close = getattr(items, "close", None)
             if close is not None:
