@@ -11,6 +11,7 @@ from pipeline.work import Lease
 from tasks.chain import Chain
 from tasks.errors import ReelyardError, SegmentError
 from tasks.picture import FrameBatch
+from tasks.upright import upright_batch
 
 T = TypeVar("T")
 
@@ -104,7 +105,7 @@ def render_batches(
         inputs = [task_inputs.narrow(first, last) for task_inputs in work.inputs]
         with lock:
             rendered = chain.render(batch, inputs)
-        yield rendered
+        yield upright_batch(rendered) if lease.bake_rotation else rendered
         del batch, rendered
 
 
