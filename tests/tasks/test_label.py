@@ -111,7 +111,7 @@ def test_every_frame_of_a_batch_has_the_same_label() -> None:
     [
         ("  ", "the label is empty"),
         ("x" * (LONGEST + 1), f"has {LONGEST + 1} characters, expected at most {LONGEST}"),
-        ("日本", "cannot draw: 日 本"),
+        ("日本 – ok", "cannot draw: – 日 本"),
     ],
 )
 def test_a_text_that_cannot_be_drawn_is_refused_at_once(text: str, words: str) -> None:
