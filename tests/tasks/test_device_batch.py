@@ -11,6 +11,7 @@ from tasks.errors import JobError
 from tasks.picture import Colour, FrameBatch, PictureFormat
 from tasks.planes import DevicePlanes
 from tests.tasks.pictures import (
+    BT709,
     HLG,
     LAYOUTS,
     ORIENTATIONS,
@@ -20,6 +21,9 @@ from tests.tasks.pictures import (
     picture_format,
     random_batch,
 )
+
+# As in production; more threads than cores make small regions slow.
+torch.set_num_threads(1)
 
 LUMA = {
     1: (0.2126, 0.0722),
@@ -282,6 +286,22 @@ def test_a_changed_view_of_hdr_reads_back_as_written(colour: Colour) -> None:
     wrong = (seen - grey).abs()
     assert wrong.max() < 5e-3  # one channel near black beside a bright one: float32 through PQ
     assert wrong.mean() < 1e-4
+
+
+@pytest.mark.parametrize("colour", [BT709, PQ, HLG])
+def test_a_region_does_not_depend_on_what_is_read_and_written_with_it(colour: Colour) -> None:
+    batch = random_batch(picture_format("yuv420p10le", 160, 90, colour), 5)
+    box = Box(31, -3, 128, 61)  # an odd number of samples: the end of a vector is not its middle
+    together, alone = (DeviceBatch.from_frames(batch, "cpu") for _ in range(2))
+    rgb = together.read(range(5), [box] * 5, tone_mapped=True)
+    mask = torch.rand(5, 1, 64, 97, generator=torch.Generator().manual_seed(0)) - 0.5
+    together.write(range(5), [box] * 5, rgb * 0.8, mask, tone_mapped=True)
+    for i in range(5):
+        single = alone.read([i], [box], tone_mapped=True)
+        assert torch.equal(single[0], rgb[i])
+        alone.write([i], [box], single * 0.8, mask[i : i + 1], tone_mapped=True)
+    for a, b in zip(together.to_frames().planes, alone.to_frames().planes, strict=True):
+        assert np.array_equal(a, b)
 
 
 @pytest.mark.gpu
