@@ -38,7 +38,7 @@ class PacketWalk:
 
 
 def walk_packets(
-    container: "av.container.InputContainer", stream: "av.video.stream.VideoStream", uri: str, *, payload: bool
+    container: "av.container.InputContainer", stream: "av.VideoStream", uri: str, *, payload: bool
 ) -> PacketWalk:
     """All packets of the stream in decode order; with `payload` their bytes are real and looked at.
 
@@ -58,7 +58,7 @@ def walk_packets(
     return walk
 
 
-def _note(walk: PacketWalk, packet: "av.Packet", codec: str, extradata: bytes, payload: bool) -> None:
+def _note(walk: PacketWalk, packet: "av.Packet[av.VideoStream]", codec: str, extradata: bytes, payload: bool) -> None:
     row = len(walk.rows)
     flags = KEYFRAME * packet.is_keyframe | DISCARD * packet.is_discard
     pts, dts, pos = (value if value is not None else NO_VALUE for value in (packet.pts, packet.dts, packet.pos))

@@ -3,13 +3,14 @@
 import struct
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any, cast
 
 import av
 import av.container
 
 from pipeline.demux import PacketWalk
 from pipeline.frames import decode_or_skip
-from pipeline.packets import prepare_decoder
+from pipeline.packets import AnyPacket, prepare_decoder
 from tasks.errors import SourceError
 
 _BOTTOM_FIELD_FIRST = (3, 4)
@@ -41,7 +42,7 @@ class FirstLook:
     lost: tuple[str, ...]
 
 
-def look_at_first(uri: str, stream: "av.video.stream.VideoStream", walk: PacketWalk) -> FirstLook:
+def look_at_first(uri: str, stream: "av.VideoStream", walk: PacketWalk) -> FirstLook:
     """The look at the packets in `walk.head`.
 
     Raises:
@@ -49,7 +50,7 @@ def look_at_first(uri: str, stream: "av.video.stream.VideoStream", walk: PacketW
     """
     context = stream.codec_context
     codec = context.codec.canonical_name
-    tags = (context.colorspace, context.color_primaries, context.color_trc, context.color_range)
+    tags = (int(context.colorspace), int(context.color_primaries), int(context.color_trc), int(context.color_range))
     prepare_decoder(context, codec, 1)
     frames: list[av.VideoFrame] = []
     rows: list[int] = []
@@ -66,12 +67,12 @@ def look_at_first(uri: str, stream: "av.video.stream.VideoStream", walk: PacketW
             f"{why}: use an intact, unprotected copy"
         )
     return FirstLook(
-        frames[0], frozenset(rows), tuple(walk.head), tuple(int(tag) for tag in tags),
+        frames[0], frozenset(rows), tuple(walk.head), tags,
         summary.field_order(int(context.field_order)), summary.matrix, summary.hdr, tuple(summary.lost),
     )  # fmt: skip
 
 
-def _packet(row: int, data: bytes | None) -> "av.Packet | None":
+def _packet(row: int, data: bytes | None) -> "AnyPacket | None":
     if data is None:
         return None
     packet = av.Packet(data)
@@ -90,7 +91,7 @@ class _Summary:
 
     def add(self, frame: "av.VideoFrame") -> None:
         self.scans[frame.interlaced_frame] += 1
-        for data in frame.side_data:
+        for data in cast(Any, frame.side_data):
             name = data.type.name
             if name == "DISPLAYMATRIX":
                 self.matrix = self.matrix or struct.unpack("<9i", bytes(data)[:36])

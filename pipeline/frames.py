@@ -15,6 +15,7 @@ import numpy.typing as npt
 from pipeline.deinterlace import deinterlaced
 from pipeline.index import PTS, SourceIndex
 from pipeline.packets import (
+    AnyPacket,
     Packets,
     demuxed_packets,
     new_decoder,
@@ -23,7 +24,7 @@ from pipeline.packets import (
     starts_exactly,
 )
 from pipeline.runs import Run, plan_runs, rows_of, split_before, start_row
-from pipeline.source import open_container
+from pipeline.source import open_container, picture_stream
 from pipeline.storage import Storage
 
 Frames = npt.NDArray[np.int64]
@@ -166,24 +167,24 @@ class FrameReader:
         if index.ranged:
             return new_decoder(index, self.thread_count), ranged_packets(self.storage, index, first, last)
         container = stack.enter_context(open_container(self.storage, index.uri, index.identity))
-        decoder = container.streams[index.stream.number].codec_context
+        decoder = picture_stream(container, index.stream.number).codec_context
         prepare_decoder(decoder, index.stream.codec, self.thread_count)
         return decoder, demuxed_packets(container, index, first, last)
 
     def _counted(self, stack: ExitStack) -> "Iterator[av.VideoFrame]":
         container = stack.enter_context(open_container(self.storage, self.index.uri, self.index.identity))
-        stream = container.streams[self.index.stream.number]
+        stream = picture_stream(container, self.index.stream.number)
         prepare_decoder(stream.codec_context, self.index.stream.codec, self.thread_count)
         yield from all_frames(container, stream)
 
 
-def all_frames(container: "av.container.InputContainer", stream: "av.video.stream.VideoStream") -> "Iterator[av.VideoFrame]":
+def all_frames(container: "av.container.InputContainer", stream: "av.VideoStream") -> "Iterator[av.VideoFrame]":
     """Every frame that decoding the stream from its start gives, in the decoder's order."""
     for packet in container.demux(stream):
         yield from decode_or_skip(stream.codec_context, packet if packet.size else None)
 
 
-def decode_or_skip(decoder: "av.VideoCodecContext", packet: "av.Packet | None") -> "list[av.VideoFrame]":
+def decode_or_skip(decoder: "av.VideoCodecContext", packet: "AnyPacket | None") -> "list[av.VideoFrame]":
     """The frames a packet brings out, none where it is damaged: what is missing shows in the numbers."""
     try:
         return decoder.decode(packet)
@@ -191,7 +192,7 @@ def decode_or_skip(decoder: "av.VideoCodecContext", packet: "av.Packet | None") 
         return []
 
 
-def _chain(head: "av.Packet | None", packets: Packets) -> Packets:
+def _chain(head: "AnyPacket | None", packets: Packets) -> Packets:
     if head is not None:
         yield head
         yield from packets

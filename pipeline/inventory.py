@@ -16,7 +16,7 @@ _DEFAULT = av.stream.Disposition.default
 ReadRange = Callable[[int, int], bytes]
 
 
-def choose_picture_stream(container: "av.container.InputContainer", uri: str) -> "av.video.stream.VideoStream":
+def choose_picture_stream(container: "av.container.InputContainer", uri: str) -> "av.VideoStream":
     """The one default video stream, else the best; never a cover picture.
 
     Raises:
@@ -52,7 +52,8 @@ def stream_infos(container: "av.container.InputContainer") -> tuple[StreamInfo, 
 
 def _stream_info(stream: "av.stream.Stream") -> StreamInfo:
     time_base = stream.time_base or Fraction(1, 1000)
-    audio = stream.codec_context if stream.type == "audio" else None
+    context = stream.codec_context
+    audio = context if isinstance(context, av.AudioCodecContext) else None
     return StreamInfo(
         number=stream.index,
         kind=stream.type,

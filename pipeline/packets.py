@@ -5,18 +5,20 @@ broken the file's own clock is.
 """
 
 from collections.abc import Iterator
+from typing import Any, TypeAlias, cast
 
 import av
 import av.container
 import numpy as np
 
 from pipeline.index import DTS, FLAGS, KEYFRAME, NO_VALUE, POS, PTS, SIZE, SourceIndex
-from pipeline.source import quiet_decoders
+from pipeline.source import picture_stream, quiet_decoders
 from pipeline.split import is_split_point
 from pipeline.storage import Storage
 from tasks.errors import SourceError
 
-Packets = Iterator["av.Packet"]
+AnyPacket: TypeAlias = "av.Packet[Any]"
+Packets = Iterator["av.Packet[Any]"]
 
 #: A read ends where it would grow beyond this, or jump over a hole larger than that.
 _REMOTE_READ_BYTES, _LOCAL_READ_BYTES, _HOLE_BYTES = 64 << 20, 8 << 20, 4 << 20
@@ -33,7 +35,7 @@ RANGED_DECODERS = {
 def new_decoder(index: SourceIndex, thread_count: int) -> "av.VideoCodecContext":
     """A decoder that knows the index only."""
     quiet_decoders()
-    decoder = av.VideoCodecContext.create(RANGED_DECODERS[index.stream.codec], "r")
+    decoder = cast("av.VideoCodecContext", av.VideoCodecContext.create(RANGED_DECODERS[index.stream.codec], "r"))
     decoder.extradata = index.extradata or None
     decoder.width, decoder.height = index.format.width, index.format.height
     return prepare_decoder(decoder, index.stream.codec, thread_count)
@@ -61,7 +63,7 @@ def ranged_packets(storage: Storage, index: SourceIndex, first: int, last: int) 
                     f"{index.uri}: ends at byte {start + len(data)}, expected a picture up to {start + at + size}; "
                     "it was cut short while copied: copy it again"
                 )
-            packet = av.Packet(data[at : at + size])
+            packet = av.Packet(cast(bytes, data[at : at + size]))
             packet.pts = packet.dts = row
             yield packet
 
@@ -102,9 +104,9 @@ def demuxed_packets(
             return
 
 
-def _from_row(container: "av.container.InputContainer", index: SourceIndex, first: int) -> "Iterator[av.Packet]":
+def _from_row(container: "av.container.InputContainer", index: SourceIndex, first: int) -> Packets:
     """The demuxer's packets of the picture stream from row `first` on."""
-    stream = container.streams[index.stream.number]
+    stream = picture_stream(container, index.stream.number)
     for target in _seek_targets(index, first):
         try:
             container.seek(target, stream=stream, backward=True)
@@ -124,11 +126,11 @@ def _from_row(container: "av.container.InputContainer", index: SourceIndex, firs
             return
 
 
-def _picture_packets(container: "av.container.InputContainer", stream: "av.stream.Stream") -> "Iterator[av.Packet]":
+def _picture_packets(container: "av.container.InputContainer", stream: "av.VideoStream") -> Packets:
     return (packet for packet in container.demux(stream) if packet.size)
 
 
-def _locate(packets: "Iterator[av.Packet]", index: SourceIndex, first: int) -> "av.Packet | None":
+def _locate(packets: "Packets", index: SourceIndex, first: int) -> "AnyPacket | None":
     """The packet of row `first` among those behind a seek; None where the seek landed past it."""
     row = None
     for looked, packet in enumerate(packets):
@@ -140,7 +142,7 @@ def _locate(packets: "Iterator[av.Packet]", index: SourceIndex, first: int) -> "
     return None
 
 
-def _row_of(packet: "av.Packet", index: SourceIndex) -> int | None:
+def _row_of(packet: "AnyPacket", index: SourceIndex) -> int | None:
     """The row with the packet's place and size, and its clock where several share them."""
     rows = index.packets
     same = rows[:, SIZE] == packet.size
@@ -163,6 +165,6 @@ def _seek_targets(index: SourceIndex, first: int) -> Iterator[int]:
             yield dts if dts != NO_VALUE else pts
 
 
-def starts_exactly(index: SourceIndex, packet: "av.Packet") -> bool:
+def starts_exactly(index: SourceIndex, packet: "AnyPacket") -> bool:
     """Whether a decoder may really start here; the index knows only a sample of an mp4's keyframes."""
     return is_split_point(index.stream.codec, index.extradata, bytes(packet))

@@ -1,6 +1,7 @@
 """Copies decoded frames into the arrays of a batch, once; knows one `Conversion`, no time."""
 
 from dataclasses import replace
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -69,7 +70,7 @@ class PlaneWriter:
 
 def _copy_plane(plane: "av.video.plane.VideoPlane", target: Plane) -> None:
     height, width = target.shape
-    rows = np.frombuffer(plane, target.dtype).reshape(-1, plane.line_size // target.dtype.itemsize)
+    rows = np.frombuffer(cast(Any, plane), target.dtype).reshape(-1, plane.line_size // target.dtype.itemsize)
     target[:] = rows[:height, :width]
 
 

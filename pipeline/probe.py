@@ -20,6 +20,7 @@ from pipeline.first_look import FirstLook, look_at_first
 from pipeline.formats import Conversion, colour_of, conversion_of, orientation_of
 from pipeline.frame_table import (
     FrameTable,
+    Table,
     keyframe_rows,
     tabulate_frames,
     too_long_between,
@@ -30,7 +31,7 @@ from pipeline.index import DURATION, INDEX_VERSION, NO_VALUE, POS, PTS, SIZE, So
 from pipeline.index_cache import load_index, store_index
 from pipeline.inventory import chapters, choose_picture_stream, stream_infos
 from pipeline.packets import RANGED_DECODERS, prepare_decoder
-from pipeline.source import open_container
+from pipeline.source import open_container, picture_stream
 from pipeline.split import HEAD_BYTES, is_split_point
 from pipeline.storage import Storage
 from pipeline.storage_errors import AccessRefused, NotFound
@@ -99,7 +100,7 @@ def _index(storage: Storage, uri: str, identity: SourceIdentity) -> SourceIndex:
         return _assemble(subject, container, stream, walk, look)
 
 
-def _refuse_incomplete(subject: _Subject, stream: "av.video.stream.VideoStream", walk: PacketWalk) -> None:
+def _refuse_incomplete(subject: _Subject, stream: "av.VideoStream", walk: PacketWalk) -> None:
     found, expected = len(walk.rows), len(stream.index_entries) if subject.light else 0
     if not found and not expected:
         raise SourceError(f"{subject.uri}: its video stream holds no picture; record or copy it again")
@@ -110,7 +111,7 @@ def _refuse_incomplete(subject: _Subject, stream: "av.video.stream.VideoStream",
         )
 
 
-def _look_into_payload(subject: _Subject, stream: "av.video.stream.VideoStream", walk: PacketWalk) -> None:
+def _look_into_payload(subject: _Subject, stream: "av.VideoStream", walk: PacketWalk) -> None:
     """Reads a sample of the keyframes and the first packets, which the walk over zeros could not see."""
     packets, context = walk.packets, stream.codec_context
     codec, extradata = context.codec.canonical_name, context.extradata or b""
@@ -132,7 +133,7 @@ def _look_into_payload(subject: _Subject, stream: "av.video.stream.VideoStream",
 def _assemble(
     subject: _Subject,
     container: "av.container.InputContainer",
-    stream: "av.video.stream.VideoStream",
+    stream: "av.VideoStream",
     walk: PacketWalk,
     look: FirstLook,
 ) -> SourceIndex:
@@ -178,12 +179,9 @@ def _assemble(
     )
 
 
-Times = tuple["np.ndarray[tuple[int], np.dtype[np.int64]]", "np.ndarray[tuple[int], np.dtype[np.int64]]", int]
-
-
 def _times(
-    subject: _Subject, stream: "av.video.stream.VideoStream", packets: "np.ndarray", table: FrameTable, base: Fraction
-) -> Times:
+    subject: _Subject, stream: "av.VideoStream", packets: Table, table: FrameTable, base: Fraction
+) -> tuple[Table, Table, int]:
     """pts of each frame, row of each frame, end of the last."""
     hint = stream.guessed_rate or stream.average_rate
     gap = max(1, round(1 / (hint * base))) if hint else 1
@@ -194,10 +192,10 @@ def _times(
     return pts, np.full(len(pts), -1, np.int64), end_of_last(pts, 0, gap)
 
 
-def _count_by_decoding(subject: _Subject, number: int, gap: int) -> "np.ndarray":
+def _count_by_decoding(subject: _Subject, number: int, gap: int) -> Table:
     """pts of every frame that decoding from the start gives: the truth where packets do not tell."""
     with open_container(subject.storage, subject.uri, subject.identity) as container:
-        stream = container.streams[number]
+        stream = picture_stream(container, number)
         prepare_decoder(stream.codec_context, stream.codec_context.codec.canonical_name, 1)
         times = [frame.pts for frame in all_frames(container, stream)]
     if not times:
@@ -205,7 +203,7 @@ def _count_by_decoding(subject: _Subject, number: int, gap: int) -> "np.ndarray"
     return unwrapped(times, gap)
 
 
-def _mode(table: FrameTable, pts: "np.ndarray", end: int, base: Fraction) -> tuple[str, str]:
+def _mode(table: FrameTable, pts: Table, end: int, base: Fraction) -> tuple[str, str]:
     if table.irregular:
         return "linear", table.irregular
     seconds = too_long_between(table.split_points, pts, end, base)
@@ -214,7 +212,7 @@ def _mode(table: FrameTable, pts: "np.ndarray", end: int, base: Fraction) -> tup
     return "random", ""
 
 
-def _is_still(name: str, stream: "av.video.stream.VideoStream", frames: int) -> bool:
+def _is_still(name: str, stream: "av.VideoStream", frames: int) -> bool:
     picture_file = name.endswith("_pipe") and name != "yuv4mpegpipe"
     animation = name in ("gif", "apng", "webp", "jpegxl_anim")
     marked = bool(stream.disposition & av.stream.Disposition.still_image)
@@ -227,7 +225,7 @@ def _is_ranged(subject: _Subject, codec: str, walk: PacketWalk, table: FrameTabl
     return subject.layout is not None and placed and known
 
 
-def _format(stream: "av.video.stream.VideoStream", look: FirstLook, conversion: Conversion) -> PictureFormat:
+def _format(stream: "av.VideoStream", look: FirstLook, conversion: Conversion) -> PictureFormat:
     return PictureFormat(
         layout=conversion.layout,
         width=look.frame.width,
@@ -239,7 +237,7 @@ def _format(stream: "av.video.stream.VideoStream", look: FirstLook, conversion: 
     )
 
 
-def _origin(container: "av.container.InputContainer", name: str, pts: "np.ndarray", base: Fraction) -> Fraction:
+def _origin(container: "av.container.InputContainer", name: str, pts: Table, base: Fraction) -> Fraction:
     if name not in _CLOCKS_THAT_START_ANYWHERE:
         return Fraction(0)
     starts = [s.start_time * s.time_base for s in container.streams if s.start_time is not None and s.time_base]

@@ -5,7 +5,7 @@ media are allowed (no playlists, concat scripts, image sequences or SDP), and ev
 demuxer to open anything is refused.
 """
 
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn, cast
 
 import av
 import av.container
@@ -48,6 +48,11 @@ def open_container(
         )
     except (av.error.FFmpegError, ValueError) as error:
         raise SourceError(f"{uri}: {_describe(storage, uri)}; expected a video or a picture file") from error
+
+
+def picture_stream(container: "av.container.InputContainer", number: int) -> "av.VideoStream":
+    """The stream of that number, which the index says shows pictures."""
+    return cast("av.VideoStream", container.streams[number])
 
 
 def quiet_decoders() -> None:

@@ -16,6 +16,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, BinaryIO, TypeVar, cast
 from urllib.parse import unquote
@@ -96,7 +97,7 @@ class Storage:
             return b""
         if (path := self.local_path(uri)) is not None:
             return self._attempt(lambda: _read_local(path, start, end), uri, "read")
-        data = cast(bytes, self._attempt(lambda: self._get(uri, start, end, identity), uri, "read"))
+        data = self._attempt(lambda: self._get(uri, start, end, identity), uri, "read")
         if len(data) > end - start:
             raise StorageError(
                 f"{uri}: asked for {end - start} bytes, found {len(data)}: the server ignores Range requests; "
@@ -235,9 +236,7 @@ class Storage:
         fs, key = self._remote(uri)
         etag = identity.etag if identity is not None else ""
         if scheme_of(uri) == "s3":
-            from fsspec.asyn import sync
-
-            return cast(bytes, sync(fs.loop, _get_s3, fs, key, start, end, etag))
+            return cast(bytes, import_module("fsspec.asyn").sync(fs.loop, _get_s3, fs, key, start, end, etag))
         if scheme_of(uri) in ("http", "https") and etag and not etag.startswith("W/"):
             return cast(bytes, fs.cat_file(key, start=start, end=end, headers={"If-Match": etag}))
         return cast(bytes, fs.cat_file(key, start=start, end=end))
@@ -249,10 +248,8 @@ class Storage:
 
     def _remote(self, uri: str) -> tuple[Any, str]:
         """The file system of a remote URI and its name there."""
-        import fsspec
-
         try:
-            fs, key = fsspec.core.url_to_fs(uri, **_driver_options(scheme_of(uri), self.options))
+            fs, key = import_module("fsspec.core").url_to_fs(uri, **_driver_options(scheme_of(uri), self.options))
         except (ImportError, ValueError) as error:
             raise StorageError(
                 f"{uri}: found scheme {scheme_of(uri)!r}; expected a path, file, s3, http, https or memory ({error})"
