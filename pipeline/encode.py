@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 
 from pipeline.encoders import configure
 from pipeline.part import EncodeSpec, Part, content_uri, read_sidecar, sidecar_uri, write_sidecar
-from pipeline.planes import frames_of
+from pipeline.encoder_frames import frames_of
 from pipeline.storage import Storage
 from pipeline.storage_errors import AlreadyThere
 from pipeline.work import Lease, SegmentWork

@@ -29,6 +29,8 @@ class SourceIdentity:
     size: int
     weak: bool
     "True where no etag was given; named in the report."
+    etag: str = ""
+    "As the store gave it; ranged reads are conditional on it."
 
 
 @dataclass(frozen=True)

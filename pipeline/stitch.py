@@ -7,8 +7,9 @@ only then put where the user wants it.
 
 import hashlib
 import heapq
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -163,29 +164,25 @@ def _add_picture_stream(output: OutputContainer, first: Path, spec: EncodeSpec, 
     return stream
 
 
-class _local_part(ExitStack):
-    """A part as a local file, its bytes checked against its sidecar."""
-
-    def __init__(self, storage: Storage, part: Part, scratch: Path) -> None:
-        super().__init__()
-        self._storage, self._part, self._scratch = storage, part, scratch
-
-    def __enter__(self) -> Path:  # type: ignore[override]
-        local = self._storage.local_path(self._part.uri)
+@contextmanager
+def _local_part(storage: Storage, part: Part, scratch: Path) -> Iterator[Path]:
+    """A part as a local file, its bytes checked against its sidecar; a fetched one is deleted after use."""
+    local = storage.local_path(part.uri)
+    fetched = scratch / f"fetched-{part.sha256[:24]}-{part.start}"
+    try:
         if local is None:
-            local = self._scratch / f"fetched-{self._part.sha256[:24]}-{self._part.start}"
-            self.callback(local.unlink, missing_ok=True)
-            with self._storage.open(self._part.uri) as source, local.open("wb") as target:
-                while data := source.read(8 << 20):
-                    target.write(data)
-        with local.open("rb") as file:
+            with storage.open(part.uri) as source, fetched.open("wb") as target:
+                shutil.copyfileobj(source, target, 8 << 20)
+        path = local or fetched
+        with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != self._part.sha256:
-            self.close()
+        if found != part.sha256:
             raise StitchError(
-                f"part {self._part.uri}: its bytes are not those that were written; delete it and run the same command again"
+                f"part {part.uri}: its bytes are not those that were written; delete it and run the same command again"
             )
-        return local
+        yield path
+    finally:
+        fetched.unlink(missing_ok=True)
 
 
 def _picture_packets(

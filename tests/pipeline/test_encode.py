@@ -11,7 +11,7 @@ from pipeline.encode import PartEncoder, encode_lease
 from pipeline.encoders import choose_encoding
 from pipeline.job import EncodeRequest
 from pipeline.part import Part, read_sidecar, sidecar_uri, write_sidecar
-from pipeline.planes import converted
+from pipeline.encoder_frames import converted
 from pipeline.storage import Storage
 from tasks.errors import StitchError, StorageError
 from tasks.picture import pixel_layout
