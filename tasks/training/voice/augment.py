@@ -48,7 +48,7 @@ def reverberate(samples: Array, rng: Rng) -> Array:
     tail = rng.standard_normal(count) * 10 ** (-3 * np.arange(count) / count)
     tail *= rng.uniform(0.1, 0.7) / np.linalg.norm(tail)
     tail[0] = 1
-    size = len(samples) + count
+    size = _fast(len(samples) + count)
     spectrum = np.fft.rfft(samples, size) * np.fft.rfft(tail, size)
     return np.fft.irfft(spectrum, size)[: len(samples)].astype(np.float32)
 
@@ -56,17 +56,17 @@ def reverberate(samples: Array, rng: Rng) -> Array:
 def equalise(samples: Array, rng: Rng) -> Array:
     """The voice through another microphone: a smooth gain of some +-8 dB over frequency."""
     knots = np.linspace(0, 1, 7)
-    spectrum = np.fft.rfft(samples)
+    spectrum = np.fft.rfft(samples, _fast(len(samples)))
     gains = np.interp(np.linspace(0, 1, len(spectrum)) ** 0.5, knots, rng.normal(0, 4.5, 7))
-    return np.fft.irfft(spectrum * 10 ** (gains / 20), len(samples)).astype(np.float32)
+    return np.fft.irfft(spectrum * 10 ** (gains / 20))[: len(samples)].astype(np.float32)
 
 
 def telephone(samples: Array) -> Array:
     """300 to 3400 Hz, eight bits by the mu-law (ITU-T G.711)."""
-    spectrum = np.fft.rfft(samples)
-    hertz = np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE)
-    spectrum[(hertz < 300) | (hertz > 3400)] = 0
-    narrow = np.fft.irfft(spectrum, len(samples))
+    size = _fast(len(samples))
+    hertz = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
+    kept = (hertz >= 300) & (hertz <= 3400)
+    narrow = np.fft.irfft(np.fft.rfft(samples, size) * kept)[: len(samples)]
     narrow /= max(float(np.abs(narrow).max()), 1e-6)
     code = np.round(127 * np.sign(narrow) * np.log1p(255 * np.abs(narrow)) / np.log(256)) / 127
     return (np.sign(code) * np.expm1(np.abs(code) * np.log(256)) / 255).astype(np.float32)
@@ -80,9 +80,9 @@ def pace(samples: Array, factor: float) -> Array:
 
 def noise(count: int, rng: Rng) -> Array:
     """Steady noise of a random colour, from white to brown."""
-    spectrum = np.fft.rfft(rng.standard_normal(count))
+    spectrum = np.fft.rfft(rng.standard_normal(_fast(count)))
     spectrum /= np.maximum(np.arange(len(spectrum)), 50) ** rng.uniform(0, 1)
-    return _unit(np.fft.irfft(spectrum, count))
+    return _unit(np.fft.irfft(spectrum)[:count])
 
 
 def hum(count: int, rng: Rng) -> Array:
@@ -122,3 +122,8 @@ def _power(samples: Array) -> float:
 def _unit(samples: object) -> Array:
     array = np.asarray(samples, np.float64)
     return (array / max(float(np.sqrt(np.mean(array**2))), 1e-9)).astype(np.float32)
+
+
+def _fast(count: int) -> int:
+    """An even length from `count` up for which the Fourier transform is quick."""
+    return -(-count // 16384) * 16384

@@ -20,6 +20,7 @@ _SYNCHRONOUS: Final = 2
 _PHONEME_EVENTS_IN_IPA: Final = 1 | 2
 _RATE, _PITCH, _RANGE = 1, 3, 4
 _UTF8: Final = 1
+_SSML: Final = 0x10
 _PHONEME: Final = 7
 
 
@@ -60,7 +61,10 @@ class Voice:
 
 
 def speak(text: str, voice: Voice) -> Utterance:
-    """`text` spoken by `voice`; raises ValueError where espeak-ng has no such voice."""
+    """`text`, in which SSML marks are obeyed, spoken by `voice`.
+
+    Raises: ValueError where espeak-ng has no such voice.
+    """
     library, rate = _library()
     if library.espeak_SetVoiceByName(voice.name.encode()) != 0:
         raise ValueError(f"espeak-ng voice: found none named {voice.name!r}; see espeak-ng --voices")
@@ -92,7 +96,7 @@ def _collect(library: Any, text: str) -> tuple[list[NDArray[np.int16]], list[tup
 
     library.espeak_SetSynthCallback(receive)
     spoken = text.encode() + b"\0"
-    library.espeak_Synth(spoken, len(spoken), 0, 1, 0, _UTF8, None, None)
+    library.espeak_Synth(spoken, len(spoken), 0, 1, 0, _UTF8 | _SSML, None, None)
     library.espeak_Synchronize()
     return pieces, events
 
