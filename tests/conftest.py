@@ -1,0 +1,28 @@
+"""Fixtures shared by all tests: generated videos, and the folder of real media that REELYARD_TEST_DATA names."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.sources import Sources
+
+# Time limits belong to benchmarks: a busy machine must not fail a law.
+settings.register_profile("reelyard", deadline=None)
+settings.load_profile("reelyard")
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
+    """Generated videos by kind, each made once a session."""
+    return Sources(tmp_path_factory.mktemp("sources"))
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of real media, weights and reference vectors; skips where it is not given."""
+    folder = os.environ.get("REELYARD_TEST_DATA")
+    if not folder:
+        pytest.skip("REELYARD_TEST_DATA is not set: real media are not here")
+    return Path(folder)
