@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 
 from tasks.device_batch import DeviceBatch
+from tasks.errors import OutOfVram
 from tasks.picture import FrameBatch
 from tasks.task import Task, TaskInputs
 
@@ -37,6 +38,9 @@ class Chain:
 
         `inputs` holds one entry for each task, over the batch's frames.  With `owned` the caller gives
         the planes up: they are written in place where numpy says that they are writeable.
+
+        Raises:
+            OutOfVram: a task ran out of the device's memory; on a GPU the batch is as it was.
         """
         if len(inputs) != len(self.tasks):
             raise ValueError(f"{len(inputs)} inputs for {len(self.tasks)} tasks")
@@ -45,11 +49,22 @@ class Chain:
         pictures = DeviceBatch.from_frames(batch, self.device, owned=owned)
         for position, (task, values) in enumerate(zip(self.tasks, inputs, strict=True)):
             started = time.perf_counter()
+            self._render_one(task, pictures, values)
+            self.seconds[position] += time.perf_counter() - started
+        return pictures.to_frames()
+
+    def _render_one(self, task: Task, pictures: DeviceBatch, values: TaskInputs) -> None:
+        try:
             task.render(pictures, values)
             if pictures.device.type == "cuda":
                 torch.cuda.synchronize(pictures.device)
-            self.seconds[position] += time.perf_counter() - started
-        return pictures.to_frames()
+        except torch.OutOfMemoryError as error:
+            shown = pictures.format
+            raise OutOfVram(
+                f"task {task.spec.name} ran out of memory on {self.device} with {len(pictures)} pictures of "
+                f"{shown.width}x{shown.height}: {str(error).splitlines()[0]}; render fewer at a time, free the "
+                "device from other work, or use --device cpu"
+            ) from error
 
     def release(self) -> None:
         """Free the device; every task is asked, the first failure is raised at the end."""

@@ -91,7 +91,7 @@ class DeviceBatch:
             self._read_stored(frame, box, region)
         regions = self._turned_upright(regions).contiguous()
         view = self._view() if tone_mapped else None
-        # One by one: vectorised powers end otherwise, so a region must not depend on its neighbours.
+        # One by one: a region must not depend on its neighbours, and stays in the CPU's cache.
         return torch.stack([view.to_sdr(region) for region in regions]) if view else regions
 
     def write(
