@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 
+import cv2
 import torch
 
 from tasks.device_batch import DeviceBatch
@@ -82,8 +83,10 @@ def settle_arithmetic() -> None:
     """One thread and one choice of algorithms for this process: the same frames from any segmentation.
 
     Cores are kept busy by threads of the pipeline; torch's own would change how sums are split.
+    A process that measures without a chain calls this too.
     """
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False
