@@ -22,7 +22,7 @@ from pipeline.segments import ScanUnit
 from pipeline.stages import Stopped, in_thread, render_batches, split_at, staged
 from pipeline.storage import Storage
 from pipeline.work import Lease
-from tasks.chain import Chain
+from tasks.chain import Chain, settle_arithmetic
 from tasks.picture import FrameBatch, frames_per_batch
 from tasks.table import open_task
 from tasks.task import TaskSpec, UnitMeasurement
@@ -65,6 +65,7 @@ class InProcessPool:
             return in_thread(frames, "decode", self._stop)
 
         def measure(unit: ScanUnit, batches: Iterator[FrameBatch]) -> UnitMeasurement:
+            settle_arithmetic()
             task = open_task(spec)
             task.load(self._device)
             try:
