@@ -47,7 +47,9 @@ def decode_lease(
         SourceError: a frame does not decode and `lease.damaged` is "fail", or the source changed.
         ValueError: a linear source is asked to run backwards; it needs an intermediate.
     """
-    stretches = [_Stretch(f"segment {w.segment.number}", w.segment.start, w.source_frames, w.pts) for w in lease.works]
+    stretches = [
+        _Stretch(f"segment {w.segment.number}", w.segment.start, w.source_frames, w.pts) for w in lease.works
+    ]
     reader = FrameReader(storage, index, thread_count, lease.deinterlace)
     yield from _batches(reader, stretches, lease.batch_frames, lease.damaged, counts)
 
@@ -81,13 +83,19 @@ def decoded_format(index: SourceIndex, *, deinterlace: bool = False) -> PictureF
 
 
 def _batches(
-    reader: FrameReader, stretches: list[_Stretch], batch_frames: int, damaged: str, counts: dict[str, int] | None
+    reader: FrameReader,
+    stretches: list[_Stretch],
+    batch_frames: int,
+    damaged: str,
+    counts: dict[str, int] | None,
 ) -> Iterator[FrameBatch]:
     index = reader.index
     if not index.identity.etag:
         reader.storage.check_unchanged(index.uri, index.identity)
     format = decoded_format(index, deinterlace=reader.deinterlace)
-    filler = _Filler(index, PlaneWriter(format, flat=index.flat), damaged, counts if counts is not None else {})
+    filler = _Filler(
+        index, PlaneWriter(format, flat=index.flat), damaged, counts if counts is not None else {}
+    )
     pictures = reader.pictures(np.concatenate([s.source_frames for s in stretches]))
     for stretch in stretches:
         for start in range(0, len(stretch.pts), batch_frames):
@@ -136,7 +144,9 @@ class _Filler:
 
     def _count_repeated(self, picture: Picture, place: str) -> None:
         if self.damaged != "repeat" or picture.frame is None:
-            remedy = "copy the file again" if picture.frame is None else "copy it again, or use --damaged repeat"
+            remedy = (
+                "copy the file again" if picture.frame is None else "copy it again, or use --damaged repeat"
+            )
             raise SourceError(
                 f"{self._at(picture, place)}: expected a picture, found none that decodes: the file is damaged; {remedy}"
             )

@@ -35,7 +35,9 @@ RANGED_DECODERS = {
 def new_decoder(index: SourceIndex, thread_count: int) -> "av.VideoCodecContext":
     """A decoder that knows the index only."""
     quiet_decoders()
-    decoder = cast("av.VideoCodecContext", av.VideoCodecContext.create(RANGED_DECODERS[index.stream.codec], "r"))
+    decoder = cast(
+        "av.VideoCodecContext", av.VideoCodecContext.create(RANGED_DECODERS[index.stream.codec], "r")
+    )
     decoder.extradata = index.extradata or None
     decoder.width, decoder.height = index.format.width, index.format.height
     return prepare_decoder(decoder, index.stream.codec, thread_count)
@@ -75,7 +77,9 @@ def _windows(index: SourceIndex, first: int, last: int, largest: int) -> Iterato
         low = int(index.packets[row, POS])
         high = low + int(index.packets[row, SIZE])
         joined = (min(start, low), max(end, high))
-        if row > a and (joined[1] - joined[0] > largest or low - end > _HOLE_BYTES or start - high > _HOLE_BYTES):
+        if row > a and (
+            joined[1] - joined[0] > largest or low - end > _HOLE_BYTES or start - high > _HOLE_BYTES
+        ):
             yield a, row, start, end
             a, joined = row, (low, high)
         start, end = joined

@@ -116,7 +116,11 @@ def _look_into_payload(subject: _Subject, stream: "av.VideoStream", walk: Packet
     packets, context = walk.packets, stream.codec_context
     codec, extradata = context.codec.canonical_name, context.extradata or b""
     keyframes = keyframe_rows(packets)
-    sample = keyframes[np.unique(np.linspace(0, len(keyframes) - 1, _SAMPLED_KEYFRAMES).astype(int))] if len(keyframes) else keyframes
+    sample = (
+        keyframes[np.unique(np.linspace(0, len(keyframes) - 1, _SAMPLED_KEYFRAMES).astype(int))]
+        if len(keyframes)
+        else keyframes
+    )
     good = []
     for row in sample.tolist() if codec in ("h264", "hevc") else []:
         pos, size = int(packets[row, POS]), int(packets[row, SIZE])
@@ -143,7 +147,9 @@ def _assemble(
     packets = with_exact_starts(walk.packets, walk.exact)
     table = tabulate_frames(packets, walk.hidden, look.rows, look.fed)
     if not len(table.frame_packets):
-        raise SourceError(f"{subject.uri}: it shows no picture (all are cut away by its edit list); copy it again")
+        raise SourceError(
+            f"{subject.uri}: it shows no picture (all are cut away by its edit list); copy it again"
+        )
     pts, rows, end = _times(subject, stream, packets, table, base)
     rate = constant_rate(pts, base, (stream.guessed_rate, stream.average_rate, stream.base_rate))
     mode, reason = _mode(table, pts, end, base)
@@ -187,7 +193,11 @@ def _times(
     gap = max(1, round(1 / (hint * base))) if hint else 1
     if not table.irregular:
         pts = packets[table.frame_packets, PTS]
-        return pts, table.frame_packets, end_of_last(pts, int(packets[table.frame_packets[-1], DURATION]), gap)
+        return (
+            pts,
+            table.frame_packets,
+            end_of_last(pts, int(packets[table.frame_packets[-1], DURATION]), gap),
+        )
     pts = _count_by_decoding(subject, stream.index, gap)
     return pts, np.full(len(pts), -1, np.int64), end_of_last(pts, 0, gap)
 
@@ -240,7 +250,9 @@ def _format(stream: "av.VideoStream", look: FirstLook, conversion: Conversion) -
 def _origin(container: "av.container.InputContainer", name: str, pts: Table, base: Fraction) -> Fraction:
     if name not in _CLOCKS_THAT_START_ANYWHERE:
         return Fraction(0)
-    starts = [s.start_time * s.time_base for s in container.streams if s.start_time is not None and s.time_base]
+    starts = [
+        s.start_time * s.time_base for s in container.streams if s.start_time is not None and s.time_base
+    ]
     return min([*starts, int(pts[0]) * base])
 
 

@@ -24,7 +24,12 @@ _FORMATS = (
     "jpegxl_anim,webp,jxl,qoi_pipe,ppm_pipe,pgm_pipe,"
     "wav,w64,mp3,aac,flac,aiff,ac3,eac3,dts,caf,amr,amrnb,amrwb,au,opus,tta,wv,ape,truehd"
 )
-_OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "none", "enable_drefs": "0", "use_absolute_path": "0"}
+_OPTIONS = {
+    "format_whitelist": _FORMATS,
+    "protocol_whitelist": "none",
+    "enable_drefs": "0",
+    "use_absolute_path": "0",
+}
 _READ_BYTES = 256 << 10
 
 
@@ -44,7 +49,12 @@ def open_container(
         raise SourceError(error.message) from error
     try:
         return av.open(
-            file, "r", options=dict(_OPTIONS), metadata_errors="replace", buffer_size=_READ_BYTES, io_open=_refuse_open
+            file,
+            "r",
+            options=dict(_OPTIONS),
+            metadata_errors="replace",
+            buffer_size=_READ_BYTES,
+            io_open=_refuse_open,
         )
     except (av.error.FFmpegError, ValueError) as error:
         raise SourceError(f"{uri}: {_describe(storage, uri)}; expected a video or a picture file") from error
