@@ -51,7 +51,10 @@ def walk_packets(
     """
     walk, context = PacketWalk(), stream.codec_context
     look = _Look(
-        context.codec.canonical_name, context.extradata or b"", head_packets(context.width, context.height), payload
+        context.codec.canonical_name,
+        context.extradata or b"",
+        head_packets(context.width, context.height),
+        payload,
     )
     try:
         for packet in container.demux(stream):
@@ -77,7 +80,9 @@ class _Look:
 def _note(walk: PacketWalk, packet: "av.Packet[av.VideoStream]", look: _Look) -> None:
     row = len(walk.rows)
     flags = KEYFRAME * packet.is_keyframe | DISCARD * packet.is_discard
-    pts, dts, pos = (value if value is not None else NO_VALUE for value in (packet.pts, packet.dts, packet.pos))
+    pts, dts, pos = (
+        value if value is not None else NO_VALUE for value in (packet.pts, packet.dts, packet.pos)
+    )
     walk.rows.append((pts, dts, packet.duration or 0, pos, packet.size, flags))
     walk.new_parameters |= row > 0 and packet.has_sidedata("new_extradata")
     walk.encrypted |= packet.has_sidedata("encryption_info")

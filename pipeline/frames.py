@@ -88,7 +88,7 @@ class FrameReader:
     def _ascending(self, numbers: Frames) -> Iterator[Picture]:
         """The pictures of ascending `numbers`, in one pass; gaps are filled."""
         if self.deinterlace:
-            yield from deinterlaced(numbers, self.index.frames, self._filled)
+            yield from deinterlaced(numbers, self.index.frames, self.index.format.field_order, self._filled)
         else:
             yield from self._filled(numbers)
 

@@ -92,7 +92,9 @@ def _windows(packets: Table, first: int, last: int, largest: int) -> Iterator[tu
         low = int(packets[row, POS])
         high = low + int(packets[row, SIZE])
         joined = (min(start, low), max(end, high))
-        if row > a and (joined[1] - joined[0] > largest or low - end > _HOLE_BYTES or start - high > _HOLE_BYTES):
+        if row > a and (
+            joined[1] - joined[0] > largest or low - end > _HOLE_BYTES or start - high > _HOLE_BYTES
+        ):
             yield a, row, start, end
             a, joined = row, (low, high)
         start, end = joined
