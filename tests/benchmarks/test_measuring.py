@@ -1,11 +1,21 @@
 """The measuring tools, held against work whose cost is known."""
 
+import http.client
+import os
 import sys
 import textwrap
+from fractions import Fraction
+from pathlib import Path
 
+import av
 import pytest
 
+from tests.benchmarks.counting_proxy import CountingProxy, s3_server
+from tests.benchmarks.machine import this_machine
 from tests.benchmarks.meter import CommandFailed, measure
+from tests.benchmarks.pictures import nearly_still
+from tests.benchmarks.sources import FRAME_RATE, Source, loop_packets, write_unit
+from tests.benchmarks.table import END, START, Figure, markdown, put_between_marks
 
 _BURN = """
 def burn(seconds):
@@ -78,3 +88,53 @@ def test_lines_carry_the_moment_they_were_written() -> None:
 def test_a_failed_command_says_its_last_words() -> None:
     with pytest.raises(CommandFailed, match=r"ended with 3 after .*\nout of luck"):
         measure(_python("import sys; print('out of luck'); sys.exit(3)"))
+
+
+def test_the_proxy_counts_what_the_server_sent() -> None:
+    with s3_server() as server:
+        proxy = CountingProxy(server)
+        body = os.urandom(300_000)
+        _request(server, "PUT", "/bucket", b"")
+        _request(server, "PUT", "/bucket/key", body)
+        assert proxy.traffic.bytes_sent == 0
+        assert _request(proxy.port, "GET", "/bucket/key", b"") == body
+        proxy.close()
+    assert len(body) < proxy.traffic.bytes_sent < len(body) + 2_000
+    assert proxy.traffic.requests == ["GET /bucket/key HTTP/1.1"]
+
+
+def _request(port: int, method: str, path: str, body: bytes) -> bytes:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request(method, path, body, {"Connection": "close", "x-amz-acl": "public-read"})
+    try:
+        return connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+def test_looped_packets_keep_an_even_clock(tmp_path: Path) -> None:
+    unit = tmp_path / "unit.mp4"
+    source = Source("still", 128, 72, 40)
+    write_unit(nearly_still(128, 72, 15 * FRAME_RATE), source, unit)
+    loop_packets(unit, tmp_path / "long.mp4", 40)
+    with av.open(str(tmp_path / "long.mp4")) as made:
+        shown = [frame.pts * frame.time_base for frame in made.decode(video=0)]
+    assert shown == [Fraction(i, FRAME_RATE) for i in range(source.frames)]
+
+
+def test_the_table_stands_between_its_marks() -> None:
+    page = f"before\n{START}\nold\n{END}\nafter\n"
+    once = put_between_marks(page, "new")
+    assert once == f"before\n{START}\nnew\n{END}\nafter\n"
+    assert put_between_marks(once, "new") == once
+    with pytest.raises(ValueError, match="add them"):
+        put_between_marks("no marks", "new")
+
+
+def test_a_figure_that_falls_short_is_marked() -> None:
+    good = Figure("identity", "speed", 26.0, "frames/s", 25.0, False, "–")
+    bad = Figure("identity", "ratio", 1.2, "×", 1.1, True, "–")
+    text = markdown([good, bad], this_machine())
+    assert "| ≥ 25.0 frames/s | **26.0 frames/s** |" in text
+    assert "**1.20 ×** ✗" in text
+    assert "Falls short (✗): ratio." in text
