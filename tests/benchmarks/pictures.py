@@ -18,11 +18,11 @@ _GRAIN_FIELDS = 16
 def textured(width: int, height: int, count: int) -> Iterator[I420]:
     """Two layers of texture that drift apart, and grain: as dear to decode and encode as camera footage."""
     random = np.random.default_rng(1)
-    far = _texture(random, width + 512, height + 512, (4, 16, 64, 200), 34)
-    near = _texture(random, width + 512, height + 512, (6, 24, 90), 30)
+    far = _texture(random, width + 512, height + 512, (6, 20, 64, 200), 34)
+    near = _texture(random, width + 512, height + 512, (8, 30, 90), 30)
     cover = _texture(random, width + 512, height + 512, (150,), 1.0) > 0.6
     chroma = [_texture(random, width // 2 + 256, height // 2 + 256, (16, 100), 14) for _ in range(2)]
-    grain = _grain(random, width, height, 2.0)
+    grain = _grain(random, width, height, 1.5)
     for i in range(count):
         x, y = _drift(i, 2.3, 1.1, 512), _drift(i, 0.9, 0.4, 512)
         u, v = _drift(i, 4.7, 2.0, 512), _drift(i, 1.7, 0.8, 512)
