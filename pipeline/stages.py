@@ -11,6 +11,7 @@ from pipeline.work import Lease
 from tasks.chain import Chain
 from tasks.errors import ReelyardError, SegmentError
 from tasks.picture import FrameBatch
+from tasks.upright import upright_batch
 
 T = TypeVar("T")
 
@@ -103,8 +104,8 @@ def render_batches(
         first, last = batch.first_frame, batch.first_frame + len(batch)
         inputs = [task_inputs.narrow(first, last) for task_inputs in work.inputs]
         with lock:
-            rendered = chain.render(batch, inputs)
-        yield rendered
+            rendered = chain.render(batch, inputs, owned=True)
+        yield upright_batch(rendered) if lease.bake_rotation else rendered
         del batch, rendered
 
 

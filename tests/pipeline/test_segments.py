@@ -1,5 +1,6 @@
 """Laws of segments: they cover the timeline once, on split points, whatever the machine."""
 
+import itertools
 from dataclasses import replace
 from fractions import Fraction
 
@@ -31,7 +32,7 @@ def test_segments_cover_the_timeline_once(frames, gop, seconds, voice):
     segments = plan_segments(index, timeline, seconds)
     assert segments[0].start == 0
     assert segments[-1].end == len(timeline)
-    assert all(a.end == b.start for a, b in zip(segments, segments[1:], strict=False))
+    assert all(a.end == b.start for a, b in itertools.pairwise(segments))
     assert all(len(segment) > 0 for segment in segments)
 
 
