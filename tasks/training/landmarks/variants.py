@@ -4,6 +4,8 @@ More identities help the network more than more time (facts: lip_sync_default.md
 footage that may train what ships is scarce; these variants widen what there is.
 """
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.random import Generator
@@ -12,8 +14,9 @@ from numpy.typing import NDArray
 from tasks.faces import points as face
 
 Picture = NDArray[np.uint8]
-Points = NDArray[np.float32]
+Points = NDArray[Any]
 
+_NO_SECOND_MAP = np.empty(0, np.float32)
 _UPPER = range(face.INNER_LEFT, face.INNER_RIGHT + 1)
 _LOWER = (face.INNER_LEFT, *range(31, 22, -1), face.INNER_RIGHT)
 
@@ -32,7 +35,7 @@ def other_mouth(crop: Picture, points: Points, rng: Generator) -> Picture:
     s = _other_width(s, t, float(rng.uniform(0.78, 1.18)))
     t, cavity, depth = _other_opening(s, t, local, rng)
     back = centre + half * (s[..., None] * along + t[..., None] * down)
-    out = cv2.remap(crop, back.astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    out = cv2.remap(crop, back.astype(np.float32), _NO_SECOND_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return _painted(np.asarray(out, np.uint8), crop, points, cavity, depth, rng)
 
 
@@ -41,9 +44,7 @@ def _other_width(s: Points, t: Points, factor: float) -> Points:
     return np.asarray(s * (1 + (1 / factor - 1) * fade), np.float32)
 
 
-def _other_opening(
-    s: Points, t: Points, local: Points, rng: Generator
-) -> tuple[Points, NDArray[np.bool_], Points]:
+def _other_opening(s: Points, t: Points, local: Points, rng: Generator) -> tuple[Points, NDArray[np.bool_], Points]:
     """Where each pixel's t comes from, which pixels lie between the new lips, and how deep (0 to 1)."""
     upper = np.interp(s, local[list(_UPPER), 0], local[list(_UPPER), 1]).astype(np.float32)
     lower = np.interp(s, local[list(_LOWER), 0], local[list(_LOWER), 1]).astype(np.float32)
@@ -72,7 +73,8 @@ def _painted(
     """`out` with a dark cavity, mostly with a strip of teeth, where the lips were parted by force."""
     if not cavity.any():
         return out
-    lip = cv2.mean(crop, cv2.fillPoly(np.zeros(crop.shape[:2], np.uint8), [points[face.OUTER_LIP].astype(int)], 1))
+    inside = cv2.fillPoly(np.zeros(crop.shape[:2], np.uint8), [points[face.OUTER_LIP].astype(np.int32)], 1)
+    lip = cv2.mean(crop, inside)
     dark = np.array(lip[:3]) * rng.uniform(0.1, 0.45) * np.array([1.0, 0.8, 0.8])
     colour = np.broadcast_to(dark, crop.shape).copy()
     if rng.random() < 0.7:
@@ -106,7 +108,7 @@ def _moved(picture: Picture, mesh: Points, target: Points) -> Picture:
     edge = np.concatenate([np.stack(p, -1) for e in ends for p in ((ring, e), (e, ring))])
     at = np.concatenate((np.clip(target * cells / side, 0, cells - 1).round().astype(int), edge))
     shift = np.concatenate((mesh - target, np.zeros_like(edge)))
-    field = np.zeros((cells, cells, 3), np.float32)
+    field: Points = np.zeros((cells, cells, 3), np.float32)
     np.add.at(field, (at[:, 1], at[:, 0]), np.c_[shift, np.ones(len(shift))].astype(np.float32))
     near, far = (cv2.GaussianBlur(field, (0, 0), sigma) for sigma in (1.2, 5.0))
     field = near + 0.02 * far
@@ -114,4 +116,5 @@ def _moved(picture: Picture, mesh: Points, target: Points) -> Picture:
     fine = cv2.resize(field, (side, side), interpolation=cv2.INTER_LINEAR)
     y, x = np.mgrid[0:side, 0:side].astype(np.float32)
     back = fine + np.stack((x, y), -1)
-    return np.asarray(cv2.remap(picture, back, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    out = cv2.remap(picture, back, _NO_SECOND_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(out, np.uint8)
