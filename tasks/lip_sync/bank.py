@@ -63,6 +63,8 @@ class BankEntry:
     lower_row: float
     teeth_row: float
     "below it the upper teeth have ended"
+    lower_edge: NDArray[np.float32]
+    "(256,) row of the lower lip's edge in each column"
     eye_distance: float
     "in crop pixels"
     nose_length: float
@@ -137,7 +139,7 @@ def make_entry(crop: Picture, points: NDArray[np.floating]) -> BankEntry:
     middle = np.linspace(-0.5, 0.5, 11)
     upper = CENTRE_ROW + HALF_WIDTH * float(evaluate(s.upper, middle).mean())
     lower = CENTRE_ROW + HALF_WIDTH * float(evaluate(s.lower, middle).mean())
-    inside = _keep_inside(crop, s)
+    inside, lower_edge = _keep_inside(crop, s)
     scale = HALF_WIDTH / s.half_width[0]
     return BankEntry(
         picture=inside,
@@ -148,6 +150,7 @@ def make_entry(crop: Picture, points: NDArray[np.floating]) -> BankEntry:
         upper_row=upper,
         lower_row=lower,
         teeth_row=_find_teeth(inside, upper, lower),
+        lower_edge=lower_edge,
         eye_distance=float(s.eye_distance[0] * scale),
         nose_length=float(s.nose_length[0] * scale),
         tone=measure_tone(crop, s),
@@ -186,6 +189,7 @@ def draw_bank(crop: Picture, points: NDArray[np.floating]) -> MouthBank:
         upper_row=upper,
         lower_row=lower,
         teeth_row=teeth_row,
+        lower_edge=np.full(SIZE, lower, dtype=np.float32),
         eye_distance=eye_distance,
         nose_length=float(s.nose_length[0] * scale),
         tone=tone,
@@ -222,6 +226,7 @@ def bank_to_bytes(bank: MouthBank) -> bytes:
         assert ok
         numbers = [getattr(e, name) for name in _NUMBERS]
         arrays[f"picture{i}"] = np.asarray(png).ravel()
+        arrays[f"lower_edge{i}"] = e.lower_edge
         arrays[f"numbers{i}"] = np.asarray([*numbers, *e.tone, *e.dark])
     target = io.BytesIO()
     np.savez(target, **arrays)  # type: ignore[arg-type]
@@ -240,7 +245,13 @@ def bank_from_bytes(data: bytes) -> MouthBank:
             rgb = np.ascontiguousarray(picture[..., ::-1]).astype(np.uint8)
             k = len(_NUMBERS)
             entries.append(
-                BankEntry(picture=rgb, tone=(n[k], n[k + 1], n[k + 2]), dark=(n[k + 3], n[k + 4], n[k + 5]), **fields)
+                BankEntry(
+                    picture=rgb,
+                    lower_edge=arrays[f"lower_edge{i}"],
+                    tone=(n[k], n[k + 1], n[k + 2]),
+                    dark=(n[k + 3], n[k + 4], n[k + 5]),
+                    **fields,
+                )
             )
         a, b, c, d = (float(v) for v in arrays["profile"])
         return MouthBank(tuple(entries), (a, b, c, d), float(arrays["widest_gap"]))
@@ -254,8 +265,8 @@ _NUMBERS: Final = (
 _GENERIC: Final = (1.0, 0.0, 0.45, 0.0)
 
 
-def _keep_inside(crop: Picture, shape: MouthShape) -> Picture:
-    """The crop with what lies beyond the lips' edges replaced by the nearest row inside."""
+def _keep_inside(crop: Picture, shape: MouthShape) -> tuple[Picture, NDArray[np.float32]]:
+    """The crop with what lies beyond the lips' edges replaced by the nearest row inside, and its last rows."""
     columns = np.arange(SIZE, dtype=np.float64)
     x = np.clip((columns - CENTRE_COLUMN) / HALF_WIDTH, -0.93, 0.93)
     upper = CENTRE_ROW + HALF_WIDTH * evaluate(shape.upper, x)[0]
@@ -265,9 +276,10 @@ def _keep_inside(crop: Picture, shape: MouthShape) -> Picture:
     last = lower - np.minimum(3.5, 0.2 * room)
     rows = np.clip(np.arange(SIZE, dtype=np.float64)[:, None], first, np.maximum(last, first))
     places = np.broadcast_to(CENTRE_COLUMN + HALF_WIDTH * x, (SIZE, SIZE))
-    return cv2.remap(  # type: ignore[return-value]
+    inside = cv2.remap(
         crop, places.astype(np.float32), rows.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
+    return np.asarray(inside, dtype=np.uint8), last.astype(np.float32)
 
 
 def _find_teeth(inside: Picture, upper: float, lower: float) -> float:
@@ -300,19 +312,19 @@ def _draw_inside(upper: float, lower: float, light: float) -> tuple[Picture, flo
     rows, columns = np.mgrid[0:SIZE, 0:SIZE].astype(np.float64)
     x = (columns - CENTRE_COLUMN) / HALF_WIDTH
     depth = (rows - upper) / (lower - upper)
-    dark = light * np.array([0.17, 0.075, 0.07])
-    ivory = light * np.array([1.16, 1.08, 0.98])
-    tongue = light * np.array([0.62, 0.30, 0.29])
+    dark = light * np.array([0.21, 0.085, 0.075])
+    ivory = light * np.array([1.36, 1.22, 1.04])
+    tongue = light * np.array([0.80, 0.40, 0.38])
     tooth = np.abs(((x / 0.215) + 0.5) % 1.0 - 0.5) * 2  # 0 in the middle of a tooth, 1 between two
-    end = 0.50 - 0.12 * x * x - 0.05 * tooth**4
-    teeth = _soft((end - depth) / 0.10) * _soft((0.92 - np.abs(x)) / 0.45)
-    shade = (0.80 + 0.20 * _soft(depth / 0.35)) * (1 - 0.16 * tooth**6)
-    back = _soft((depth - 0.72 + 0.25 * x * x) / 0.35) * _soft((0.85 - np.abs(x)) / 0.4)
-    colour = dark + (tongue - dark) * (0.8 * back)[..., None]
-    colour = colour + (ivory * shade[..., None] - colour) * (0.92 * teeth)[..., None]
-    picture = np.clip(np.rint(colour * 255), 0, 255).astype(np.uint8)
-    r, g, b = dark
-    return cv2.GaussianBlur(picture, (0, 0), 1.2), upper + 0.58 * (lower - upper), (float(r), float(g), float(b))  # type: ignore[return-value]
+    end = 0.47 - 0.16 * x * x - 0.04 * tooth**4
+    teeth = _soft((end - depth) / 0.14 + 0.5) * _soft((0.92 - np.abs(x)) / 0.45)
+    shade = 1 - 0.13 * tooth**6
+    back = _soft((depth - 0.62 + 0.20 * x * x) / 0.38) * _soft((0.85 - np.abs(x)) / 0.4)
+    colour = dark + (tongue - dark) * (0.75 * back)[..., None]
+    colour = colour + (ivory * shade[..., None] - colour) * (0.9 * teeth)[..., None]
+    picture = np.clip(np.rint(cv2.GaussianBlur(colour, (0, 0), 1.2) * 255), 0, 255).astype(np.uint8)
+    r, g, b = (float(v) for v in dark)
+    return picture, upper + 0.60 * (lower - upper), (r, g, b)
 
 
 def _soft(t: Array) -> Array:

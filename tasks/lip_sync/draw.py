@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tasks.lip_sync.bank import CENTRE_COLUMN, SIZE, MouthBank, tone_places
+from tasks.lip_sync.bank import SIZE, BankEntry, MouthBank, tone_places
 from tasks.lip_sync.shape import Array, MouthShape, evaluate, measure_shape, measure_width, measure_yaw
 from tasks.lip_sync.warp import LipTarget, curve, make_fields, place_lips, support, tensor
 
@@ -38,14 +38,28 @@ class LoadedBank:
 
     bank: MouthBank
     pictures: Tensor
-    "(K, 3, 256, 256) float32 in 0..1"
+    "(K, 5, 256, 256) float32 in 0..1: RGB, how far a pixel belongs to the upper teeth, and to what lies below them"
 
 
 def load_bank(bank: MouthBank, device: torch.device | str) -> LoadedBank:
     """The bank ready to draw from on `device`."""
-    stacked = np.stack([e.picture for e in bank.entries])
-    pictures = torch.from_numpy(stacked).to(device).permute(0, 3, 1, 2).float() / 255
-    return LoadedBank(bank, pictures.contiguous())
+    stacked = np.stack([_layers(e) for e in bank.entries])
+    return LoadedBank(bank, torch.from_numpy(stacked).to(device))
+
+
+def _layers(entry: BankEntry) -> NDArray[np.float32]:
+    rows = np.arange(SIZE, dtype=np.float64)[:, None]
+    soft = 3.0 + 0.06 * (entry.lower_row - entry.upper_row)
+    end = np.minimum(entry.teeth_row, entry.lower_edge - 0.5 * soft)
+    upper = _fade((end - rows) / soft + 0.5)
+    lower = _fade((rows - entry.teeth_row) / soft + 1.0)
+    colour = np.moveaxis(entry.picture, -1, 0) / 255.0
+    return np.concatenate([colour, upper[None], np.broadcast_to(lower, upper.shape)[None]]).astype(np.float32)
+
+
+def _fade(t: Array) -> Array:
+    t = np.clip(t, 0, 1)
+    return t * t * (3 - 2 * t)
 
 
 def region_of(points: NDArray[np.floating], height: int, width: int, align: int = 2) -> Box | None:
@@ -141,8 +155,12 @@ def _draw_lips(rgb: Tensor, band: _Band, target: LipTarget, mix: Array, bank: Lo
     seen = _soft(torch.maximum(lower - upper, own) / 0.06) * _soft((1.02 - along.abs()) / 0.10)
     colour = _inside_colour(rgb, band, target, mix, bank)
     depth = ((band.y - upper) * half / (0.10 * half)).clamp(min=0)
-    shade = (1 - 0.30 * torch.exp(-depth)) * (1 - 0.45 * along.clamp(-1, 1) ** 4)
-    return torch.lerp(lips, colour * shade[:, None], (inside * seen)[:, None])
+    shade = (1 - 0.20 * torch.exp(-depth)) * (1 - 0.30 * along.clamp(-1, 1) ** 4)
+    shaded = colour * shade[:, None]
+    seam = torch.exp(-(((band.y - (upper + lower) / 2) / 0.026) ** 2) - ((lower - upper) / 0.06) ** 2)
+    seam = seam * _column(target.closing, device) * _soft((1.0 - along.abs()) / 0.15)
+    lips = lips * (1 - 0.55 * seam)[:, None]
+    return torch.lerp(lips, shaded, (inside * seen)[:, None])
 
 
 def _inside_colour(rgb: Tensor, band: _Band, target: LipTarget, mix: Array, bank: LoadedBank) -> Tensor:
@@ -162,12 +180,11 @@ def _inside_colour(rgb: Tensor, band: _Band, target: LipTarget, mix: Array, bank
         column = entry.nose_column + (band.x - nose) * across * entry.eye_distance
         from_upper = entry.upper_row + (band.y - upper) * down * entry.nose_length
         from_lower = entry.lower_row + (band.y - lower) * down * entry.nose_length
-        soft = 3.0 + 0.08 * (entry.lower_row - entry.upper_row)
-        teeth = 1 - _soft((from_upper - entry.teeth_row) / soft + 1)
-        tongue = _soft((from_lower - entry.teeth_row) / soft + 1)
         dark = torch.tensor(entry.dark, device=device)[None, :, None, None]
-        seen = torch.lerp(dark, _look(bank.pictures[i], column, from_lower), tongue[:, None])
-        seen = torch.lerp(seen, _look(bank.pictures[i], column, from_upper), teeth[:, None])
+        below = _look(bank.pictures[i], column, from_lower)
+        above = _look(bank.pictures[i], column, from_upper)
+        seen = torch.lerp(dark, below[:, :3], below[:, 4:])
+        seen = torch.lerp(seen, above[:, :3], above[:, 3:4])
         gain = (tone / torch.tensor(entry.tone, device=device).clamp(min=0.02)).clamp(0.3, 3.0)
         weight = tensor(mix[:, i], device)[:, None]
         colour = colour + seen * (gain * weight)[:, :, None, None]
@@ -258,5 +275,3 @@ def _soft(t: Tensor) -> Tensor:
     t = t.clamp(0, 1)
     return t * t * (3 - 2 * t)
 
-
-__all__ = ["CENTRE_COLUMN", "Box", "LoadedBank", "draw_mouths", "load_bank", "region_of"]

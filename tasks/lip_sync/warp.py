@@ -20,7 +20,9 @@ UPPER_SHARE: Final = 0.3
 JAW_SHARE: Final = 0.72
 #: By how much (half widths) the lips of a wide open source are taken a little inside the lip,
 #: so that no rim of teeth or dark is carried along.
-LIP_INSET: Final = 0.045
+LIP_INSET: Final = 0.075
+#: Share of their way by which the outer edges of closing lips stay behind: lips at rest are fuller.
+THICKEN: Final = 0.4
 NODES: Final = (44, 40)
 
 #: Gap of a generic mouth along x, in the form of `shape.evaluate`.
@@ -43,6 +45,8 @@ class LipTarget:
     "(N, 4) curve where the lips would meet"
     inset: Array
     "(N,) LIP_INSET as far as the source is open"
+    closing: Array
+    "(N,) 0..1: how far lips that the source shows open are brought together"
     jaw: Array
     "(N,) displacement of the chin, downwards"
 
@@ -66,24 +70,35 @@ def place_lips(
     """
     weight = np.asarray(weights, dtype=np.float64)
     width = 1 + (np.asarray(widths, dtype=np.float64) - 1) * weight
-    request = np.asarray(gaps, dtype=np.float64) / shape.half_width
     bent = np.broadcast_to(np.asarray(profile, dtype=np.float64), (len(shape), 4))
     mean = np.maximum(evaluate(bent, shape.gap_places).mean(axis=1), 0.2)
     own = shape.lower - shape.upper
     own_mean = evaluate(own, shape.gap_places).mean(axis=1)
+    request = _above_rest(np.asarray(gaps, dtype=np.float64) / shape.half_width, own_mean)
     opened = own + weight[:, None] * (bent * (request / mean)[:, None] - own)
     opened_mean = evaluate(opened, shape.gap_places).mean(axis=1)
     meet = shape.upper + UPPER_SHARE * own
-    openness = np.clip(own_mean / 0.2, 0, 1)
     return LipTarget(
         shape=shape,
         width=width,
         upper=meet - UPPER_SHARE * opened,
         lower=meet + (1 - UPPER_SHARE) * opened,
         meet=meet,
-        inset=LIP_INSET * openness * openness * (3 - 2 * openness) * weight,
+        inset=LIP_INSET * _smooth(own_mean / 0.2) * weight,
+        closing=_smooth((own_mean - opened_mean) / 0.15),
         jaw=JAW_SHARE * (1 - UPPER_SHARE) * (opened_mean - own_mean),
     )
+
+
+def _above_rest(request: Array, own: Array) -> Array:
+    """Requests that leave alone the small gap which the points of closed lips show."""
+    rest = own * (1 - _smooth((own - 0.03) / 0.10))
+    return rest + np.maximum(request - rest, np.minimum(request, 0.0))
+
+
+def _smooth(t: Array) -> Array:
+    t = np.clip(t, 0, 1)
+    return t * t * (3 - 2 * t)
 
 
 def support(shape: MouthShape) -> Array:
@@ -112,9 +127,14 @@ def make_fields(target: LipTarget, device: torch.device) -> Fields:
     upper, lower = curve(target.upper, along), curve(target.lower, along)
     bump = (1 - along * along).clamp(min=0)
     inset = _column(target.inset, device) * bump
-    up = upper - curve(s.upper, along) + inset
-    down = lower - curve(s.lower, along) - inset
     above, below = curve(s.upper_thickness, along / OUTER_CORNER), curve(s.lower_thickness, along / OUTER_CORNER)
+    up = upper - curve(s.upper, along)
+    down = lower - curve(s.lower, along)
+    thicker = THICKEN * _column(target.closing, device)
+    up = up * (1 - thicker * ((upper - y) / above.clamp(min=0.05)).clamp(0, 1))
+    down = down * (1 - thicker * ((y - lower) / below.clamp(min=0.05)).clamp(0, 1))
+    up = up + torch.minimum(inset, 0.35 * above)
+    down = down - torch.minimum(inset, 0.35 * below)
     nose = _column(s.nose[:, 1], device)
     skin_up, skin_down = _skin(target, x, y, device)
     lip_up = 1 - _step((upper - above - y) / (0.55 * (upper - above - nose)).clamp(min=0.1))
