@@ -1,0 +1,53 @@
+"""A part: one segment encoded, and the small value that tells of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from tasks.picture import Colour
+
+
+@dataclass(frozen=True)
+class EncodeSpec:
+    """All that decides the encoder's bytes; hashed into every part's key."""
+
+    encoder: str
+    "FFmpeg's name: libx264, libx265, libsvtav1, libvpx-vp9, prores_ks, ffv1, h264_nvenc …"
+    pixel_format: str
+    width: int
+    height: int
+    time_base: Fraction
+    frame_rate: Fraction | None
+    options: tuple[tuple[str, str], ...]
+    "Private options of the encoder, sorted, thread settings included."
+    colour: Colour
+    sample_aspect_ratio: Fraction
+    field_order: str = "progressive"
+    gop_frames: int = 250
+    codec_tag: str = ""
+    notes: tuple[str, ...] = ()
+    "What was converted or padded, in words for the report."
+
+
+@dataclass(frozen=True)
+class Part:
+    """An encoded segment in work storage; about 1 KB."""
+
+    segment: int
+    start: int
+    end: int
+    "Output frames [start, end)."
+    key: str
+    uri: str
+    bytes: int
+    sha256: str
+    extradata_sha256: str
+    pts_sha256: str
+    "Of the int64 pts that the part's frames stand for."
+    reorder_frames: int
+    "D of the decode order: how far dts must run ahead of pts."
+    counts: Mapping[str, int] = field(default_factory=dict)
+    "Frames by what happened to them: repeated, kept: no face …"
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    "CPU or wall seconds by stage."
+    worker: str = ""

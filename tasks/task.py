@@ -1,0 +1,163 @@
+"""What a task is: how it is named and configured, what it needs, and its five verbs.
+
+A task goes through `load -> measure -> conclude -> render -> release`.  `measure` looks at one
+scan unit of the source (independent of all others), `conclude` runs once over all of them as
+pure arithmetic, and `render` reads nothing but slices of what `conclude` returned: so a video
+cut in one segment or in many comes out the same.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.picture import FrameBatch, PictureFormat
+
+if TYPE_CHECKING:
+    from tasks.device_batch import DeviceBatch
+
+Arrays = Mapping[str, npt.NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """A task as a job asks for it: its name and its options, checked and complete."""
+
+    name: str
+    options: tuple[tuple[str, str], ...] = ()
+    "Sorted (key, value) pairs; every option stands here, defaults included."
+
+    def option(self, key: str) -> str:
+        return dict(self.options)[key]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a task must be given, declared before any work."""
+
+    context_left_frames: int = 0
+    context_right_frames: int = 0
+    audio: bool = False
+    "Mel spectrogram of the job's voice (80 columns a second)."
+    scan: bool = False
+    scale: int = 1
+    frame_rate_factor: Fraction = Fraction(1)
+    vram_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Voice:
+    """The job's voice as features, computed once for the whole audio."""
+
+    mel: npt.NDArray[np.float32]
+    "(80, T) mel spectrogram, 80 columns a second; may be memory-mapped."
+    duration_seconds: float
+
+
+@dataclass(frozen=True)
+class OutputFrames:
+    """Which source frame each of the n output frames shows, and when."""
+
+    source_frames: npt.NDArray[np.int64]
+    "(n,) numbers in presentation order; may repeat, may run backwards."
+    start_seconds: npt.NDArray[np.float64]
+    "(n,) from the start of the output."
+    duration_seconds: npt.NDArray[np.float64]
+    format: PictureFormat
+
+    def __len__(self) -> int:
+        return len(self.source_frames)
+
+
+@dataclass(frozen=True)
+class UnitMeasurement:
+    """What `measure` saw in source frames [start, end): a dict of arrays, storable as npz."""
+
+    start: int
+    end: int
+    arrays: Arrays
+
+
+@dataclass(frozen=True)
+class TaskInputs:
+    """All that `render` may read for output frames [start, end)."""
+
+    start: int
+    end: int
+    per_frame: Arrays
+    "Arrays whose first axis has end - start entries."
+    constant: Arrays
+
+    def narrow(self, start: int, end: int) -> "TaskInputs":
+        """The same for output frames [start, end) within these."""
+        a, b = start - self.start, end - self.start
+        return TaskInputs(start, end, {k: v[a:b] for k, v in self.per_frame.items()}, self.constant)
+
+    def digest(self) -> str:
+        """Hex SHA-256 over names, shapes and bytes; equal inputs have equal digests."""
+        sha = hashlib.sha256(f"{self.start}:{self.end}".encode())
+        for group in (self.per_frame, self.constant):
+            for name in sorted(group):
+                array = np.ascontiguousarray(group[name])
+                sha.update(f"|{name}|{array.dtype.str}|{array.shape}|".encode())
+                sha.update(array.view(np.uint8).data if array.size else b"")
+        return sha.hexdigest()
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """What a task will do to every output frame; the result of `conclude`."""
+
+    per_frame: Arrays = field(default_factory=dict)
+    "Arrays whose first axis has one entry for each output frame."
+    constant: Arrays = field(default_factory=dict)
+    "Arrays that every segment reads (a mouth bank)."
+    reasons: tuple[str, ...] = ()
+    "Why a source frame is kept as it is; `kept[i]` is an index into it, -1 where drawn."
+    kept: npt.NDArray[np.int8] | None = None
+    "(n,) per output frame; None where every frame is rendered."
+    facts: Mapping[str, str | int | float] = field(default_factory=dict)
+    "What the report should say (faces found, chosen track, gain)."
+
+    def slice(self, start: int, end: int) -> TaskInputs:
+        return TaskInputs(start, end, {k: v[start:end] for k, v in self.per_frame.items()}, self.constant)
+
+    def kept_by_reason(self, start: int, end: int) -> dict[str, int]:
+        """Frames of [start, end) kept as in the source, by reason."""
+        if self.kept is None:
+            return {}
+        kept = self.kept[start:end]
+        return {r: int(n) for i, r in enumerate(self.reasons) if (n := np.count_nonzero(kept == i))}
+
+
+class Task(Protocol):
+    """One kind of work on pictures.  A task that needs no scan returns an empty plan."""
+
+    spec: TaskSpec
+
+    @property
+    def needs(self) -> Needs: ...
+
+    def digest(self) -> str:
+        """Hex digest of weights and pixel-engine version: what else the pixels depend on."""
+
+    def load(self, device: str) -> None:
+        """Bring networks onto the device; called once in the process that measures or renders."""
+
+    def measure(self, start: int, batches: Iterator[FrameBatch]) -> UnitMeasurement:
+        """Independent measurements of one scan unit; `batches` are its source frames in order."""
+
+    def conclude(
+        self, units: Iterable[UnitMeasurement], output: OutputFrames, voice: Voice | None
+    ) -> TaskPlan:
+        """The whole-video result; pure, reads units in order and may hold only what it needs of each."""
+
+    def render(self, batch: "DeviceBatch", inputs: TaskInputs) -> None:
+        """Change the batch's pictures in place; `inputs` covers exactly its frames."""
+
+    def release(self) -> None:
+        """Free the device."""
