@@ -26,6 +26,7 @@ from tasks.lip_sync.shape import (
 )
 
 Picture = NDArray[np.uint8]
+Colour = tuple[float, float, float]
 
 SIZE: Final = 256
 #: Crop pixels of half a mouth, and the crop row of the line between its corners.
@@ -69,9 +70,9 @@ class BankEntry:
     "in crop pixels"
     nose_length: float
     "in crop pixels"
-    tone: tuple[float, float, float]
+    tone: Colour
     "mean skin colour around the mouth, 0..1"
-    dark: tuple[float, float, float]
+    dark: Colour
     "colour of the hollow of the mouth, 0..1"
 
 
@@ -140,6 +141,7 @@ def make_entry(crop: Picture, points: NDArray[np.floating]) -> BankEntry:
     upper = CENTRE_ROW + HALF_WIDTH * float(evaluate(s.upper, middle).mean())
     lower = CENTRE_ROW + HALF_WIDTH * float(evaluate(s.lower, middle).mean())
     inside, lower_edge = _keep_inside(crop, s)
+    tone = measure_tone(crop, s)
     scale = HALF_WIDTH / s.half_width[0]
     return BankEntry(
         picture=inside,
@@ -153,8 +155,8 @@ def make_entry(crop: Picture, points: NDArray[np.floating]) -> BankEntry:
         lower_edge=lower_edge,
         eye_distance=float(s.eye_distance[0] * scale),
         nose_length=float(s.nose_length[0] * scale),
-        tone=measure_tone(crop, s),
-        dark=_find_dark(inside, upper, lower),
+        tone=tone,
+        dark=_find_dark(inside, upper, lower, tone),
     )
 
 
@@ -179,7 +181,7 @@ def draw_bank(crop: Picture, points: NDArray[np.floating]) -> MouthBank:
     tone = measure_tone(crop, s)
     upper = CENTRE_ROW
     lower = upper + MODEST_GAP * eye_distance
-    picture, teeth_row, dark = _draw_inside(upper, lower, float(np.mean(tone)))
+    picture, teeth_row, dark = _draw_inside(upper, lower, tone)
     entry = BankEntry(
         picture=picture,
         yaw=float(measure_yaw(points)),
@@ -206,7 +208,7 @@ def tone_places(shape: MouthShape) -> Array:
     return np.stack([np.broadcast_to(x, rows.shape), rows], axis=-1)
 
 
-def measure_tone(crop: Picture, shape: MouthShape) -> tuple[float, float, float]:
+def measure_tone(crop: Picture, shape: MouthShape) -> Colour:
     """Mean skin colour around the mouth of a crop, 0..1."""
     places = tone_places(shape)[0] * HALF_WIDTH + (CENTRE_COLUMN, CENTRE_ROW)
     smooth = cv2.blur(crop, (7, 7))
@@ -266,7 +268,7 @@ _GENERIC: Final = (1.0, 0.0, 0.45, 0.0)
 
 
 def _keep_inside(crop: Picture, shape: MouthShape) -> tuple[Picture, NDArray[np.float32]]:
-    """The crop with what lies beyond the lips' edges replaced by the nearest row inside, and its last rows."""
+    """The crop with the nearest row inside wherever it shows lips or skin, and the last rows inside."""
     columns = np.arange(SIZE, dtype=np.float64)
     x = np.clip((columns - CENTRE_COLUMN) / HALF_WIDTH, -0.93, 0.93)
     upper = CENTRE_ROW + HALF_WIDTH * evaluate(shape.upper, x)[0]
@@ -276,9 +278,8 @@ def _keep_inside(crop: Picture, shape: MouthShape) -> tuple[Picture, NDArray[np.
     last = lower - np.minimum(3.5, 0.2 * room)
     rows = np.clip(np.arange(SIZE, dtype=np.float64)[:, None], first, np.maximum(last, first))
     places = np.broadcast_to(CENTRE_COLUMN + HALF_WIDTH * x, (SIZE, SIZE))
-    inside = cv2.remap(
-        crop, places.astype(np.float32), rows.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    maps = places.astype(np.float32), rows.astype(np.float32)
+    inside = cv2.remap(crop, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(inside, dtype=np.uint8), last.astype(np.float32)
 
 
@@ -296,35 +297,43 @@ def _find_teeth(inside: Picture, upper: float, lower: float) -> float:
     return float(min(first + peak + int(below[0]) + 2, lower))
 
 
-def _find_dark(inside: Picture, upper: float, lower: float) -> tuple[float, float, float]:
-    """Mean of the darkest tenth of the inside, and never bright."""
+def _find_dark(inside: Picture, upper: float, lower: float, tone: Colour) -> Colour:
+    """Mean of the darkest tenth of the inside; never bright, and not blacker than flesh in this light."""
     rows = slice(round(upper + 2), max(round(lower - 2), round(upper + 3)))
     block = inside[rows, int(CENTRE_COLUMN - 45) : int(CENTRE_COLUMN + 45)].reshape(-1, 3).astype(np.float64)
     light = block.mean(axis=1)
     darkest = block[light <= np.quantile(light, 0.1)].mean(axis=0) / 255
-    darkest = darkest * min(1.0, 0.16 / max(float(darkest.mean()), 1e-3))
-    r, g, b = 0.85 * darkest + 0.15 * darkest.mean() * np.array([1.3, 0.85, 0.85])
-    return float(r), float(g), float(b)
+    flesh = _in_light(tone, 0.25, 0.11, 0.10)
+    darkest = darkest * min(1.0, 2.0 * float(flesh.mean()) / max(float(darkest.mean()), 1e-3))
+    r, g, b = (float(v) for v in 0.5 * darkest + 0.5 * flesh)
+    return r, g, b
 
 
-def _draw_inside(upper: float, lower: float, light: float) -> tuple[Picture, float, tuple[float, float, float]]:
-    """(picture, row where the teeth end, dark colour) of a mouth in the light of skin of mean `light`."""
+def _draw_inside(upper: float, lower: float, tone: Colour) -> tuple[Picture, float, Colour]:
+    """(picture, row where the teeth end, dark colour) of a mouth beside skin of colour `tone`."""
     rows, columns = np.mgrid[0:SIZE, 0:SIZE].astype(np.float64)
     x = (columns - CENTRE_COLUMN) / HALF_WIDTH
     depth = (rows - upper) / (lower - upper)
-    dark = light * np.array([0.21, 0.085, 0.075])
-    ivory = light * np.array([1.36, 1.22, 1.04])
-    tongue = light * np.array([0.80, 0.40, 0.38])
+    dark = _in_light(tone, 0.25, 0.105, 0.095)
+    ivory = _in_light(tone, 1.30, 1.15, 0.97)
+    tongue = _in_light(tone, 0.84, 0.43, 0.40)
     tooth = np.abs(((x / 0.215) + 0.5) % 1.0 - 0.5) * 2  # 0 in the middle of a tooth, 1 between two
-    end = 0.47 - 0.16 * x * x - 0.04 * tooth**4
-    teeth = _soft((end - depth) / 0.14 + 0.5) * _soft((0.92 - np.abs(x)) / 0.45)
-    shade = 1 - 0.13 * tooth**6
-    back = _soft((depth - 0.62 + 0.20 * x * x) / 0.38) * _soft((0.85 - np.abs(x)) / 0.4)
-    colour = dark + (tongue - dark) * (0.75 * back)[..., None]
-    colour = colour + (ivory * shade[..., None] - colour) * (0.9 * teeth)[..., None]
+    end = 0.44 - 0.20 * x * x - 0.035 * tooth**4
+    teeth = _soft((end - depth) / 0.16 + 0.5) * _soft((0.95 - np.abs(x)) / 0.65)
+    shade = (1 - 0.12 * tooth**6) * (1 - 0.22 * x * x)
+    back = _soft((depth - 0.50 + 0.20 * x * x) / 0.50) * _soft((0.90 - np.abs(x)) / 0.5)
+    colour = dark + (tongue - dark) * (0.8 * back)[..., None]
+    colour = colour + (ivory * shade[..., None] - colour) * (0.88 * teeth)[..., None]
     picture = np.clip(np.rint(cv2.GaussianBlur(colour, (0, 0), 1.2) * 255), 0, 255).astype(np.uint8)
     r, g, b = (float(v) for v in dark)
     return picture, upper + 0.60 * (lower - upper), (r, g, b)
+
+
+def _in_light(tone: Colour, red: float, green: float, blue: float) -> Array:
+    """A colour, relative to skin, in the light that gives skin the colour `tone`; grey in grey pictures."""
+    chroma = float(np.clip(4 * (max(tone) - min(tone)) / max(*tone, 1e-3), 0, 1))
+    grey = (red + green + blue) / 3
+    return float(np.mean(tone)) * (grey + chroma * (np.array([red, green, blue]) - grey))
 
 
 def _soft(t: Array) -> Array:

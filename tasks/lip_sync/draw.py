@@ -38,18 +38,27 @@ class LoadedBank:
 
     bank: MouthBank
     pictures: Tensor
-    "(K, 5, 256, 256) float32 in 0..1: RGB, how far a pixel belongs to the upper teeth, and to what lies below them"
+    "(K, 5, 256, 256) float32 in 0..1: RGB, share of the upper teeth, share of what lies below them"
+    darks: Tensor
+    "(K, 3, 1, 1) colours of the hollow"
+    tones: Tensor
+    "(K, 3) skin colours"
 
 
 def load_bank(bank: MouthBank, device: torch.device | str) -> LoadedBank:
     """The bank ready to draw from on `device`."""
     stacked = np.stack([_layers(e) for e in bank.entries])
-    return LoadedBank(bank, torch.from_numpy(stacked).to(device))
+    target = torch.device(device)
+    darks = tensor(np.asarray([e.dark for e in bank.entries]), target)
+    tones = tensor(np.asarray([e.tone for e in bank.entries]), target).clamp(min=0.02)
+    return LoadedBank(bank, tensor(stacked, target), darks[:, :, None, None], tones)
 
 
 def _layers(entry: BankEntry) -> NDArray[np.float32]:
     rows = np.arange(SIZE, dtype=np.float64)[:, None]
-    soft = 3.0 + 0.06 * (entry.lower_row - entry.upper_row)
+    room = entry.lower_row - entry.upper_row
+    full = np.clip((entry.teeth_row - entry.lower_row) / (0.2 * room) + 1, 0, 1)  # teeth fill the gap
+    soft = 3.0 + (0.06 + 0.14 * full) * room
     end = np.minimum(entry.teeth_row, entry.lower_edge - 0.5 * soft)
     upper = _fade((end - rows) / soft + 0.5)
     lower = _fade((rows - entry.teeth_row) / soft + 1.0)
@@ -70,9 +79,7 @@ def region_of(points: NDArray[np.floating], height: int, width: int, align: int 
     s = measure_shape(points)
     box = support(s)
     corners = np.stack([box[:, [0, 1]], box[:, [2, 1]], box[:, [0, 3]], box[:, [2, 3]]], axis=1)
-    x, y = corners[..., 0] * s.half_width[:, None], corners[..., 1] * s.half_width[:, None]
-    columns = s.origin[:, None, 0] + x * s.axis[:, None, 0] - y * s.axis[:, None, 1]
-    rows = s.origin[:, None, 1] + x * s.axis[:, None, 1] + y * s.axis[:, None, 0]
+    columns, rows = s.to_pixels(corners)
     left, top = (int(np.floor(v.min() / align)) * align for v in (columns, rows))
     right, bottom = (int(np.ceil((v.max() + 1) / align)) * align for v in (columns, rows))
     clipped = Box(max(left, 0), max(top, 0), min(right, width), min(bottom, height))
@@ -107,7 +114,9 @@ def draw_mouths(
     return torch.cat([d[0] for d in drawn]), torch.cat([d[1] for d in drawn])
 
 
-def _draw(rgb: Tensor, target: LipTarget, mix: Array, opacity: Array, bank: LoadedBank) -> tuple[Tensor, Tensor]:
+def _draw(
+    rgb: Tensor, target: LipTarget, mix: Array, opacity: Array, bank: LoadedBank
+) -> tuple[Tensor, Tensor]:
     x, y = _mouth_frame(target.shape, rgb.shape[-2], rgb.shape[-1], rgb.device)
     fields = make_fields(target, rgb.device)
     left, top, right, bottom = (fields.box[:, i, None, None] for i in range(4))
@@ -180,12 +189,11 @@ def _inside_colour(rgb: Tensor, band: _Band, target: LipTarget, mix: Array, bank
         column = entry.nose_column + (band.x - nose) * across * entry.eye_distance
         from_upper = entry.upper_row + (band.y - upper) * down * entry.nose_length
         from_lower = entry.lower_row + (band.y - lower) * down * entry.nose_length
-        dark = torch.tensor(entry.dark, device=device)[None, :, None, None]
         below = _look(bank.pictures[i], column, from_lower)
         above = _look(bank.pictures[i], column, from_upper)
-        seen = torch.lerp(dark, below[:, :3], below[:, 4:])
+        seen = torch.lerp(bank.darks[i], below[:, :3], below[:, 4:])
         seen = torch.lerp(seen, above[:, :3], above[:, 3:4])
-        gain = (tone / torch.tensor(entry.tone, device=device).clamp(min=0.02)).clamp(0.3, 3.0)
+        gain = (tone / bank.tones[i]).clamp(0.3, 3.0)
         weight = tensor(mix[:, i], device)[:, None]
         colour = colour + seen * (gain * weight)[:, :, None, None]
     return colour
@@ -240,15 +248,14 @@ def _look(picture: Tensor, column: Tensor, row: Tensor) -> Tensor:
 
 def _tone(rgb: Tensor, shape: MouthShape) -> Tensor:
     """Mean skin colour around the mouths: (N, 3)."""
-    places = tone_places(shape) * shape.half_width[:, None, None]
-    columns = shape.origin[:, None, 0] + places[..., 0] * shape.axis[:, None, 0] - places[..., 1] * shape.axis[:, None, 1]
-    rows = shape.origin[:, None, 1] + places[..., 0] * shape.axis[:, None, 1] + places[..., 1] * shape.axis[:, None, 0]
+    columns, rows = shape.to_pixels(tone_places(shape))
     spread = shape.half_width[:, None, None] * np.asarray([-0.06, 0.0, 0.06])
     columns = (columns[..., None] + spread).reshape(len(shape), -1)
     rows = np.repeat(rows, 3, axis=1)
     height, width = rgb.shape[-2:]
-    grid = np.stack([columns * (2 / (width - 1)) - 1, rows * (2 / (height - 1)) - 1], axis=-1)[:, None]
-    looked = F.grid_sample(rgb, tensor(grid, rgb.device), mode="bilinear", padding_mode="border", align_corners=True)
+    places = np.stack([columns * (2 / (width - 1)) - 1, rows * (2 / (height - 1)) - 1], axis=-1)
+    grid = tensor(places[:, None], rgb.device)
+    looked = F.grid_sample(rgb, grid, mode="bilinear", padding_mode="border", align_corners=True)
     return looked.mean(dim=(2, 3))
 
 
@@ -258,10 +265,9 @@ def _mouth_box(target: LipTarget, height: int, width: int) -> tuple[slice, slice
     x = np.linspace(-1, 1, 17)
     upper = np.minimum(evaluate(target.upper, x), evaluate(target.meet, x)).min(axis=1) - 0.12
     lower = np.maximum(evaluate(target.lower, x), evaluate(target.meet, x)).max(axis=1) + 0.12
-    across = np.stack([-1.05 * target.width, 1.05 * target.width] * 2, axis=-1) * s.half_width[:, None]
-    down = np.stack([upper, upper, lower, lower], axis=-1) * s.half_width[:, None]
-    columns = s.origin[:, :1] + across * s.axis[:, :1] - down * s.axis[:, 1:]
-    rows = s.origin[:, 1:] + across * s.axis[:, 1:] + down * s.axis[:, :1]
+    across = np.stack([-1.05 * target.width, 1.05 * target.width] * 2, axis=-1)
+    down = np.stack([upper, upper, lower, lower], axis=-1)
+    columns, rows = s.to_pixels(np.stack([across, down], axis=-1))
     top, bottom = max(int(rows.min()) - 1, 0), min(int(rows.max()) + 3, height)
     left, right = max(int(columns.min()) - 1, 0), min(int(columns.max()) + 3, width)
     return slice(top, bottom), slice(left, right)
@@ -274,4 +280,3 @@ def _column(values: Array, device: torch.device) -> Tensor:
 def _soft(t: Tensor) -> Tensor:
     t = t.clamp(0, 1)
     return t * t * (3 - 2 * t)
-

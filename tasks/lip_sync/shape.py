@@ -67,9 +67,16 @@ class MouthShape:
     def __len__(self) -> int:
         return len(self.half_width)
 
-    def at(self, frames: slice | Array) -> "MouthShape":
+    def at(self, frames: slice) -> "MouthShape":
         """The same values for some of the mouths."""
         return MouthShape(**{name: getattr(self, name)[frames] for name in self.__dataclass_fields__})
+
+    def to_pixels(self, places: Array) -> tuple[Array, Array]:
+        """Columns and rows (N, K) of places (N, K, 2) of the mouth frame."""
+        along, across = self.axis * self.half_width[:, None], self.axis[:, ::-1] * self.half_width[:, None]
+        columns = self.origin[:, :1] + places[..., 0] * along[:, :1] - places[..., 1] * across[:, :1]
+        rows = self.origin[:, 1:] + places[..., 0] * along[:, 1:] + places[..., 1] * across[:, 1:]
+        return columns, rows
 
 
 def measure_shape(points: NDArray[np.floating]) -> MouthShape:
@@ -110,7 +117,8 @@ def measure_gap(points: NDArray[np.floating]) -> Array:
     """Mean distance of the facing inner-lip points, in pixels: (…, 51, 2) -> (…)."""
     p = np.asarray(points, dtype=np.float64)
     gaps = np.asarray(layout.INNER_GAPS)
-    return _length(p[..., gaps[:, 0], :] - p[..., gaps[:, 1], :]).mean(axis=-1)
+    mean: Array = _length(p[..., gaps[:, 0], :] - p[..., gaps[:, 1], :]).mean(axis=-1)
+    return mean
 
 
 def measure_eye_distance(points: NDArray[np.floating]) -> Array:
@@ -120,7 +128,7 @@ def measure_eye_distance(points: NDArray[np.floating]) -> Array:
 
 
 def measure_yaw(points: NDArray[np.floating]) -> Array:
-    """How far the nose tip is off the middle of the face, in eye distances; 0 is frontal: (…, 51, 2) -> (…)."""
+    """The nose tip's distance from the middle of the face, in eye distances; 0 is frontal: -> (…)."""
     p = np.asarray(points, dtype=np.float64)
     left, right = p[..., layout.EYE_LEFT_OUTER, :], p[..., layout.EYE_RIGHT_OUTER, :]
     across = right - left
@@ -149,7 +157,8 @@ _MIDDLE: Final = np.linspace(-0.6, 0.6, 7)
 
 
 def _length(vector: Array) -> Array:
-    return np.sqrt((vector * vector).sum(axis=-1))
+    length: Array = np.sqrt((vector * vector).sum(axis=-1))
+    return length
 
 
 def _to_mouth_frame(points: Array, origin: Array, axis: Array, half_width: Array) -> Array:

@@ -103,7 +103,7 @@ def _smooth(t: Array) -> Array:
 
 def support(shape: MouthShape) -> Array:
     """Left, top, right, bottom of the fields in the mouth frame: (N, 4)."""
-    top = shape.nose[:, 1] * 0.98
+    top = shape.nose[:, 1]
     return np.stack([-shape.left, top, shape.right, shape.chin + _neck(shape)], axis=-1)
 
 
@@ -127,7 +127,8 @@ def make_fields(target: LipTarget, device: torch.device) -> Fields:
     upper, lower = curve(target.upper, along), curve(target.lower, along)
     bump = (1 - along * along).clamp(min=0)
     inset = _column(target.inset, device) * bump
-    above, below = curve(s.upper_thickness, along / OUTER_CORNER), curve(s.lower_thickness, along / OUTER_CORNER)
+    above = curve(s.upper_thickness, along / OUTER_CORNER)
+    below = curve(s.lower_thickness, along / OUTER_CORNER)
     up = upper - curve(s.upper, along)
     down = lower - curve(s.lower, along)
     thicker = THICKEN * _column(target.closing, device)
@@ -135,10 +136,11 @@ def make_fields(target: LipTarget, device: torch.device) -> Fields:
     down = down * (1 - thicker * ((y - lower) / below.clamp(min=0.05)).clamp(0, 1))
     up = up + torch.minimum(inset, 0.35 * above)
     down = down - torch.minimum(inset, 0.35 * below)
-    nose = _column(s.nose[:, 1], device)
+    nose, chin = _column(s.nose[:, 1], device), _column(s.chin, device)
     skin_up, skin_down = _skin(target, x, y, device)
-    lip_up = 1 - _step((upper - above - y) / (0.55 * (upper - above - nose)).clamp(min=0.1))
-    lip_down = 1 - _step((y - lower - below) / (0.45 * (_column(s.chin, device) - lower - below)).clamp(min=0.15))
+    edge_up, edge_down = upper - above, lower + below
+    lip_up = 1 - _step((edge_up - y) / (0.55 * (edge_up - nose)).clamp(min=0.1))
+    lip_down = 1 - _step((y - edge_down) / (0.45 * (chin - edge_down)).clamp(min=0.15))
     mask = _mask(target, x, y, device)
     values = torch.stack(
         [
