@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tasks.lip_sync.bank import SIZE, BankEntry, MouthBank, tone_places
 from tasks.lip_sync.shape import Array, MouthShape, evaluate, measure_shape, measure_width, measure_yaw
-from tasks.lip_sync.warp import LipTarget, curve, make_fields, place_lips, support, tensor
+from tasks.lip_sync.warp import LipTarget, make_fields, place_lips, support
 
 #: Half the edge between lip and inside, in half widths, and at least in pixels.
 EDGE: Final = 0.022
@@ -104,77 +104,95 @@ def draw_mouths(
     shape = measure_shape(points)
     target = place_lips(shape, gaps, widths, weights, np.asarray(bank.bank.profile))
     mix = _mix_entries(bank.bank, measure_yaw(points), measure_width(points) * target.width)
+    fields = make_fields(target)
     opacity = np.clip(4 * np.asarray(weights, dtype=np.float64), 0, 1)
+    request = _Request(
+        target, mix, fields.box, tensor(fields.values, rgb.device), tensor(opacity, rgb.device)
+    )
     if rgb.is_cuda:
-        return _draw(rgb, target, mix, opacity, bank)
-    drawn = [
-        _draw(rgb[i : i + 1], target.at(slice(i, i + 1)), mix[i : i + 1], opacity[i : i + 1], bank)
-        for i in range(len(rgb))
-    ]
-    return torch.cat([d[0] for d in drawn]), torch.cat([d[1] for d in drawn])
-
-
-def _draw(
-    rgb: Tensor, target: LipTarget, mix: Array, opacity: Array, bank: LoadedBank
-) -> tuple[Tensor, Tensor]:
-    x, y = _mouth_frame(target.shape, rgb.shape[-2], rgb.shape[-1], rgb.device)
-    fields = make_fields(target, rgb.device)
-    left, top, right, bottom = (fields.box[:, i, None, None] for i in range(4))
-    place = torch.stack([(x - left) * (2 / (right - left)) - 1, (y - top) * (2 / (bottom - top)) - 1], dim=-1)
-    looked = F.grid_sample(fields.values, place, mode="bilinear", padding_mode="zeros", align_corners=True)
-    dx, up, down, mask = looked.unbind(1)
-    below = y > curve(target.meet, x / tensor(target.width, rgb.device)[:, None, None])
-    drawn = _shift(rgb, target.shape, dx, torch.where(below, down, up))
-    rows, columns = _mouth_box(target, rgb.shape[-2], rgb.shape[-1])
-    if rows.start < rows.stop and columns.start < columns.stop:
-        cut = (slice(None), rows, columns)
-        band = _Band(x[cut], y[cut], dx[cut], up[cut], down[cut], rows, columns)
-        drawn[:, :, rows, columns] = _draw_lips(rgb, band, target, mix, bank)
-    mask = (mask * tensor(opacity, rgb.device)[:, None, None])[:, None]
-    return torch.where(mask > 0, torch.lerp(rgb, drawn, mask), rgb), mask
+        return _draw(rgb, request, bank)
+    drawn, mask = torch.empty_like(rgb), rgb.new_empty(len(rgb), 1, *rgb.shape[-2:])
+    for i in range(len(rgb)):  # one by one: each stays in the processor's cache, and its pixels its own
+        one = slice(i, i + 1)
+        drawn[one], mask[one] = _draw(rgb[one], request.at(one), bank)
+    return drawn, mask
 
 
 @dataclass(frozen=True)
-class _Band:
-    """The pixels around the opening: places, displacements, and where they lie in the region."""
+class _Request:
+    """What is to be drawn in N pictures."""
 
-    x: Tensor
-    y: Tensor
-    dx: Tensor
-    up: Tensor
-    down: Tensor
-    rows: slice
-    columns: slice
+    target: LipTarget
+    mix: Array
+    "(N, K) shares of the bank's entries"
+    box: Array
+    "(N, 4) of the fields, in the mouth frame"
+    fields: Tensor
+    "(N, 6, rows, columns) as in `Fields`"
+    opacity: Tensor
+    "(N,)"
+
+    def at(self, frames: slice) -> "_Request":
+        return _Request(
+            *(self.target.at(frames), self.mix[frames], self.box[frames]),
+            *(self.fields[frames], self.opacity[frames]),
+        )
 
 
-def _draw_lips(rgb: Tensor, band: _Band, target: LipTarget, mix: Array, bank: LoadedBank) -> Tensor:
+def _draw(rgb: Tensor, request: _Request, bank: LoadedBank) -> tuple[Tensor, Tensor]:
+    height, width = rgb.shape[-2:]
+    left, top, right, bottom = request.box.T
+    x, y = _mouth_frame(request.target.shape, slice(0, height), slice(0, width), rgb.device)
+    place = torch.stack(
+        [
+            x * _column(2 / (right - left), rgb.device)
+            - _column((right + left) / (right - left), rgb.device),
+            y * _column(2 / (bottom - top), rgb.device)
+            - _column((bottom + top) / (bottom - top), rgb.device),
+        ],
+        dim=-1,
+    )
+    looked = F.grid_sample(request.fields, place, mode="bilinear", padding_mode="zeros", align_corners=True)
+    drawn = _shift(rgb, torch.where(looked[:, 4:5] > 0, looked[:, 2:4], looked[:, 0:2]))
+    rows, columns = _mouth_box(request.target, height, width)
+    if rows.start < rows.stop and columns.start < columns.stop:
+        drawn[:, :, rows, columns] = _draw_lips(
+            rgb, looked[:, :4, rows, columns], rows, columns, request, bank
+        )
+    mask = looked[:, 5:6] * request.opacity[:, None, None, None]
+    return torch.lerp(rgb, drawn, mask), mask  # exact where the mask is 0: rgb + 0 * difference
+
+
+def _draw_lips(
+    rgb: Tensor, shifts: Tensor, rows: slice, columns: slice, request: _Request, bank: LoadedBank
+) -> Tensor:
     """Both lips with an even edge between them, and the inside of the mouth where they are apart."""
-    s, device = target.shape, rgb.device
+    target, s, device = request.target, request.target.shape, rgb.device
     half = _column(s.half_width, device)
-    along = band.x / _column(target.width, device)
-    meet = curve(target.meet, along)
-    corner = (band.rows.start, band.columns.start)
-    upper_lip = _shift(rgb, s, band.dx, band.up, corner)
-    lower_lip = _shift(rgb, s, band.dx, band.down, corner)
-    lips = torch.lerp(upper_lip, lower_lip, ((band.y - meet) * half + 0.5).clamp(0, 1)[:, None])
-    upper, lower = curve(target.upper, along), curve(target.lower, along)
-    own = curve(s.lower, along) - curve(s.upper, along)
+    x, y = _mouth_frame(s, rows, columns, device)
+    along = x / _column(target.width, device)
+    meet = _curve(target.meet, along)
+    upper_lip = _shift(rgb, shifts[:, :2], rows.start, columns.start)
+    lower_lip = _shift(rgb, shifts[:, 2:], rows.start, columns.start)
+    lips = torch.lerp(upper_lip, lower_lip, ((y - meet) * half + 0.5).clamp(0, 1)[:, None])
+    upper, lower = _curve(target.upper, along), _curve(target.lower, along)
+    own = _curve(s.lower, along) - _curve(s.upper, along)
     edge = (EDGE * half).clamp(min=EDGE_PIXELS) * 2
-    inside = _soft((band.y - upper) * half / edge + 0.5) * _soft((lower - band.y) * half / edge + 0.5)
+    inside = _soft((y - upper) * half / edge + 0.5) * _soft((lower - y) * half / edge + 0.5)
     seen = _soft(torch.maximum(lower - upper, own) / 0.06) * _soft((1.02 - along.abs()) / 0.10)
-    colour = _inside_colour(rgb, band, target, mix, bank)
-    depth = ((band.y - upper) * half / (0.10 * half)).clamp(min=0)
+    colour = _inside_colour(rgb, x, y, request, bank)
+    depth = ((y - upper) * half / (0.10 * half)).clamp(min=0)
     shade = (1 - 0.20 * torch.exp(-depth)) * (1 - 0.30 * along.clamp(-1, 1) ** 4)
     shaded = colour * shade[:, None]
-    seam = torch.exp(-(((band.y - (upper + lower) / 2) / 0.026) ** 2) - ((lower - upper) / 0.06) ** 2)
+    seam = torch.exp(-(((y - (upper + lower) / 2) / 0.026) ** 2) - ((lower - upper) / 0.06) ** 2)
     seam = seam * _column(target.closing, device) * _soft((1.0 - along.abs()) / 0.15)
     lips = lips * (1 - 0.55 * seam)[:, None]
     return torch.lerp(lips, shaded, (inside * seen)[:, None])
 
 
-def _inside_colour(rgb: Tensor, band: _Band, target: LipTarget, mix: Array, bank: LoadedBank) -> Tensor:
+def _inside_colour(rgb: Tensor, x: Tensor, y: Tensor, request: _Request, bank: LoadedBank) -> Tensor:
     """Teeth rigid to the upper lip, tongue and lower teeth to the lower lip, dark between them."""
-    s, device = target.shape, rgb.device
+    target, s, device = request.target, request.target.shape, rgb.device
     tone = _tone(rgb, s)
     middle = np.linspace(-0.5, 0.5, 11)
     upper = _column(evaluate(target.upper, middle).mean(axis=1), device)
@@ -182,19 +200,19 @@ def _inside_colour(rgb: Tensor, band: _Band, target: LipTarget, mix: Array, bank
     across = _column(s.half_width / s.eye_distance, device)
     down = _column(s.half_width / s.nose_length, device)
     nose = _column(s.nose[:, 0], device)
-    colour = torch.zeros((*band.x.shape[:1], 3, *band.x.shape[1:]), device=device)
+    colour = torch.zeros((*x.shape[:1], 3, *x.shape[1:]), device=device)
     for i, entry in enumerate(bank.bank.entries):
-        if not mix[:, i].any():
+        if not request.mix[:, i].any():
             continue
-        column = entry.nose_column + (band.x - nose) * across * entry.eye_distance
-        from_upper = entry.upper_row + (band.y - upper) * down * entry.nose_length
-        from_lower = entry.lower_row + (band.y - lower) * down * entry.nose_length
+        column = entry.nose_column + (x - nose) * across * entry.eye_distance
+        from_upper = entry.upper_row + (y - upper) * down * entry.nose_length
+        from_lower = entry.lower_row + (y - lower) * down * entry.nose_length
         below = _look(bank.pictures[i], column, from_lower)
         above = _look(bank.pictures[i], column, from_upper)
         seen = torch.lerp(bank.darks[i], below[:, :3], below[:, 4:])
         seen = torch.lerp(seen, above[:, :3], above[:, 3:4])
         gain = (tone / bank.tones[i]).clamp(0.3, 3.0)
-        weight = tensor(mix[:, i], device)[:, None]
+        weight = tensor(request.mix[:, i], device)[:, None]
         colour = colour + seen * (gain * weight)[:, :, None, None]
     return colour
 
@@ -210,32 +228,34 @@ def _mix_entries(bank: MouthBank, yaw: Array, width: Array) -> Array:
     return mixed
 
 
-def _mouth_frame(shape: MouthShape, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """x and y of every pixel in the mouth frame: (N, h, w) each."""
+def _mouth_frame(
+    shape: MouthShape, rows: slice, columns: slice, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """x and y in the mouth frame of a rectangle of pixels: (N, h, w) each."""
     along = shape.axis / shape.half_width[:, None]
     offset = (shape.origin * along).sum(axis=1)
     across = shape.origin[:, 1] * along[:, 0] - shape.origin[:, 0] * along[:, 1]
-    columns = torch.arange(width, device=device, dtype=torch.float32)[None, None, :]
-    rows = torch.arange(height, device=device, dtype=torch.float32)[None, :, None]
+    right = torch.arange(columns.start, columns.stop, device=device, dtype=torch.float32)[None, None, :]
+    down = torch.arange(rows.start, rows.stop, device=device, dtype=torch.float32)[None, :, None]
     cosine, sine = _column(along[:, 0], device), _column(along[:, 1], device)
-    x = columns * cosine + (rows * sine - _column(offset, device))
-    y = rows * cosine - (columns * sine + _column(across, device))
+    x = right * cosine + (down * sine - _column(offset, device))
+    y = (down * cosine - _column(across, device)) - right * sine
     return x, y
 
 
-def _shift(
-    rgb: Tensor, shape: MouthShape, dx: Tensor, dy: Tensor, corner: tuple[int, int] = (0, 0)
-) -> Tensor:
-    """`rgb` looked up at the pixels from `corner` (row, column) on minus displacements of the mouth frame."""
-    device = rgb.device
-    scaled = shape.axis * shape.half_width[:, None]
-    cosine, sine = _column(scaled[:, 0], device), _column(scaled[:, 1], device)
-    rows = torch.arange(dx.shape[1], device=device, dtype=torch.float32)[None, :, None] + corner[0]
-    columns = torch.arange(dx.shape[2], device=device, dtype=torch.float32)[None, None, :] + corner[1]
-    across = columns - (dx * cosine - dy * sine)
-    down = rows - (dx * sine + dy * cosine)
+def _shift(rgb: Tensor, displacement: Tensor, first_row: int = 0, first_column: int = 0) -> Tensor:
+    """`rgb` looked up at pixels minus their displacement (N, 2, h, w); the first pixel is given."""
     height, width = rgb.shape[-2:]
-    grid = torch.stack([across * (2 / (width - 1)) - 1, down * (2 / (height - 1)) - 1], dim=-1)
+    rows, columns = displacement.shape[-2:]
+    across = torch.arange(columns, device=rgb.device, dtype=torch.float32) + first_column
+    down = torch.arange(rows, device=rgb.device, dtype=torch.float32)[:, None] + first_row
+    grid = torch.stack(
+        [
+            (across - displacement[:, 0]) * (2 / (width - 1)) - 1,
+            (down - displacement[:, 1]) * (2 / (height - 1)) - 1,
+        ],
+        dim=-1,
+    )
     return F.grid_sample(rgb, grid, mode="bicubic", padding_mode="border", align_corners=True)
 
 
@@ -271,6 +291,18 @@ def _mouth_box(target: LipTarget, height: int, width: int) -> tuple[slice, slice
     top, bottom = max(int(rows.min()) - 1, 0), min(int(rows.max()) + 3, height)
     left, right = max(int(columns.min()) - 1, 0), min(int(columns.max()) + 3, width)
     return slice(top, bottom), slice(left, right)
+
+
+def _curve(coefficients: Array, x: Tensor) -> Tensor:
+    """`shape.evaluate` on the device: (N, 4) at x (N, h, w) -> (N, h, w)."""
+    c = tensor(coefficients, x.device)[:, :, None, None]
+    body = c[:, 0] + x * (c[:, 1] + x * (c[:, 2] + x * c[:, 3]))
+    return (1 - x * x).clamp(min=0) * body
+
+
+def tensor(values: NDArray[np.floating], device: torch.device) -> Tensor:
+    """float32 on the device."""
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)
 
 
 def _column(values: Array, device: torch.device) -> Tensor:

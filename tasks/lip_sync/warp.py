@@ -1,16 +1,15 @@
-"""How the skin around a mouth moves when its lips take other places: displacement fields in torch.
+"""How the skin around a mouth moves when its lips take other places: displacement fields.
 
-Knows curves and fields in the mouth frame (see `shape`), no colours and no files.  All fields
-have compact support: they are exactly 0 at the edge of the mask.
+Knows curves and fields in the mouth frame (see `shape`), no colours and no device.  All fields
+have compact support: they are exactly 0 at the edge of the mask.  Only sums, products and quotients
+are used on whole arrays, so a face's field does not depend on the batch that it is computed in.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tasks.lip_sync.shape import OUTER_CORNER, Array, MouthShape, evaluate
 
@@ -109,112 +108,100 @@ def support(shape: MouthShape) -> Array:
 
 @dataclass(frozen=True)
 class Fields:
-    """What a pixel at (x, y) of the mouth frame needs to know, on a coarse grid over `box`."""
+    """What a pixel of the mouth frame needs to know, on a coarse grid over `box`."""
 
-    values: Tensor
-    "(N, 4, rows, columns): dx, dy of the upper part, dy of the lower part, mask"
-    box: Tensor
+    values: NDArray[np.float32]
+    """(N, 6, rows, columns): displacement in pixels (across, down) of what lies above the line where
+    the lips meet, the same below it, how far below the line (negative: above), mask 0..1"""
+    box: Array
     "(N, 4) left, top, right, bottom in the mouth frame"
 
 
-def make_fields(target: LipTarget, device: torch.device) -> Fields:
-    """Displacements (source = place - displacement) and mask of N targets."""
-    box = tensor(support(target.shape), device)
-    x, y = _nodes(box)
+def make_fields(target: LipTarget) -> Fields:
+    """Displacements (source = place - displacement) and masks of N targets."""
     s = target.shape
-    width = _column(target.width, device)
+    box = support(s)
+    x, y = _nodes(box)
+    width = target.width[:, None, None]
     along = x / width
-    upper, lower = curve(target.upper, along), curve(target.lower, along)
-    bump = (1 - along * along).clamp(min=0)
-    inset = _column(target.inset, device) * bump
-    above = curve(s.upper_thickness, along / OUTER_CORNER)
-    below = curve(s.lower_thickness, along / OUTER_CORNER)
-    up = upper - curve(s.upper, along)
-    down = lower - curve(s.lower, along)
-    thicker = THICKEN * _column(target.closing, device)
-    up = up * (1 - thicker * ((upper - y) / above.clamp(min=0.05)).clamp(0, 1))
-    down = down * (1 - thicker * ((y - lower) / below.clamp(min=0.05)).clamp(0, 1))
-    up = up + torch.minimum(inset, 0.35 * above)
-    down = down - torch.minimum(inset, 0.35 * below)
-    nose, chin = _column(s.nose[:, 1], device), _column(s.chin, device)
-    skin_up, skin_down = _skin(target, x, y, device)
-    edge_up, edge_down = upper - above, lower + below
-    lip_up = 1 - _step((edge_up - y) / (0.55 * (edge_up - nose)).clamp(min=0.1))
-    lip_down = 1 - _step((y - edge_down) / (0.45 * (chin - edge_down)).clamp(min=0.15))
-    mask = _mask(target, x, y, device)
-    values = torch.stack(
-        [
-            _sideways(width, x, y) * mask,
-            torch.lerp(skin_up, up, lip_up) * mask,
-            torch.lerp(skin_down, down, lip_down) * mask,
-            mask,
-        ],
-        dim=1,
-    )
-    return Fields(values, box)
+    upper, lower, meet = (_on_nodes(c, along) for c in (target.upper, target.lower, target.meet))
+    up, down = _lips(target, along, y, upper, lower)
+    skin_up, skin_down = _skin(target, x, y, meet)
+    edge_up = upper - _on_nodes(s.upper_thickness, along / OUTER_CORNER)
+    edge_down = lower + _on_nodes(s.lower_thickness, along / OUTER_CORNER)
+    nose, chin = s.nose[:, 1, None, None], s.chin[:, None, None]
+    lip_up = 1 - _smooth((edge_up - y) / np.maximum(0.55 * (edge_up - nose), 0.1))
+    lip_down = 1 - _smooth((y - edge_down) / np.maximum(0.45 * (chin - edge_down), 0.15))
+    mask = _mask(target, x, y)
+    sideways = _sideways(width, x, y) * mask
+    up = (skin_up + lip_up * (up - skin_up)) * mask
+    down = (skin_down + lip_down * (down - skin_down)) * mask
+    cosine, sine = ((s.axis[:, i] * s.half_width)[:, None, None] for i in range(2))
+    values = [
+        *(sideways * cosine - up * sine, sideways * sine + up * cosine),
+        *(sideways * cosine - down * sine, sideways * sine + down * cosine),
+        *(y - meet, mask),
+    ]
+    return Fields(np.stack(values, axis=1).astype(np.float32), box)
 
 
-def curve(coefficients: Array, x: Tensor) -> Tensor:
-    """`shape.evaluate` on the device: (N, 4) at x (N, h, w) -> (N, h, w)."""
-    c = tensor(coefficients, x.device)[:, :, None, None]
-    body = c[:, 0] + x * (c[:, 1] + x * (c[:, 2] + x * c[:, 3]))
-    return (1 - x * x).clamp(min=0) * body
+def _lips(target: LipTarget, along: Array, y: Array, upper: Array, lower: Array) -> tuple[Array, Array]:
+    """Displacement of the upper and of the lower lip."""
+    s = target.shape
+    inset = target.inset[:, None, None] * np.maximum(1 - along * along, 0)
+    above = _on_nodes(s.upper_thickness, along / OUTER_CORNER)
+    below = _on_nodes(s.lower_thickness, along / OUTER_CORNER)
+    up, down = upper - _on_nodes(s.upper, along), lower - _on_nodes(s.lower, along)
+    thicker = THICKEN * target.closing[:, None, None]
+    up = up * (1 - thicker * np.clip((upper - y) / np.maximum(above, 0.05), 0, 1))
+    down = down * (1 - thicker * np.clip((y - lower) / np.maximum(below, 0.05), 0, 1))
+    return up + np.minimum(inset, 0.35 * above), down - np.minimum(inset, 0.35 * below)
 
 
-def tensor(values: NDArray[np.floating], device: torch.device) -> Tensor:
-    """float32 on the device."""
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)
-
-
-def _skin(target: LipTarget, x: Tensor, y: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+def _skin(target: LipTarget, x: Array, y: Array, meet: Array) -> tuple[Array, Array]:
     """Displacement of the skin away from the lips: towards the nose, and of jaw, chin and neck."""
     s = target.shape
-    middle = np.zeros((1, 1))
-    rise = _column(evaluate(target.upper - s.upper, middle)[:, 0], device)
-    nose, chin = _column(s.nose[:, 1], device), _column(s.chin, device)
-    towards_nose = _step((y - nose) / -nose) * torch.exp(-x * x / 0.5)
-    side = torch.where(x < 0, _column(s.left, device), _column(s.right, device))
-    across = 1 - _step((x.abs() / side - 0.12) / 0.86)
-    jaw = _column(target.jaw, device)
-    meet = curve(target.meet, x / _column(target.width, device))
-    ramp = _step((y - meet) / (0.6 * chin))
-    neck = 1 - _step((y - chin - 0.15 * chin.clamp(max=2) - jaw) / (_column(_neck(s), device) * 0.85))
+    rise = evaluate(target.upper - s.upper, np.zeros(1))[:, :, None]
+    nose, chin, jaw = s.nose[:, 1, None, None], s.chin[:, None, None], target.jaw[:, None, None]
+    near = 1 / (1 + x * x)
+    towards_nose = _smooth((y - nose) / -nose) * near * near * near
+    across = 1 - _smooth((np.abs(x) / _side(s, x) - 0.12) / 0.86)
+    ramp = _smooth((y - meet) / (0.6 * chin))
+    below_chin = y - chin - 0.15 * np.minimum(chin, 2) - jaw
+    neck = 1 - _smooth(below_chin / (0.85 * _neck(s)[:, None, None]))
     return 0.8 * rise * towards_nose, jaw * across * ramp * neck
 
 
-def _sideways(width: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    reach = 1 - _step((x.abs() - 1) / 1.1)
-    return (1 - 1 / width) * x * reach * torch.exp(-((y - 0.15) ** 2) / 1.1)
+def _sideways(width: Array, x: Array, y: Array) -> Array:
+    reach = 1 - _smooth((np.abs(x) - 1) / 1.1)
+    near = 1 / (1 + (y - 0.15) * (y - 0.15))
+    return (1 - 1 / width) * x * reach * near * near
 
 
-def _mask(target: LipTarget, x: Tensor, y: Tensor, device: torch.device) -> Tensor:
+def _mask(target: LipTarget, x: Array, y: Array) -> Array:
     s = target.shape
-    nose = _column(s.nose[:, 1], device)
-    bottom = _column(s.chin + _neck(s), device)
-    side = torch.where(x < 0, _column(s.left, device), _column(s.right, device))
-    sides = 1 - _step((x.abs() / side - 0.80) / 0.19)
-    top = _step((y - nose) / (-0.3 * nose))
-    return sides * top * (1 - _step((y / bottom - 0.88) / 0.115))
+    nose, bottom = s.nose[:, 1, None, None], (s.chin + _neck(s))[:, None, None]
+    sides = 1 - _smooth((np.abs(x) / _side(s, x) - 0.80) / 0.19)
+    top = _smooth((y - nose) / (-0.3 * nose))
+    return sides * top * (1 - _smooth((y / bottom - 0.88) / 0.115))
+
+
+def _side(shape: MouthShape, x: Array) -> Array:
+    return np.where(x < 0, shape.left[:, None, None], shape.right[:, None, None])
 
 
 def _neck(shape: MouthShape) -> Array:
     return np.maximum(0.55 * shape.chin, 0.9)
 
 
-def _nodes(box: Tensor) -> tuple[Tensor, Tensor]:
+def _nodes(box: Array) -> tuple[Array, Array]:
     rows, columns = NODES
-    down = torch.arange(rows, dtype=torch.float32, device=box.device)[None, :, None] / (rows - 1)
-    right = torch.arange(columns, dtype=torch.float32, device=box.device)[None, None, :] / (columns - 1)
+    down, right = np.arange(rows)[:, None] / (rows - 1), np.arange(columns) / (columns - 1)
     left_x, top_y, right_x, bottom_y = (box[:, i, None, None] for i in range(4))
-    x = left_x + (right_x - left_x) * right
-    y = top_y + (bottom_y - top_y) * down
-    return x.expand(-1, rows, -1), y.expand(-1, -1, columns)
+    x, y = left_x + (right_x - left_x) * right, top_y + (bottom_y - top_y) * down
+    shape = (len(box), rows, columns)
+    return np.broadcast_to(x, shape), np.broadcast_to(y, shape)
 
 
-def _column(values: Array, device: torch.device) -> Tensor:
-    return tensor(values, device)[:, None, None]
-
-
-def _step(t: Tensor) -> Tensor:
-    t = t.clamp(0, 1)
-    return t * t * (3 - 2 * t)
+def _on_nodes(curve: Array, x: Array) -> Array:
+    return evaluate(curve, x.reshape(len(x), -1)).reshape(x.shape)
