@@ -20,6 +20,8 @@ from tasks.lip_sync.warp import LipTarget, make_fields, place_lips, support
 #: Half the edge between lip and inside, in half widths, and at least in pixels.
 EDGE: Final = 0.022
 EDGE_PIXELS: Final = 0.7
+#: Half the dark line between lips that are brought together, in half widths.
+SEAM: Final = 0.024
 
 
 @dataclass(frozen=True)
@@ -176,17 +178,16 @@ def _draw_lips(
     lower_lip = _shift(rgb, shifts[:, 2:], rows.start, columns.start)
     lips = torch.lerp(upper_lip, lower_lip, ((y - meet) * half + 0.5).clamp(0, 1)[:, None])
     upper, lower = _curve(target.upper, along), _curve(target.lower, along)
-    own = _curve(s.lower, along) - _curve(s.upper, along)
     edge = (EDGE * half).clamp(min=EDGE_PIXELS) * 2
     inside = _soft((y - upper) * half / edge + 0.5) * _soft((lower - y) * half / edge + 0.5)
-    seen = _soft(torch.maximum(lower - upper, own) / 0.06) * _soft((1.02 - along.abs()) / 0.10)
+    seen = _soft((lower - upper) / 0.05) * _soft((1.02 - along.abs()) / 0.10)
     colour = _inside_colour(rgb, x, y, request, bank)
     depth = ((y - upper) * half / (0.10 * half)).clamp(min=0)
     shade = (1 - 0.20 * torch.exp(-depth)) * (1 - 0.30 * along.clamp(-1, 1) ** 4)
     shaded = colour * shade[:, None]
-    seam = torch.exp(-(((y - (upper + lower) / 2) / 0.026) ** 2) - ((lower - upper) / 0.06) ** 2)
-    seam = seam * _column(target.closing, device) * _soft((1.0 - along.abs()) / 0.15)
-    lips = lips * (1 - 0.55 * seam)[:, None]
+    line = (y - (upper + lower) / 2) * half / (SEAM * half).clamp(min=EDGE_PIXELS)
+    seam = torch.exp(-line * line - ((lower - upper) / 0.05) ** 2) * _soft((1.0 - along.abs()) / 0.35)
+    lips = lips * (1 - 0.5 * seam * _column(target.closing, device))[:, None]
     return torch.lerp(lips, shaded, (inside * seen)[:, None])
 
 

@@ -16,8 +16,8 @@ from tasks.faces import points as layout
 
 Array = NDArray[np.float64]
 
-#: Outer lips end a little outside the inner corners (mean of FaceMesh's canonical mouth).
-OUTER_CORNER: Final = 1.14
+#: Between these lie the outer corners of lips (a smile; a pout), with inner corners at 1.
+OUTER_LIMITS: Final = (1.06, 1.5)
 
 _UPPER_INNER = tuple(range(13, 22))
 _LOWER_INNER = tuple(range(23, 32))
@@ -31,8 +31,7 @@ class MouthShape:
     """N mouths: where they are and the curves of their lips.
 
     A curve is four coefficients c of y(x) = (1 - x^2)(c0 + c1 x + c2 x^2 + c3 x^3) inside the
-    corners and 0 outside; `outer_*` are the thickness of the lip in the same form over
-    x / OUTER_CORNER.
+    corners and 0 outside; `*_thickness` is of the same form over x / outer.
     """
 
     origin: Array
@@ -49,6 +48,8 @@ class MouthShape:
     "(N, 4) of the upper lip, positive"
     lower_thickness: Array
     "(N, 4) of the lower lip, positive"
+    outer: Array
+    "(N,) how far the outer corners are from the middle"
     nose: Array
     "(N, 2) x, y of the middle between the nostrils; y is negative"
     left: Array
@@ -89,20 +90,23 @@ def measure_shape(points: NDArray[np.floating]) -> MouthShape:
     frame = _to_mouth_frame(p, origin, axis, half_width)
     eyes = p[:, layout.EYE_CORNERS]
     nostrils = (p[:, 45] + p[:, 46]) / 2
-    upper = _fit(frame[:, _UPPER_INNER], 1.0)
-    lower = _fit(frame[:, _LOWER_INNER], 1.0)
+    upper = _fit(frame[:, _UPPER_INNER])
+    lower = _fit(frame[:, _LOWER_INNER])
     crossed = np.minimum(evaluate(lower, _MIDDLE) - evaluate(upper, _MIDDLE), 0.0).mean(axis=1) / 2
     upper[:, 0] += crossed
     lower[:, 0] -= crossed
     gaps = np.asarray(layout.INNER_GAPS)
+    ends = frame[:, layout.MOUTH_RIGHT, 0] - frame[:, layout.MOUTH_LEFT, 0]
+    outer = np.clip(ends / 2, *OUTER_LIMITS)
     return MouthShape(
         origin=origin,
         axis=axis,
         half_width=half_width,
         upper=upper,
         lower=lower,
-        upper_thickness=_thickness(frame[:, _UPPER_OUTER], upper, -1.0),
-        lower_thickness=_thickness(frame[:, _LOWER_OUTER], lower, 1.0),
+        upper_thickness=_thickness(frame[:, _UPPER_OUTER], upper, outer, -1.0),
+        lower_thickness=_thickness(frame[:, _LOWER_OUTER], lower, outer, 1.0),
+        outer=outer,
         nose=np.minimum((frame[:, 45] + frame[:, 46]) / 2, [np.inf, -0.35]),
         left=np.clip(-frame[:, _JAW_LEFT, 0], 1.3, 2.6),
         right=np.clip(frame[:, _JAW_RIGHT, 0], 1.3, 2.6),
@@ -168,9 +172,9 @@ def _to_mouth_frame(points: Array, origin: Array, axis: Array, half_width: Array
     return np.stack([along, across], axis=-1) / half_width[:, None, None]
 
 
-def _fit(points: Array, corner: float) -> Array:
+def _fit(points: Array) -> Array:
     """Least squares of a curve through points (N, K, 2); a slight ridge keeps odd points harmless."""
-    x, y = points[..., 0] / corner, points[..., 1]
+    x, y = points[..., 0], points[..., 1]
     body = np.maximum(1 - x * x, 0.0)
     basis = np.stack([body, body * x, body * x**2, body * x**3], axis=-1)  # (N, K, 4)
     normal = np.einsum("nki,nkj->nij", basis, basis) + np.diag([1e-4, 1e-3, 4e-3, 8e-3])
@@ -178,7 +182,7 @@ def _fit(points: Array, corner: float) -> Array:
     return solved
 
 
-def _thickness(outer: Array, inner: Array, sign: float) -> Array:
-    """The lip between its outer points (N, 5, 2) and its inner curve."""
-    depth = np.maximum(sign * (outer[..., 1] - evaluate(inner, outer[..., 0])), 0.02)
-    return _fit(np.stack([outer[..., 0], depth], axis=-1), OUTER_CORNER)
+def _thickness(edge: Array, inner: Array, outer: Array, sign: float) -> Array:
+    """The lip between its outer edge (N, 5, 2) and its inner curve."""
+    depth = np.maximum(sign * (edge[..., 1] - evaluate(inner, edge[..., 0])), 0.02)
+    return _fit(np.stack([edge[..., 0] / outer[:, None], depth], axis=-1))

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.lip_sync.shape import OUTER_CORNER, Array, MouthShape, evaluate
+from tasks.lip_sync.shape import Array, MouthShape, evaluate
 
 #: Share of an opening by which the upper lip rises; the lower lip sinks by the rest.
 UPPER_SHARE: Final = 0.3
@@ -21,7 +21,8 @@ JAW_SHARE: Final = 0.72
 #: so that no rim of teeth or dark is carried along.
 LIP_INSET: Final = 0.075
 #: Share of their way by which the outer edges of closing lips stay behind: lips at rest are fuller.
-THICKEN: Final = 0.4
+THICKEN_UPPER: Final = 0.4
+THICKEN_LOWER: Final = 0.2
 NODES: Final = (44, 40)
 
 #: Gap of a generic mouth along x, in the form of `shape.evaluate`.
@@ -125,10 +126,12 @@ def make_fields(target: LipTarget) -> Fields:
     width = target.width[:, None, None]
     along = x / width
     upper, lower, meet = (_on_nodes(c, along) for c in (target.upper, target.lower, target.meet))
-    up, down = _lips(target, along, y, upper, lower)
+    above, below = (
+        _on_nodes(c, along / s.outer[:, None, None]) for c in (s.upper_thickness, s.lower_thickness)
+    )
+    up, down = _lips(target, along, y, _Lips(upper, lower, above, below))
     skin_up, skin_down = _skin(target, x, y, meet)
-    edge_up = upper - _on_nodes(s.upper_thickness, along / OUTER_CORNER)
-    edge_down = lower + _on_nodes(s.lower_thickness, along / OUTER_CORNER)
+    edge_up, edge_down = upper - above, lower + below
     nose, chin = s.nose[:, 1, None, None], s.chin[:, None, None]
     lip_up = 1 - _smooth((edge_up - y) / np.maximum(0.55 * (edge_up - nose), 0.1))
     lip_down = 1 - _smooth((y - edge_down) / np.maximum(0.45 * (chin - edge_down), 0.15))
@@ -145,17 +148,39 @@ def make_fields(target: LipTarget) -> Fields:
     return Fields(np.stack(values, axis=1).astype(np.float32), box)
 
 
-def _lips(target: LipTarget, along: Array, y: Array, upper: Array, lower: Array) -> tuple[Array, Array]:
-    """Displacement of the upper and of the lower lip."""
+@dataclass(frozen=True)
+class _Lips:
+    """Edges of the lips where they shall be, on the nodes."""
+
+    upper: Array
+    lower: Array
+    above: Array
+    "thickness of the upper lip"
+    below: Array
+    "thickness of the lower lip"
+
+
+def _lips(target: LipTarget, along: Array, y: Array, lips: _Lips) -> tuple[Array, Array]:
+    """Displacement of the upper and of the lower lip.
+
+    Their inner edges follow the opening, which ends at the inner corners; their outer edges go
+    with it over the whole width of the lips, or lips that reach further (a pout) would tear.
+    """
     s = target.shape
-    inset = target.inset[:, None, None] * np.maximum(1 - along * along, 0)
-    above = _on_nodes(s.upper_thickness, along / OUTER_CORNER)
-    below = _on_nodes(s.lower_thickness, along / OUTER_CORNER)
-    up, down = upper - _on_nodes(s.upper, along), lower - _on_nodes(s.lower, along)
-    thicker = THICKEN * target.closing[:, None, None]
-    up = up * (1 - thicker * np.clip((upper - y) / np.maximum(above, 0.05), 0, 1))
-    down = down * (1 - thicker * np.clip((y - lower) / np.maximum(below, 0.05), 0, 1))
-    return up + np.minimum(inset, 0.35 * above), down - np.minimum(inset, 0.35 * below)
+    bump = np.maximum(1 - along * along, 0)
+    wide = along / s.outer[:, None, None]
+    inset = target.inset[:, None, None] * bump
+    depth_up = np.clip((lips.upper - y) / np.maximum(lips.above, 0.05), 0, 1)
+    depth_down = np.clip((y - lips.lower) / np.maximum(lips.below, 0.05), 0, 1)
+    up, down = lips.upper - _on_nodes(s.upper, along), lips.lower - _on_nodes(s.lower, along)
+    middle = np.zeros(1)
+    rim = np.maximum(1 - wide * wide, 0)
+    rise = evaluate(target.upper - s.upper, middle)[:, :, None] * rim
+    fall = evaluate(target.lower - s.lower, middle)[:, :, None] * rim
+    closing = target.closing[:, None, None]
+    up = up + depth_up * (rise * (1 - THICKEN_UPPER * closing) - up)
+    down = down + depth_down * (fall * (1 - THICKEN_LOWER * closing) - down)
+    return up + np.minimum(inset, 0.35 * lips.above), down - np.minimum(inset, 0.35 * lips.below)
 
 
 def _skin(target: LipTarget, x: Array, y: Array, meet: Array) -> tuple[Array, Array]:
