@@ -89,7 +89,7 @@ class MouthBank:
     @property
     def gap_cap(self) -> float:
         """The widest opening to ask for, in eye distances."""
-        return GAP_CAP * self.widest_gap
+        return max(GAP_CAP * self.widest_gap, MODEST_GAP)
 
 
 def choose_frames(
@@ -151,7 +151,7 @@ def make_entry(crop: Picture, points: NDArray[np.floating]) -> BankEntry:
         nose_column=CENTRE_COLUMN + HALF_WIDTH * float(s.nose[0, 0]),
         upper_row=upper,
         lower_row=lower,
-        teeth_row=_find_teeth(inside, upper, lower),
+        teeth_row=_find_teeth(inside, upper, lower, tone),
         lower_edge=lower_edge,
         eye_distance=float(s.eye_distance[0] * scale),
         nose_length=float(s.nose_length[0] * scale),
@@ -283,7 +283,7 @@ def _keep_inside(crop: Picture, shape: MouthShape) -> tuple[Picture, NDArray[np.
     return np.asarray(inside, dtype=np.uint8), last.astype(np.float32)
 
 
-def _find_teeth(inside: Picture, upper: float, lower: float) -> float:
+def _find_teeth(inside: Picture, upper: float, lower: float, tone: Colour) -> float:
     """The row where the upper teeth end; `lower` where they fill the whole gap."""
     light = inside[:, int(CENTRE_COLUMN - 30) : int(CENTRE_COLUMN + 30)].astype(np.float64).mean(axis=(1, 2))
     light = np.convolve(np.pad(light, 2, mode="edge"), np.ones(5) / 5, mode="valid")
@@ -291,8 +291,9 @@ def _find_teeth(inside: Picture, upper: float, lower: float) -> float:
     column = light[first:last]
     peak = int(np.argmax(column[: max(1, int(0.7 * len(column)))]))
     hollow = float(column[peak:].min())
-    if column[peak] - hollow < 25:
-        return lower if column.mean() > 110 else upper + 0.5 * (lower - upper)
+    skin = 255 * float(np.mean(tone))
+    if column[peak] - hollow < 0.18 * skin:
+        return lower if column.mean() > 0.75 * skin else upper + 0.5 * (lower - upper)
     below = np.flatnonzero(column[peak:] < hollow + 0.3 * (column[peak] - hollow))
     return float(min(first + peak + int(below[0]) + 2, lower))
 

@@ -115,6 +115,7 @@ def test_a_drawn_bank_is_modest_and_in_the_light_of_the_skin() -> None:
     points = closed_points(PORTRAIT_POINTS)
     crop = cut(portrait(), crop_matrix(points))
     bank = draw_bank(crop, points)
+    assert bank.widest_gap == MODEST_GAP
     assert bank.gap_cap == GAP_CAP * MODEST_GAP
     dim = draw_bank((crop * 0.5).astype(np.uint8), points)
     ratio = dim.entries[0].picture.mean() / bank.entries[0].picture.mean()
