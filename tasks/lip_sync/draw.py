@@ -4,7 +4,7 @@ Works on float RGB regions on any device.  Each picture is a function of its own
 batch of any size gives the same pixels.  Where the mask is 0 the pixels are bit-identical.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -15,23 +15,14 @@ from torch import Tensor
 
 from tasks.lip_sync.bank import SIZE, BankEntry, MouthBank, tone_places
 from tasks.lip_sync.shape import Array, MouthShape, evaluate, measure_shape, measure_width, measure_yaw
-from tasks.lip_sync.warp import LipTarget, make_fields, place_lips, support
+from tasks.lip_sync.warp import Fields, LipTarget, make_fields, place_lips
+from tasks.turning import Box
 
 #: Half the edge between lip and inside, in half widths, and at least in pixels.
 EDGE: Final = 0.022
 EDGE_PIXELS: Final = 0.7
 #: Half the dark line between lips that are brought together, in half widths.
 SEAM: Final = 0.024
-
-
-@dataclass(frozen=True)
-class Box:
-    """Half-open range of pixels."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
 
 
 @dataclass(frozen=True)
@@ -73,22 +64,72 @@ def _fade(t: Array) -> Array:
     return t * t * (3 - 2 * t)
 
 
-def region_of(points: NDArray[np.floating], height: int, width: int, align: int = 2) -> Box | None:
-    """The smallest box, aligned to `align` pixels, that covers the mask of faces (N, 51, 2).
+@dataclass(frozen=True)
+class Drawing:
+    """What is to be drawn in N pictures; a picture's values depend on nothing but its own request."""
 
-    None where nothing of it lies in a picture of `height` x `width`.
+    target: LipTarget
+    mix: Array
+    "(N, K) shares of the bank's entries"
+    fields: Fields
+    opacity: Array
+    "(N,)"
+
+    def __len__(self) -> int:
+        return len(self.opacity)
+
+    def at(self, frames: slice) -> "Drawing":
+        """Some of the drawings."""
+        return Drawing(self.target.at(frames), self.mix[frames], self.fields.at(frames), self.opacity[frames])
+
+    def moved(self, x: float, y: float) -> "Drawing":
+        """The same in pixels that are counted from (x, y)."""
+        return replace(self, target=replace(self.target, shape=self.target.shape.moved(x, y)))
+
+
+def plan_drawing(
+    points: NDArray[np.floating],
+    gaps: NDArray[np.floating],
+    widths: NDArray[np.floating],
+    weights: NDArray[np.floating],
+    bank: MouthBank,
+) -> Drawing:
+    """The drawings of N faces `points` (N, 51, 2); see `draw_mouths` for the others (N,)."""
+    shape = measure_shape(points)
+    target = place_lips(shape, gaps, widths, weights, np.asarray(bank.profile))
+    mix = _mix_entries(bank, measure_yaw(points), measure_width(points) * target.width)
+    opacity = np.clip(4 * np.asarray(weights, dtype=np.float64), 0, 1)
+    return Drawing(target, mix, make_fields(target), opacity)
+
+
+def boxes_of(drawing: Drawing, height: int, width: int, align: int = 2) -> tuple[Box | None, ...]:
+    """For each drawing the smallest box on a grid of `align` pixels that covers its mask.
+
+    It may hang over the border; None where nothing of it lies in a picture of `height` x `width`.
     """
-    s = measure_shape(points)
-    box = support(s)
-    corners = np.stack([box[:, [0, 1]], box[:, [2, 1]], box[:, [0, 3]], box[:, [2, 3]]], axis=1)
+    s, reach = drawing.target.shape, drawing.fields.box
+    corners = np.stack([reach[:, [0, 1]], reach[:, [2, 1]], reach[:, [0, 3]], reach[:, [2, 3]]], axis=1)
     columns, rows = s.to_pixels(corners)
-    left, top = (int(np.floor(v.min() / align)) * align for v in (columns, rows))
-    right, bottom = (int(np.ceil((v.max() + 1) / align)) * align for v in (columns, rows))
-    clipped = Box(max(left, 0), max(top, 0), min(right, width), min(bottom, height))
-    return clipped if clipped.left < clipped.right and clipped.top < clipped.bottom else None
+    edges = [
+        *(np.floor(v.min(axis=1) / align).astype(int) * align for v in (columns, rows)),
+        *(np.ceil((v.max(axis=1) + 1) / align).astype(int) * align for v in (columns, rows)),
+    ]
+    boxes = [Box(*(int(edge) for edge in box)) for box in zip(*edges, strict=True)]
+    return tuple(b if b.x0 < width and b.y0 < height and b.x1 > 0 and b.y1 > 0 else None for b in boxes)
 
 
 @torch.inference_mode()
+def draw(rgb: Tensor, drawing: Drawing, bank: LoadedBank) -> tuple[Tensor, Tensor]:
+    """`rgb` (N, 3, h, w) with the drawings, whose pixels are its own, and the mask (N, 1, h, w)."""
+    if rgb.is_cuda:
+        return _draw(rgb, drawing, bank)
+    drawn, mask = torch.empty_like(rgb), rgb.new_empty(len(rgb), 1, *rgb.shape[-2:])
+    for i in range(len(rgb)):  # one by one: each stays in the processor's cache, and its pixels its own
+        one = slice(i, i + 1)
+        drawn[one], mask[one] = _draw(rgb[one], drawing.at(one), bank)
+    return drawn, mask
+
+
 def draw_mouths(
     rgb: Tensor,
     points: NDArray[np.floating],
@@ -103,73 +144,33 @@ def draw_mouths(
     pixels; `gaps` (N,) are inner-lip gaps in pixels, `widths` (N,) multiply the source's width,
     `weights` (N,) lead from the source's own mouth (0: picture unchanged, mask 0) to the request.
     """
-    shape = measure_shape(points)
-    target = place_lips(shape, gaps, widths, weights, np.asarray(bank.bank.profile))
-    mix = _mix_entries(bank.bank, measure_yaw(points), measure_width(points) * target.width)
-    fields = make_fields(target)
-    opacity = np.clip(4 * np.asarray(weights, dtype=np.float64), 0, 1)
-    request = _Request(
-        target, mix, fields.box, tensor(fields.values, rgb.device), tensor(opacity, rgb.device)
-    )
-    if rgb.is_cuda:
-        return _draw(rgb, request, bank)
-    drawn, mask = torch.empty_like(rgb), rgb.new_empty(len(rgb), 1, *rgb.shape[-2:])
-    for i in range(len(rgb)):  # one by one: each stays in the processor's cache, and its pixels its own
-        one = slice(i, i + 1)
-        drawn[one], mask[one] = _draw(rgb[one], request.at(one), bank)
-    return drawn, mask
+    return draw(rgb, plan_drawing(points, gaps, widths, weights, bank.bank), bank)
 
 
-@dataclass(frozen=True)
-class _Request:
-    """What is to be drawn in N pictures."""
-
-    target: LipTarget
-    mix: Array
-    "(N, K) shares of the bank's entries"
-    box: Array
-    "(N, 4) of the fields, in the mouth frame"
-    fields: Tensor
-    "(N, 6, rows, columns) as in `Fields`"
-    opacity: Tensor
-    "(N,)"
-
-    def at(self, frames: slice) -> "_Request":
-        return _Request(
-            *(self.target.at(frames), self.mix[frames], self.box[frames]),
-            *(self.fields[frames], self.opacity[frames]),
-        )
-
-
-def _draw(rgb: Tensor, request: _Request, bank: LoadedBank) -> tuple[Tensor, Tensor]:
+def _draw(rgb: Tensor, drawing: Drawing, bank: LoadedBank) -> tuple[Tensor, Tensor]:
     height, width = rgb.shape[-2:]
-    left, top, right, bottom = request.box.T
-    x, y = _mouth_frame(request.target.shape, slice(0, height), slice(0, width), rgb.device)
+    left, top, right, bottom = drawing.fields.box.T
+    x, y = _mouth_frame(drawing.target.shape, slice(0, height), slice(0, width), rgb.device)
     place = torch.stack(
         [
-            x * _column(2 / (right - left), rgb.device)
-            - _column((right + left) / (right - left), rgb.device),
-            y * _column(2 / (bottom - top), rgb.device)
-            - _column((bottom + top) / (bottom - top), rgb.device),
+            x * _column(2 / (right - left), rgb.device) - _column((right + left) / (right - left), rgb.device),
+            y * _column(2 / (bottom - top), rgb.device) - _column((bottom + top) / (bottom - top), rgb.device),
         ],
         dim=-1,
     )
-    looked = F.grid_sample(request.fields, place, mode="bilinear", padding_mode="zeros", align_corners=True)
+    fields = tensor(drawing.fields.values, rgb.device)
+    looked = F.grid_sample(fields, place, mode="bilinear", padding_mode="zeros", align_corners=True)
     drawn = _shift(rgb, torch.where(looked[:, 4:5] > 0, looked[:, 2:4], looked[:, 0:2]))
-    rows, columns = _mouth_box(request.target, height, width)
+    rows, columns = _mouth_box(drawing.target, height, width)
     if rows.start < rows.stop and columns.start < columns.stop:
-        drawn[:, :, rows, columns] = _draw_lips(
-            rgb, looked[:, :4, rows, columns], rows, columns, request, bank
-        )
-    mask = looked[:, 5:6] * request.opacity[:, None, None, None]
+        drawn[:, :, rows, columns] = _draw_lips(rgb, looked[:, :4, rows, columns], rows, columns, drawing, bank)
+    mask = looked[:, 5:6] * _column(drawing.opacity, rgb.device)[:, None]
     return torch.lerp(rgb, drawn, mask), mask  # exact where the mask is 0: rgb + 0 * difference
 
 
-def _draw_lips(
-    rgb: Tensor, shifts: Tensor, rows: slice, columns: slice, request: _Request, bank: LoadedBank
-) -> Tensor:
+def _draw_lips(rgb: Tensor, shifts: Tensor, rows: slice, columns: slice, drawing: Drawing, bank: LoadedBank) -> Tensor:
     """Both lips with an even edge between them, and the inside of the mouth where they are apart."""
-    target, s, device = request.target, request.target.shape, rgb.device
+    target, s, device = drawing.target, drawing.target.shape, rgb.device
     half = _column(s.half_width, device)
     x, y = _mouth_frame(s, rows, columns, device)
     along = x / _column(target.width, device)
@@ -181,7 +182,7 @@ def _draw_lips(
     edge = (EDGE * half).clamp(min=EDGE_PIXELS) * 2
     inside = _soft((y - upper) * half / edge + 0.5) * _soft((lower - y) * half / edge + 0.5)
     seen = _soft((lower - upper) / 0.05) * _soft((1.02 - along.abs()) / 0.10)
-    colour = _inside_colour(rgb, x, y, request, bank)
+    colour = _inside_colour(rgb, x, y, drawing, bank)
     depth = ((y - upper) * half / (0.10 * half)).clamp(min=0)
     shade = (1 - 0.20 * torch.exp(-depth)) * (1 - 0.30 * along.clamp(-1, 1) ** 4)
     shaded = colour * shade[:, None]
@@ -191,9 +192,9 @@ def _draw_lips(
     return torch.lerp(lips, shaded, (inside * seen)[:, None])
 
 
-def _inside_colour(rgb: Tensor, x: Tensor, y: Tensor, request: _Request, bank: LoadedBank) -> Tensor:
+def _inside_colour(rgb: Tensor, x: Tensor, y: Tensor, drawing: Drawing, bank: LoadedBank) -> Tensor:
     """Teeth rigid to the upper lip, tongue and lower teeth to the lower lip, dark between them."""
-    target, s, device = request.target, request.target.shape, rgb.device
+    target, s, device = drawing.target, drawing.target.shape, rgb.device
     tone = _tone(rgb, s)
     middle = np.linspace(-0.5, 0.5, 11)
     upper = _column(evaluate(target.upper, middle).mean(axis=1), device)
@@ -203,7 +204,7 @@ def _inside_colour(rgb: Tensor, x: Tensor, y: Tensor, request: _Request, bank: L
     nose = _column(s.nose[:, 0], device)
     colour = torch.zeros((*x.shape[:1], 3, *x.shape[1:]), device=device)
     for i, entry in enumerate(bank.bank.entries):
-        if not request.mix[:, i].any():
+        if not drawing.mix[:, i].any():
             continue
         column = entry.nose_column + (x - nose) * across * entry.eye_distance
         from_upper = entry.upper_row + (y - upper) * down * entry.nose_length
@@ -213,7 +214,7 @@ def _inside_colour(rgb: Tensor, x: Tensor, y: Tensor, request: _Request, bank: L
         seen = torch.lerp(bank.darks[i], below[:, :3], below[:, 4:])
         seen = torch.lerp(seen, above[:, :3], above[:, 3:4])
         gain = (tone / bank.tones[i]).clamp(0.3, 3.0)
-        weight = tensor(request.mix[:, i], device)[:, None]
+        weight = tensor(drawing.mix[:, i], device)[:, None]
         colour = colour + seen * (gain * weight)[:, :, None, None]
     return colour
 
@@ -229,9 +230,7 @@ def _mix_entries(bank: MouthBank, yaw: Array, width: Array) -> Array:
     return mixed
 
 
-def _mouth_frame(
-    shape: MouthShape, rows: slice, columns: slice, device: torch.device
-) -> tuple[Tensor, Tensor]:
+def _mouth_frame(shape: MouthShape, rows: slice, columns: slice, device: torch.device) -> tuple[Tensor, Tensor]:
     """x and y in the mouth frame of a rectangle of pixels: (N, h, w) each."""
     along = shape.axis / shape.half_width[:, None]
     offset = (shape.origin * along).sum(axis=1)

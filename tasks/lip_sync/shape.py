@@ -6,7 +6,7 @@ is half the distance of those corners.  So the corners are at x = -1 and 1 whate
 the face, and a curve of the lips is a function y(x).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -71,6 +71,10 @@ class MouthShape:
     def at(self, frames: slice) -> "MouthShape":
         """The same values for some of the mouths."""
         return MouthShape(**{name: getattr(self, name)[frames] for name in self.__dataclass_fields__})
+
+    def moved(self, x: float, y: float) -> "MouthShape":
+        """The same mouths in pixels that are counted from (x, y)."""
+        return replace(self, origin=self.origin - (x, y))
 
     def to_pixels(self, places: Array) -> tuple[Array, Array]:
         """Columns and rows (N, K) of places (N, K, 2) of the mouth frame."""
@@ -177,8 +181,12 @@ def _fit(points: Array) -> Array:
     x, y = points[..., 0], points[..., 1]
     body = np.maximum(1 - x * x, 0.0)
     basis = np.stack([body, body * x, body * x**2, body * x**3], axis=-1)  # (N, K, 4)
-    normal = np.einsum("nki,nkj->nij", basis, basis) + np.diag([1e-4, 1e-3, 4e-3, 8e-3])
-    solved: Array = np.linalg.solve(normal, np.einsum("nki,nk->ni", basis, y)[..., None])[..., 0]
+    normal = np.broadcast_to(np.diag([1e-4, 1e-3, 4e-3, 8e-3]), (len(y), 4, 4))
+    right = np.zeros((len(y), 4))
+    for row, value in zip(np.moveaxis(basis, 1, 0), y.T, strict=True):  # in this order for any N
+        normal = normal + row[:, :, None] * row[:, None, :]
+        right = right + row * value[:, None]
+    solved: Array = np.linalg.solve(normal, right[..., None])[..., 0]
     return solved
 
 

@@ -117,6 +117,10 @@ class Fields:
     box: Array
     "(N, 4) left, top, right, bottom in the mouth frame"
 
+    def at(self, frames: slice) -> "Fields":
+        """The fields of some of the mouths."""
+        return Fields(self.values[frames], self.box[frames])
+
 
 def make_fields(target: LipTarget) -> Fields:
     """Displacements (source = place - displacement) and masks of N targets."""
@@ -126,9 +130,7 @@ def make_fields(target: LipTarget) -> Fields:
     width = target.width[:, None, None]
     along = x / width
     upper, lower, meet = (_on_nodes(c, along) for c in (target.upper, target.lower, target.meet))
-    above, below = (
-        _on_nodes(c, along / s.outer[:, None, None]) for c in (s.upper_thickness, s.lower_thickness)
-    )
+    above, below = (_on_nodes(c, along / s.outer[:, None, None]) for c in (s.upper_thickness, s.lower_thickness))
     up, down = _lips(target, along, y, _Lips(upper, lower, above, below))
     skin_up, skin_down = _skin(target, x, y, meet)
     edge_up, edge_down = upper - above, lower + below

@@ -10,12 +10,19 @@ from torch import Tensor
 
 from tasks.faces import points as layout
 from tasks.lip_sync.bank import MouthBank, crop_matrix, draw_bank, make_bank, make_entry
-from tasks.lip_sync.draw import LoadedBank, draw_mouths, load_bank, region_of
+from tasks.lip_sync.draw import LoadedBank, boxes_of, draw_mouths, load_bank, plan_drawing
 from tasks.lip_sync.shape import measure_eye_distance, measure_gap, measure_shape
+from tasks.turning import Box
 from tests.tasks.lip_sync.faces import PORTRAIT_POINTS, closed_points, cut, painted, portrait, zoomed
 
 SIZE = 800
 BLUE = (0, 0, 255)
+
+
+def box_of(points: NDArray[np.float32], height: int, width: int, align: int = 2) -> Box | None:
+    one = np.ones(1)
+    bank = draw_bank(np.zeros((256, 256, 3), np.uint8), points)
+    return boxes_of(plan_drawing(points[None], 20 * one, one, one, bank), height, width, align)[0]
 
 
 def as_rgb(picture: NDArray[np.uint8]) -> Tensor:
@@ -83,32 +90,32 @@ def test_what_is_given_is_left_as_it_is(smile: tuple) -> None:
 
 def test_the_region_holds_the_whole_mask_on_the_chroma_grid(smile: tuple) -> None:
     picture, points, bank = smile
-    box = region_of(points[None], SIZE, SIZE, align=4)
+    box = box_of(points, SIZE, SIZE, align=4)
     assert box is not None
-    assert not any(v % 4 for v in (box.left, box.top, box.right, box.bottom))
+    assert not any(v % 4 for v in (box.x0, box.y0, box.x1, box.y1))
     _, mask = draw(picture, points, 40.0, bank)
     rows, columns = np.nonzero(mask[0, 0].numpy())
-    assert box.top <= rows.min() <= rows.max() < box.bottom
-    assert box.left <= columns.min() <= columns.max() < box.right
+    assert box.y0 <= rows.min() <= rows.max() < box.y1
+    assert box.x0 <= columns.min() <= columns.max() < box.x1
 
 
 def test_a_region_gives_the_same_pixels_as_the_whole_picture(smile: tuple) -> None:
     picture, points, bank = smile
     whole, _ = draw(picture, points, 40.0, bank)
-    box = region_of(points[None], SIZE, SIZE)
+    box = box_of(points, SIZE, SIZE)
     assert box is not None
-    part = picture[:, :, box.top : box.bottom, box.left : box.right]
-    drawn, _ = draw(part, points - np.float32([box.left, box.top]), 40.0, bank)
-    expected = whole[:, :, box.top : box.bottom, box.left : box.right]
+    part = picture[:, :, box.y0 : box.y1, box.x0 : box.x1]
+    drawn, _ = draw(part, points - np.float32([box.x0, box.y0]), 40.0, bank)
+    expected = whole[:, :, box.y0 : box.y1, box.x0 : box.x1]
     assert (drawn - expected).abs().max() < 0.5 / 255
 
 
 def test_a_face_outside_the_picture_has_no_region() -> None:
     _, points = zoomed(1)
-    assert region_of(points[None] + 5000, 480, 640) is None
-    clipped = region_of(points[None] + np.float32([500, 0]), 480, 640)
-    assert clipped is not None
-    assert clipped.right == 640
+    assert box_of(points + 5000, 480, 640) is None
+    hanging = box_of(points + np.float32([500, 0]), 480, 640)
+    assert hanging is not None
+    assert hanging.x0 < 640 < hanging.x1
 
 
 def test_a_batch_draws_what_single_pictures_draw(smile: tuple) -> None:
@@ -184,9 +191,7 @@ def test_teeth_are_not_stretched(blue_bank: LoadedBank) -> None:
 
 def test_the_inside_follows_the_light_of_the_face(smile: tuple) -> None:
     picture, points, bank = smile
-    x, y = (
-        round(float(v)) for v in (points[layout.UPPER_INNER_MIDDLE] + points[layout.LOWER_INNER_MIDDLE]) / 2
-    )
+    x, y = (round(float(v)) for v in (points[layout.UPPER_INNER_MIDDLE] + points[layout.LOWER_INNER_MIDDLE]) / 2)
     bright, _ = draw(picture, points, 30.0, bank)
     dim, _ = draw(picture * 0.4, points, 30.0, bank)
     assert dim[0, 1, y, x] == pytest.approx(0.4 * float(bright[0, 1, y, x]), rel=0.05)
@@ -204,9 +209,7 @@ def test_a_moved_picture_gives_the_moved_drawing(smile: tuple) -> None:
 
 def test_a_weight_near_zero_is_near_the_source(smile: tuple) -> None:
     picture, points, bank = smile
-    changes = [
-        float((draw(picture, points, 0.0, bank, weight=w)[0] - picture).abs().mean()) for w in (0.05, 0.3, 1)
-    ]
+    changes = [float((draw(picture, points, 0.0, bank, weight=w)[0] - picture).abs().mean()) for w in (0.05, 0.3, 1)]
     assert changes[0] < 0.15 * changes[2]
     assert changes[0] < changes[1] < changes[2]
 

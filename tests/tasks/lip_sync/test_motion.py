@@ -25,9 +25,7 @@ def talking(usable: np.ndarray | None = None, rate: float = 25.0) -> Showing:
     )
 
 
-def speech(
-    opening: float | np.ndarray = 0.0, closure: float | np.ndarray = 0.0, width: float = 0.0
-) -> Speech:
+def speech(opening: float | np.ndarray = 0.0, closure: float | np.ndarray = 0.0, width: float = 0.0) -> Speech:
     return Speech(*(np.broadcast_to(np.float64(v), FRAMES) for v in (opening, closure, width)))
 
 
