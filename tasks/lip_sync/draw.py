@@ -78,13 +78,13 @@ class Drawing:
     def __len__(self) -> int:
         return len(self.opacity)
 
-    def at(self, frames: slice) -> "Drawing":
+    def at(self, frames: slice | NDArray[np.int64]) -> "Drawing":
         """Some of the drawings."""
         return Drawing(self.target.at(frames), self.mix[frames], self.fields.at(frames), self.opacity[frames])
 
-    def moved(self, x: float, y: float) -> "Drawing":
-        """The same in pixels that are counted from (x, y)."""
-        return replace(self, target=replace(self.target, shape=self.target.shape.moved(x, y)))
+    def moved(self, corners: Array) -> "Drawing":
+        """The same in pixels that are counted from `corners` (N, 2)."""
+        return replace(self, target=replace(self.target, shape=self.target.shape.moved(corners)))
 
 
 def plan_drawing(

@@ -74,13 +74,32 @@ class MouthMotion:
         return MouthMotion(self.gaps[frames], self.widths[frames], self.weights[frames])
 
 
-def plan_motion(speech: Speech, showing: Showing, gap_cap: float) -> MouthMotion:
-    """The motion of one mouth over the whole video; `gap_cap` is the bank's, in eye distances."""
+@dataclass(frozen=True)
+class Wish:
+    """What a voice asks of any mouth, smoothed, for each of T frames."""
+
+    share: Array
+    "(T,) opening as a share of a wide vowel, slightly negative where lips are pressed"
+    spread: Array
+    "(T,) -1 rounded .. 1 spread"
+
+    def at(self, frames: slice | NDArray[np.int64]) -> "Wish":
+        """The same values for some of the frames."""
+        return Wish(self.share[frames], self.spread[frames])
+
+
+def plan_wish(speech: Speech, seconds: NDArray[np.floating]) -> Wish:
+    """What the voice asks for, once over the whole video whose frames are shown at `seconds` (T,)."""
+    spread = np.clip(np.asarray(speech.width, dtype=np.float64), -1, 1)
+    return Wish(_smooth_in_time(open_share(speech), seconds), _smooth_in_time(spread, seconds))
+
+
+def plan_motion(wish: Wish, showing: Showing, gap_cap: float) -> MouthMotion:
+    """The motion of one mouth; `gap_cap` is its bank's, in eye distances."""
     size = np.where(showing.usable, measure_eye_distance(showing.points), 0.0)
     wide = min(measure_range(showing), gap_cap)
-    share = _smooth_in_time(open_share(speech), showing.seconds)
-    gaps = np.minimum(share * wide, gap_cap) * size
-    return MouthMotion(gaps, _plan_widths(speech, showing, share), ease(showing))
+    gaps = np.minimum(wish.share * wide, gap_cap) * size
+    return MouthMotion(gaps, _plan_widths(wish, showing), ease(showing))
 
 
 def measure_range(showing: Showing) -> float:
@@ -128,13 +147,12 @@ def ease(showing: Showing) -> Array:
     return weights
 
 
-def _plan_widths(speech: Speech, showing: Showing, share: Array) -> Array:
+def _plan_widths(wish: Wish, showing: Showing) -> Array:
     if not showing.usable.any():
-        return np.ones(len(share))
+        return np.ones(len(wish.share))
     own = measure_width(showing.points)
     usual = float(np.median(own[showing.usable]))
-    spread = _smooth_in_time(np.clip(np.asarray(speech.width, dtype=np.float64), -1, 1), showing.seconds)
-    wanted = usual * (1 + WIDTH_SHARE * spread - OPEN_NARROWS * np.clip(share, 0, 1))
+    wanted = usual * (1 + WIDTH_SHARE * wish.spread - OPEN_NARROWS * np.clip(wish.share, 0, 1))
     ratio = wanted / np.maximum(own, 0.3 * usual)
     return np.where(showing.usable, np.clip(ratio, *WIDTH_LIMITS), 1.0)
 

@@ -68,13 +68,13 @@ class MouthShape:
     def __len__(self) -> int:
         return len(self.half_width)
 
-    def at(self, frames: slice) -> "MouthShape":
+    def at(self, frames: slice | NDArray[np.int64]) -> "MouthShape":
         """The same values for some of the mouths."""
         return MouthShape(**{name: getattr(self, name)[frames] for name in self.__dataclass_fields__})
 
-    def moved(self, x: float, y: float) -> "MouthShape":
-        """The same mouths in pixels that are counted from (x, y)."""
-        return replace(self, origin=self.origin - (x, y))
+    def moved(self, corners: Array) -> "MouthShape":
+        """The same mouths in pixels that are counted from `corners` (N, 2)."""
+        return replace(self, origin=self.origin - corners)
 
     def to_pixels(self, places: Array) -> tuple[Array, Array]:
         """Columns and rows (N, K) of places (N, K, 2) of the mouth frame."""

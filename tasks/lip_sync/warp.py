@@ -50,7 +50,7 @@ class LipTarget:
     jaw: Array
     "(N,) displacement of the chin, downwards"
 
-    def at(self, frames: slice) -> "LipTarget":
+    def at(self, frames: slice | NDArray[np.int64]) -> "LipTarget":
         """The same values for some of the mouths."""
         arrays = {n: getattr(self, n)[frames] for n in self.__dataclass_fields__ if n != "shape"}
         return LipTarget(shape=self.shape.at(frames), **arrays)
@@ -117,7 +117,7 @@ class Fields:
     box: Array
     "(N, 4) left, top, right, bottom in the mouth frame"
 
-    def at(self, frames: slice) -> "Fields":
+    def at(self, frames: slice | NDArray[np.int64]) -> "Fields":
         """The fields of some of the mouths."""
         return Fields(self.values[frames], self.box[frames])
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tasks.lip_sync.motion import EASE_SECONDS, Showing, Speech, ease, measure_range, plan_motion
+from tasks.lip_sync.motion import EASE_SECONDS, MouthMotion, Showing, Speech, ease, measure_range, plan_wish
+from tasks.lip_sync.motion import plan_motion as plan_wished
 from tasks.lip_sync.shape import measure_eye_distance
 from tests.tasks.lip_sync.faces import PORTRAIT_POINTS, closed_points
 
@@ -27,6 +28,10 @@ def talking(usable: np.ndarray | None = None, rate: float = 25.0) -> Showing:
 
 def speech(opening: float | np.ndarray = 0.0, closure: float | np.ndarray = 0.0, width: float = 0.0) -> Speech:
     return Speech(*(np.broadcast_to(np.float64(v), FRAMES) for v in (opening, closure, width)))
+
+
+def plan_motion(speech: Speech, showing: Showing, gap_cap: float) -> MouthMotion:
+    return plan_wished(plan_wish(speech, showing.seconds), showing, gap_cap)
 
 
 def test_a_mouth_rests_in_silence() -> None:
