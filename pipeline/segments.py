@@ -34,7 +34,9 @@ class ScanUnit:
     end: int
 
 
-def plan_segments(index: SourceIndex, timeline: Timeline, segment_seconds: float | None = None) -> tuple[Segment, ...]:
+def plan_segments(
+    index: SourceIndex, timeline: Timeline, segment_seconds: float | None = None
+) -> tuple[Segment, ...]:
     """Segments that cover the timeline once, in order, on valid split points where there are any.
 
     `segment_seconds` asks for another usual length; a segment then lasts from half to twice of it.
@@ -77,7 +79,7 @@ def _split_mask(index: SourceIndex, timeline: Timeline) -> npt.NDArray[np.bool_]
 def _borders(
     edges: npt.NDArray[np.float64], split: npt.NDArray[np.bool_], lengths: tuple[float, float, float]
 ) -> list[int]:
-    """Frame numbers 0 = b0 < b1 < … = n; each at the split point nearest the usual length, else exactly there."""
+    """Frame numbers 0 < b1 < … < n, each at the split point nearest the usual length, else exactly there."""
     shortest, usual, longest = lengths
     count = len(edges) - 1
     candidates = np.flatnonzero(split)

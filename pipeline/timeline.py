@@ -103,7 +103,8 @@ def _trimmed(index: SourceIndex, job: RenderJob) -> Timeline:
     chosen = np.flatnonzero((pts >= low) & (pts < high))
     if not len(chosen):
         raise JobError(
-            f"{index.uri}: --trim leaves no frame; the video lasts {float(end * time_base):.3f} s; choose a range inside it"
+            f"{index.uri}: --trim leaves no frame; the video lasts {float(end * time_base):.3f} s; "
+            "choose a range inside it"
         )
     first = int(pts[chosen[0]]) if start_seconds else 0
     last = chosen[-1]
@@ -127,8 +128,9 @@ def _at_rate(base: Timeline, rate: Fraction) -> Timeline:
     shown = np.clip(np.searchsorted(base.pts, ticks, side="right") - 1, 0, len(base) - 1)
     pts = (np.arange(count, dtype=np.int64) + first) * rate.denominator
     return Timeline(
-        _join(base.kind, "frame-rate"), time_base, pts, int(pts[-1]) + rate.denominator, base.source_frames[shown],
-        rate, base.audio_start_seconds, base.audio_end_seconds, base.carries_streams,
+        _join(base.kind, "frame-rate"), time_base, pts, int(pts[-1]) + rate.denominator,
+        base.source_frames[shown], rate,
+        base.audio_start_seconds, base.audio_end_seconds, base.carries_streams,
     )  # fmt: skip
 
 
@@ -144,7 +146,9 @@ def _fitted(base: Timeline, audio_seconds: Fraction, how: str) -> Timeline:
         step = _usual_gap(pts, end)
         more = np.arange(end, target, step, dtype=np.int64)
         held = np.full(len(more), base.source_frames[-1])
-        return _fit(base, how, np.append(pts, more), int(more[-1]) + step, np.append(base.source_frames, held))
+        return _fit(
+            base, how, np.append(pts, more), int(more[-1]) + step, np.append(base.source_frames, held)
+        )
     forward = np.diff(np.append(pts, end))
     order = np.arange(len(pts), dtype=np.int64)
     # A turn shows neither end frame twice; a source of one frame is only held.
@@ -154,7 +158,9 @@ def _fitted(base: Timeline, audio_seconds: Fraction, how: str) -> Timeline:
     tiled = np.tile(durations, rounds)
     edges = np.concatenate([[0], np.cumsum(tiled)]).astype(np.int64)
     count = int(np.searchsorted(edges, target, side="left"))
-    return _fit(base, how, edges[:count], int(edges[count]), base.source_frames[np.tile(cycle, rounds)[:count]])
+    return _fit(
+        base, how, edges[:count], int(edges[count]), base.source_frames[np.tile(cycle, rounds)[:count]]
+    )
 
 
 def _fit(base: Timeline, how: str, pts: Frames, end: int, source_frames: Frames) -> Timeline:

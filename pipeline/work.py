@@ -39,6 +39,7 @@ class Lease:
     batch_frames: int
     damaged: str = "fail"
     deinterlace: bool = False
+    bake_rotation: bool = False
 
     def __post_init__(self) -> None:
         if not self.works:

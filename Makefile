@@ -1,0 +1,47 @@
+# Reelyard: `make demo` and `make test` do everything on a machine that has Python 3.11+ and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Extra options for pip, e.g. an index with CPU builds of torch:
+#   make demo PIP_OPTIONS="--extra-index-url https://download.pytorch.org/whl/cpu"
+PIP_OPTIONS ?=
+
+.PHONY: demo test check install bench bench-small clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    install, then render the demonstration: a photo speaks"
+	@echo "make test    install, then run the tests"
+	@echo "make check   ruff, mypy and the layer test"
+	@echo "make bench   measure the figures of the README (about 20 minutes)"
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'Reelyard needs Python 3.11 or newer: make PYTHON=python3.12')"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+demo: install
+	$(BIN)/reelyard demo -o out/demo.mp4 --overwrite
+
+test: install
+	$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_layers.py
+
+bench: install
+	$(BIN)/python -m tests.benchmarks
+
+bench-small: install
+	$(BIN)/python -m tests.benchmarks --seconds 10
+
+clean:
+	rm -rf out build dist *.egg-info

@@ -1,0 +1,143 @@
+"""Decode, render and encode as threads of one process; the reference of what a cell does.
+
+A lease flows through its stages joined by queues of one batch, so that memory is bounded and libav
+and torch, which release the interpreter, keep several cores busy.  Two leases are in flight: the
+drain of one is filled by the next.
+"""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import TypeVar
+
+from pipeline.decode import decode_lease, decode_source_frames
+from pipeline.encode import encode_lease
+from pipeline.index import SourceIndex
+from pipeline.part import Part
+from pipeline.pool import Decision, Progress
+from pipeline.probe import probe
+from pipeline.segments import ScanUnit
+from pipeline.stages import Stopped, in_thread, render_batches, split_at, staged
+from pipeline.storage import Storage
+from pipeline.work import Lease
+from tasks.chain import Chain
+from tasks.picture import FrameBatch, frames_per_batch
+from tasks.table import open_task
+from tasks.task import TaskSpec, UnitMeasurement
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+#: Leases, and scan units, that one process works on at the same time.
+LEASES_IN_FLIGHT = 2
+_HERE = "in-process"
+
+
+class InProcessPool:
+    """The pool of `--in-process`: threads of this process, one chain of tasks behind one lock."""
+
+    def __init__(self, storage: Storage, device: str, scratch: Path, progress: Progress) -> None:
+        self.decisions: tuple[Decision, ...] = ()
+        self._storage = storage
+        self._device = device
+        self._scratch = scratch
+        self._progress = progress
+        self._stop = threading.Event()
+        self._device_lock = threading.Lock()
+
+    @property
+    def device_class(self) -> str:
+        return f"{self._device.split(':')[0]}-fp32"
+
+    def probe(self, uri: str, cache_prefix: str | None) -> SourceIndex:
+        return probe(self._storage, uri, cache_prefix=cache_prefix)
+
+    def measure(
+        self, index: SourceIndex, spec: TaskSpec, units: Sequence[ScanUnit], deinterlace: bool
+    ) -> Iterator[UnitMeasurement]:
+        """Units of a random source side by side, those of a linear one in a single pass."""
+        count = frames_per_batch(index.format.frame_bytes)
+
+        def decoded(start: int, end: int) -> Iterator[FrameBatch]:
+            frames = decode_source_frames(self._storage, index, start, end, count, deinterlace=deinterlace)
+            return in_thread(frames, "decode", self._stop)
+
+        def measure(unit: ScanUnit, batches: Iterator[FrameBatch]) -> UnitMeasurement:
+            task = open_task(spec)
+            task.load(self._device)
+            try:
+                measured = task.measure(unit.start, batches)
+            finally:
+                task.release()
+            self._progress("scan", unit.end - unit.start)
+            return measured
+
+        if index.mode == "linear":
+            yield from self._measure_in_order(units, decoded(units[0].start, units[-1].end), measure)
+        else:
+            yield from self._at_once(lambda unit: measure(unit, decoded(unit.start, unit.end)), units)
+
+    @staticmethod
+    def _measure_in_order(
+        units: Sequence[ScanUnit],
+        batches: Iterator[FrameBatch],
+        measure: Callable[[ScanUnit, Iterator[FrameBatch]], UnitMeasurement],
+    ) -> Iterator[UnitMeasurement]:
+        ends = [unit.end for unit in units]
+        by_unit = itertools.groupby(
+            split_at(batches, ends), key=lambda batch: sum(batch.source_frames[0] >= end for end in ends)
+        )
+        for number, unit_batches in by_unit:
+            yield measure(units[number], unit_batches)
+
+    def render(
+        self, index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[Lease]
+    ) -> Iterator[Part]:
+        chain = Chain([open_task(spec) for spec in specs], self._device)
+        chain.load()
+        try:
+            for parts in self._at_once(lambda lease: self._lease(index, chain, lease), leases):
+                yield from parts
+        finally:
+            chain.release()
+
+    def _lease(self, index: SourceIndex, chain: Chain, lease: Lease) -> list[Part]:
+        counts: dict[str, int] = {}
+        batches = staged(decode_lease(self._storage, index, lease, counts), "decode", _HERE)
+        batches = in_thread(batches, "decode", self._stop)
+        if chain.tasks:
+            batches = staged(render_batches(chain, lease, batches, self._device_lock), "render", _HERE)
+            batches = in_thread(batches, "render", self._stop)
+        parts = encode_lease(self._storage, lease, self._counted(batches), self._scratch, counts)
+        return list(staged(parts, "encode", _HERE))
+
+    def _counted(self, batches: Iterator[FrameBatch]) -> Iterator[FrameBatch]:
+        for batch in batches:
+            yield batch
+            self._progress("render", len(batch))
+            del batch
+
+    def _at_once(self, work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+        """Results as they come, `LEASES_IN_FLIGHT` at a time; the first failure stops the rest."""
+        waiting = iter(items)
+        with ThreadPoolExecutor(LEASES_IN_FLIGHT, thread_name_prefix="lease") as threads:
+            running: set[Future[R]] = {
+                threads.submit(work, item) for item in itertools.islice(waiting, LEASES_IN_FLIGHT)
+            }
+            try:
+                while running:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    running |= {threads.submit(work, item) for item in itertools.islice(waiting, len(done))}
+                    for future in done:
+                        yield future.result()
+            except BaseException:
+                self._stop.set()
+                raise
+
+    def close(self) -> None:
+        self._stop.set()
+
+
+__all__ = ["InProcessPool", "Stopped"]

@@ -1,0 +1,79 @@
+"""By which content is known again: keys of parts, scans and jobs; equal content, equal key."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, is_dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from pipeline.index import SourceIndex
+from pipeline.job import RenderJob
+from pipeline.part import EncodeSpec
+from pipeline.segments import ScanUnit
+from tasks.task import TaskInputs, TaskSpec
+
+#: Bumped by hand when decoded, rendered or encoded pixels of the same request change.
+PIXEL_ENGINE_VERSION = 1
+DECODE_BACK_END = "libav-software"
+
+
+def digest_of(*values: object) -> str:
+    """40 hex digits over values of plain types, fractions, arrays and dataclasses."""
+    sha = hashlib.sha256()
+    for value in values:
+        sha.update(json.dumps(value, default=_plain, sort_keys=True, ensure_ascii=False).encode())
+        sha.update(b"\0")
+    return sha.hexdigest()[:40]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Fraction):
+        return str(value)
+    if isinstance(value, np.ndarray):
+        array = np.ascontiguousarray(value)
+        return [array.dtype.str, array.shape, hashlib.sha256(array.tobytes()).hexdigest()]
+    if isinstance(value, bytes):
+        return hashlib.sha256(value).hexdigest()
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    raise TypeError(f"{type(value).__name__} has no place in a key")
+
+
+def job_key(job: RenderJob, identity: str, audio_identity: str | None) -> str:
+    """What the finished output is known by: everything that decides its content."""
+    content = (
+        job.tasks, job.fit, job.frame_rate, job.trim, job.segment_seconds, job.encode, job.label,
+        job.damaged, job.alpha, job.deinterlace, job.bake_rotation,
+    )  # fmt: skip
+    return digest_of(PIXEL_ENGINE_VERSION, identity, audio_identity, content, job.output.rpartition(".")[2])
+
+
+def scan_key(index: SourceIndex, spec: TaskSpec, task_digest: str, unit: ScanUnit, deinterlace: bool) -> str:
+    """Measurements depend on the source, the unit and the network; never on the task's options."""
+    return digest_of(
+        PIXEL_ENGINE_VERSION, index.identity.key, spec.name, task_digest, unit.start, unit.end, deinterlace
+    )
+
+
+def part_key(
+    index: SourceIndex,
+    frames: tuple[int, int],
+    shown: tuple[np.ndarray, np.ndarray],
+    tasks: Sequence[tuple[TaskSpec, str, TaskInputs]],
+    encode: EncodeSpec,
+    policies: Sequence[object],
+) -> str:
+    """`frames` is [start, end) of the output, `shown` its source frames and pts; one entry a task."""
+    inputs = [(spec.name, spec.options, digest, inputs.digest()) for spec, digest, inputs in tasks]
+    return digest_of(
+        PIXEL_ENGINE_VERSION,
+        DECODE_BACK_END,
+        index.identity.key,
+        frames,
+        shown,
+        inputs,
+        encode,
+        list(policies),
+    )

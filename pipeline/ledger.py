@@ -1,0 +1,51 @@
+"""Which parts of a job exist: read from work storage, never kept apart from it.
+
+A part counts when its sidecar is there (written last) and the part has the size that it tells.
+"""
+
+import json
+from collections.abc import Iterable
+
+from pipeline.part import Part, part_from_json
+from pipeline.storage import Storage
+from pipeline.work import SegmentWork
+from tasks.errors import StorageError
+
+
+class Ledger:
+    """The committed parts under one work prefix."""
+
+    def __init__(self, storage: Storage, prefix: str) -> None:
+        self._storage = storage
+        self._prefix = prefix
+
+    def committed(self, works: Iterable[SegmentWork]) -> dict[str, Part]:
+        """Parts of these works that need not be rendered again, by key; one uncached listing."""
+        present = set(self._storage.list(f"{self._prefix}/parts/"))
+        found = {}
+        for work in works:
+            part = self._read(f"{self._prefix}/parts/{work.key}.json") if _sidecar(work) in present else None
+            if part is not None and part.uri in present and self._storage.size(part.uri) == part.bytes:
+                found[work.key] = part
+        return found
+
+    def _read(self, uri: str) -> Part | None:
+        try:
+            return part_from_json(self._storage.read(uri).decode())
+        except (StorageError, ValueError, KeyError, TypeError):
+            return None
+
+    def write_plan(self, key: str, plan: dict[str, object]) -> None:
+        """The plan of the job, for people and `clean`; written before the first segment."""
+        text = json.dumps(plan, indent=1, default=str)
+        self._storage.put_bytes(text.encode(), f"{self._prefix}/plan-{key}.json")
+
+    def clear(self, everything: bool) -> None:
+        """Remove parts and plans; with `everything` also scans, indexes and whatever else lies there."""
+        for uri in self._storage.list(f"{self._prefix}/"):
+            if everything or "/parts/" in uri or "/plan-" in uri:
+                self._storage.delete(uri)
+
+
+def _sidecar(work: SegmentWork) -> str:
+    return f"{work.part_uri.rpartition('.')[0]}.json"

@@ -1,0 +1,154 @@
+"""From a job to a plan of the whole render: everything is checked here, before any work is done."""
+
+import shutil
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from pipeline.audio import AudioFacts, open_audio
+from pipeline.carry import CarryPlan, plan_carry
+from pipeline.encoders import choose_encoding
+from pipeline.index import SourceIndex
+from pipeline.job import RenderJob
+from pipeline.keys import job_key
+from pipeline.part import EncodeSpec
+from pipeline.pool import Pool
+from pipeline.segments import ScanUnit, Segment, plan_scan_units, plan_segments
+from pipeline.storage import Storage
+from pipeline.timeline import Timeline, plan_timeline
+from tasks.errors import JobError, ResourceShortage
+from tasks.picture import PictureFormat
+from tasks.task import Task, TaskSpec
+
+#: Containers by the output's extension.
+CONTAINERS = {"mp4": "mp4", "m4v": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm"}
+
+
+@dataclass(frozen=True, eq=False)
+class RenderPlan:
+    """All that is settled before the first frame is decoded."""
+
+    job: RenderJob
+    key: str
+    prefix: str
+    "URI under which parts, scans and indexes lie."
+    index: SourceIndex
+    audio: AudioFacts | None
+    timeline: Timeline
+    segments: tuple[Segment, ...]
+    units: tuple[ScanUnit, ...]
+    specs: tuple[TaskSpec, ...]
+    "The tasks of the job, the label last."
+    format: PictureFormat
+    "Of the frames that enter the encoder."
+    encode: EncodeSpec
+    carry: CarryPlan
+    notes: tuple[str, ...]
+
+
+def output_container(uri: str) -> str:
+    """The container that the output's name asks for.
+
+    Raises:
+        JobError: no extension, or one that is not written.
+    """
+    name = uri.rpartition("/")[2]
+    extension = name.rpartition(".")[2].lower() if "." in name else ""
+    if extension not in CONTAINERS:
+        raise JobError(
+            f"output {uri}: found extension {extension or 'none'!r}; expected one of "
+            f"{', '.join(CONTAINERS)}; name the output accordingly"
+        )
+    return CONTAINERS[extension]
+
+
+def label_spec(text: str) -> TaskSpec:
+    """The visible label as the last task of a chain."""
+    return TaskSpec("label", (("text", text),))
+
+
+def work_prefix(job: RenderJob) -> str:
+    """Where parts lie: the asked work URI, else a folder named like the output and beside it."""
+    return job.work.rstrip("/") if job.work else f"{job.output}.work"
+
+
+def prepare(storage: Storage, pool: Pool, job: RenderJob, tasks: list[Task]) -> RenderPlan:
+    """Probe, check and plan.
+
+    Raises:
+        JobError: the request cannot be met; says what would work.
+        SourceError: the source or the voice cannot be read.
+    """
+    container = output_container(job.output)
+    _check_uris(storage, job)
+    prefix = work_prefix(job)
+    specs = (*job.tasks, *((label_spec(job.label),) if job.label else ()))
+    if any(task.needs.audio for task in tasks) and job.audio is None:
+        names = ", ".join(task.spec.name for task in tasks if task.needs.audio)
+        raise JobError(f"{names} needs a voice; found none; give one with --audio FILE")
+    index = pool.probe(job.source, f"{prefix}/index")
+    _check_source(index, job, bool(specs))
+    audio = open_audio(storage, job.audio) if job.audio else None
+    timeline = plan_timeline(index, job, audio.duration_seconds if audio else None)
+    format = index.format
+    encode = choose_encoding(format, timeline, job.encode, container)
+    carry = plan_carry(index, timeline, container, new_audio=audio is not None)
+    audio_key = storage.identity(job.audio).key if job.audio else None
+    notes = (*index.dropped, *((index.conversion,) if index.conversion else ()), *encode.notes, *carry.notes)
+    return RenderPlan(
+        job, job_key(job, index.identity.key, audio_key), prefix, index, audio, timeline,
+        plan_segments(index, timeline, job.segment_seconds), plan_scan_units(index, timeline),
+        specs, format, encode, carry, notes,
+    )  # fmt: skip
+
+
+def _check_uris(storage: Storage, job: RenderJob) -> None:
+    if _same(storage, job.source, job.output):
+        raise JobError(f"output {job.output} is the source itself; name another output")
+    if job.audio and _same(storage, job.audio, job.output):
+        raise JobError(f"output {job.output} is the voice itself; name another output")
+    if job.output.startswith(("http://", "https://")):
+        raise JobError(f"output {job.output}: http is read only; expected a path or s3://, gs://, az://")
+
+
+def _same(storage: Storage, one: str, other: str) -> bool:
+    a, b = storage.local_path(one), storage.local_path(other)
+    return a.resolve() == b.resolve() if a and b else one == other
+
+
+def _check_source(index: SourceIndex, job: RenderJob, altered: bool) -> None:
+    uri = index.uri
+    if altered and index.format.orientation is None:
+        raise JobError(
+            f"{uri}: its display matrix turns it by an angle that is no multiple of 90 degrees; tasks cannot "
+            "stand it upright; render it without tasks, or straighten it first"
+        )
+    if altered and index.format.field_order != "progressive" and not job.deinterlace:
+        raise JobError(
+            f"{uri}: interlaced ({index.format.field_order}); tasks need whole pictures; add --deinterlace"
+        )
+    if job.alpha == "fail" and any("alpha" in line for line in index.dropped):
+        raise JobError(f"{uri}: has an alpha channel, which the output cannot hold; use --alpha drop")
+
+
+def check_scratch(plan: RenderPlan, scratch: Path) -> None:
+    """Room for the parts in flight and the stitched file, from the source's own bit rate.
+
+    Raises:
+        ResourceShortage: less is free than is likely needed.
+    """
+    seconds = float(plan.timeline.duration_seconds)
+    lossless = plan.encode.encoder in ("ffv1", "prores_ks") or ("qp", "0") in plan.encode.options
+    raw = len(plan.timeline) * plan.format.frame_bytes
+    rate = plan.index.identity.size / max(1.0, float(_source_seconds(plan.index)))
+    need = int(raw * 0.6) if lossless else int(min(raw * 0.1, 3 * rate * seconds) + 64e6)
+    free = shutil.disk_usage(scratch).free
+    if free < need:
+        raise ResourceShortage(
+            f"scratch {scratch}: {free / 1e9:.1f} GB free, about {need / 1e9:.1f} GB needed; "
+            "free some space or point TMPDIR at a larger disk"
+        )
+
+
+def _source_seconds(index: SourceIndex) -> Fraction:
+    return (index.end_pts - int(index.frame_pts[0])) * index.stream.time_base

@@ -1,0 +1,253 @@
+"""The journey of one video: probe, plan, scan, render, stitch; on any pool, in any process.
+
+Resume is the same call again: parts whose key is already committed are not rendered.
+"""
+
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.engine import InProcessPool
+from pipeline.job import RenderJob
+from pipeline.keys import part_key
+from pipeline.ledger import Ledger
+from pipeline.part import Part
+from pipeline.pool import Pool, Progress
+from pipeline.prepare import RenderPlan, check_scratch, prepare
+from pipeline.run_report import RunReport, StageSpan
+from pipeline.scan import scan_task
+from pipeline.segments import Segment
+from pipeline.stitch import output_job_key, stitch
+from pipeline.storage import Storage
+from pipeline.voice import make_voice
+from pipeline.work import Lease, SegmentWork
+from tasks.errors import JobError
+from tasks.picture import frames_per_batch
+from tasks.table import open_task
+from tasks.task import Task, TaskPlan
+
+log = logging.getLogger("reelyard")
+
+
+def no_progress(stage: str, frames: int) -> None:
+    """Tells nobody."""
+
+
+@dataclass
+class Clock:
+    """Stages of the run on the wall clock."""
+
+    started: float = field(default_factory=time.monotonic)
+    spans: list[StageSpan] = field(default_factory=list)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        begun = time.monotonic() - self.started
+        yield
+        self.spans.append(StageSpan(name, begun, time.monotonic() - self.started))
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+
+def render_in_process(job: RenderJob, *, device: str = "cpu", progress: Progress = no_progress) -> RunReport:
+    """One video rendered by threads of this process; the reference meaning of every other way.
+
+    Raises:
+        JobError: the request is wrong; nothing was done.
+        SegmentError: a segment failed; what was committed stays for the next try.
+    """
+    storage = Storage(dict(job.storage_options))
+    with scratch_folder() as scratch:
+        pool = InProcessPool(storage, device, scratch, progress)
+        try:
+            return render(job, pool, storage, scratch, progress)
+        finally:
+            pool.close()
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder of this run alone, removed when it ends."""
+    folder = Path(tempfile.mkdtemp(prefix="reelyard-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def render(job: RenderJob, pool: Pool, storage: Storage, scratch: Path, progress: Progress) -> RunReport:
+    """The five verbs, on a pool."""
+    clock = Clock()
+    tasks = [open_task(spec) for spec in job.tasks]
+    with clock.stage("probe"):
+        plan = prepare(storage, pool, job, tasks)
+    tasks += [open_task(spec) for spec in plan.specs[len(tasks) :]]
+    if _is_done(storage, plan):
+        return report_of(plan, [], [], pool, clock, "already done")
+    check_scratch(plan, scratch)
+    ledger = Ledger(storage, plan.prefix)
+    ledger.write_plan(plan.key, plan_facts(plan))
+    task_plans = _scan(plan, tasks, pool, storage, scratch, clock)
+    works = segment_works(plan, tasks, task_plans, pool.device_class)
+    committed = ledger.committed(works)
+    missing = [work for work in works if work.key not in committed]
+    log.info("%d segments, %d of them already rendered", len(works), len(committed))
+    progress("resumed", sum(len(work.segment) for work in works if work.key in committed))
+    with clock.stage("render"):
+        for part in pool.render(plan.index, plan.specs, leases(plan, missing)):
+            committed[part.key] = part
+    parts = [committed[work.key] for work in works]
+    with clock.stage("stitch"):
+        stitch(storage, plan, parts, scratch)
+    if not job.keep_parts:
+        ledger.clear(everything=job.work is None)
+    resumed = len(works) - len(missing)
+    return report_of(plan, parts, task_plans, pool, clock, "rendered", resumed)
+
+
+def _is_done(storage: Storage, plan: RenderPlan) -> bool:
+    """True where the output is there and is this job's; refuses another job's."""
+    output = plan.job.output
+    if plan.job.overwrite or not storage.exists(output):
+        return False
+    if output_job_key(storage, output) == plan.key:
+        log.info("%s is this job's output already", output)
+        return True
+    raise JobError(f"output {output} exists and is not this job's; add --overwrite or name another output")
+
+
+def _scan(
+    plan: RenderPlan, tasks: list[Task], pool: Pool, storage: Storage, scratch: Path, clock: Clock
+) -> list[TaskPlan]:
+    voice = None
+    if plan.job.audio and any(task.needs.audio for task in tasks):
+        with clock.stage("voice"):
+            voice = make_voice(storage, plan.job.audio, scratch)
+    output = plan.timeline.output_frames(plan.index.format)
+    with clock.stage("scan"):
+        return [
+            scan_task(
+                storage,
+                pool,
+                plan.index,
+                task,
+                plan.units,
+                output,
+                voice,
+                f"{plan.prefix}/scan",
+                plan.job.deinterlace,
+            )  # fmt: skip
+            for task in tasks
+        ]
+
+
+def segment_works(
+    plan: RenderPlan, tasks: list[Task], task_plans: list[TaskPlan], device_class: str
+) -> list[SegmentWork]:
+    """Every segment with its inputs and key, in order."""
+    policies = (device_class, plan.job.damaged, plan.job.alpha, plan.job.deinterlace, plan.job.bake_rotation)
+    digests = [task.digest() for task in tasks]
+
+    def work(segment: Segment) -> SegmentWork:
+        a, b = segment.start, segment.end
+        shown = plan.timeline.source_frames[a:b], plan.timeline.pts[a:b]
+        inputs = tuple(task_plan.slice(a, b) for task_plan in task_plans)
+        chain = list(zip(plan.specs, digests, inputs, strict=True))
+        key = part_key(plan.index, (a, b), shown, chain, plan.encode, policies)
+        end = int(plan.timeline.pts[b]) if b < len(plan.timeline) else plan.timeline.end_pts
+        return SegmentWork(segment, *shown, end, inputs, plan.encode, key, f"{plan.prefix}/parts/{key}.nut")
+
+    return [work(segment) for segment in plan.segments]
+
+
+def leases(plan: RenderPlan, missing: list[SegmentWork]) -> list[Lease]:
+    """One lease a segment; all of them in one where the source is decoded once, in order."""
+    if not missing:
+        return []
+    count = frames_per_batch(plan.index.format.frame_bytes, plan.format.frame_bytes)
+    groups = [tuple(missing)] if plan.index.mode == "linear" else [(work,) for work in missing]
+    return [
+        Lease(group, count, plan.job.damaged, plan.job.deinterlace, plan.job.bake_rotation)
+        for group in groups
+    ]
+
+
+def plan_facts(plan: RenderPlan) -> dict[str, object]:
+    """The plan in plain types, for the ledger and the `plan` command."""
+    index, timeline = plan.index, plan.timeline
+    return {
+        "job": plan.key,
+        "source": index.uri,
+        "output": plan.job.output,
+        "identity": index.identity.key,
+        "identity_weak": index.identity.weak,
+        "mode": index.mode,
+        "reason": index.reason,
+        "timeline": timeline.kind,
+        "frames": len(timeline),
+        "duration_seconds": float(timeline.duration_seconds),
+        "segments": [[segment.start, segment.end] for segment in plan.segments],
+        "encoder": plan.encode.encoder,
+        "pixel_format": plan.encode.pixel_format,
+        "options": dict(plan.encode.options),
+        "notes": list(plan.notes),
+    }
+
+
+def report_of(
+    plan: RenderPlan,
+    parts: list[Part],
+    task_plans: list[TaskPlan],
+    pool: Pool,
+    clock: Clock,
+    status: str,
+    resumed: int = 0,
+) -> RunReport:
+    """What the run says of itself."""
+    frames = len(plan.timeline)
+    counts = {"frames": frames, "segments": len(plan.segments), "segments resumed": resumed}
+    for part in parts:
+        for name, number in part.counts.items():
+            counts[name] = counts.get(name, 0) + number
+    rendering = sum(s.end_seconds - s.start_seconds for s in clock.spans if s.name == "render")
+    return RunReport(
+        job_key=plan.key, source=plan.job.source, output=plan.job.output, status=status,
+        source_facts=source_facts(plan), timeline=plan_facts(plan), encode=encode_facts(plan),
+        tasks=tuple(
+            {"name": spec.name, "options": dict(spec.options), **dict(done.facts),
+             "kept": done.kept_by_reason(0, frames)}
+            for spec, done in zip(plan.specs, task_plans, strict=False)
+        ),
+        decisions=pool.decisions, notes=plan.notes, counts=counts, parts=tuple(parts),
+        stages=tuple(clock.spans), wall_seconds=clock.seconds,
+        frames_per_second=frames / rendering if rendering else 0.0,
+    )  # fmt: skip
+
+
+def source_facts(plan: RenderPlan) -> dict[str, object]:
+    """The source in a few words, for the report."""
+    index = plan.index
+    layout, colour = index.format.layout, index.format.colour
+    return {
+        "container": index.container, "codec": index.stream.codec, "width": index.format.width,
+        "height": index.format.height, "pixel_format": index.decoded_pixel_format, "depth": layout.depth,
+        "frames": index.frames, "frame_rate": str(index.average_rate), "variable_rate": index.variable_rate,
+        "matrix": colour.matrix, "full_range": colour.full_range, "colour_guessed": colour.guessed,
+        "bytes": index.identity.size, "streams": [f"{s.kind} {s.codec}" for s in index.streams],
+    }  # fmt: skip
+
+
+def encode_facts(plan: RenderPlan) -> dict[str, object]:
+    """The encoder as chosen, for the report."""
+    spec = plan.encode
+    return {
+        "encoder": spec.encoder, "pixel_format": spec.pixel_format, "width": spec.width, "height": spec.height,
+        "options": dict(spec.options),
+    }  # fmt: skip

@@ -1,0 +1,44 @@
+"""What a run says of itself: every count, every choice and its reason; the cluster writes it out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pipeline.part import Part
+from pipeline.pool import Decision
+
+
+@dataclass(frozen=True)
+class StageSpan:
+    """One stage of the run on the wall clock, seconds from the start of the run."""
+
+    name: str
+    "probe | voice | scan | render | stitch, or a segment"
+    start_seconds: float
+    end_seconds: float
+    worker: str = ""
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """One render, as it went."""
+
+    job_key: str
+    source: str
+    output: str
+    status: str
+    "rendered | already done"
+    source_facts: Mapping[str, object] = field(default_factory=dict)
+    timeline: Mapping[str, object] = field(default_factory=dict)
+    encode: Mapping[str, object] = field(default_factory=dict)
+    tasks: tuple[Mapping[str, object], ...] = ()
+    "One for each task: name, options, facts, frames kept by reason."
+    decisions: tuple[Decision, ...] = ()
+    notes: tuple[str, ...] = ()
+    "What was converted, dropped or could not be kept, in words."
+    counts: Mapping[str, int] = field(default_factory=dict)
+    "frames, repeated, segments, segments resumed, bytes read …"
+    parts: tuple[Part, ...] = ()
+    stages: tuple[StageSpan, ...] = ()
+    wall_seconds: float = 0.0
+    frames_per_second: float = 0.0
+    versions: Mapping[str, str] = field(default_factory=dict)
