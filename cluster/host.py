@@ -7,9 +7,6 @@ Everything `Host` uses is imported inside its methods, and only after it has mad
 from collections.abc import Iterator
 from typing import Any
 
-#: Calls of a worker that run at the same time: one for each lease in flight, and one for scans or probes.
-WORK_CALLS = 3
-
 
 def host_class() -> type[Any]:
     """A new class that cloudpickle sends by value, since it has no name to be imported by."""

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.index import SourceIndex
-from pipeline.work import Lease
+from cluster.packages import Code
 from tasks.picture import FrameBatch
+from tasks.task import TaskSpec
 
 
 @dataclass(frozen=True)
@@ -21,19 +21,16 @@ class Shared:
 class Order:
     """A lease to a cell: what every stage of its pull chain is given."""
 
+    number: int
+    "Of this attempt; a stop names it."
     index: Shared
+    "A SourceIndex."
     lease: Shared
+    "A Lease."
+    specs: tuple[TaskSpec, ...]
+    device: str
     window: int
     "Batches made ahead on each hop."
-
-
-@dataclass(frozen=True)
-class Opened:
-    """An order whose values were read from the store of this node."""
-
-    index: SourceIndex
-    lease: Lease
-    window: int
 
 
 @dataclass(frozen=True)
@@ -45,20 +42,12 @@ class Carried:
 
 
 @dataclass(frozen=True)
-class Went:
-    """Frames that went through the encoder since the last message; drives the progress bar."""
-
-    frames: int
-
-
-@dataclass(frozen=True)
 class WorkerFacts:
-    """What a worker says of itself once it stands."""
+    """What a worker says of itself."""
 
     name: str
-    node: str
-    process: int
-    code: Any
-    "cluster.packages.Code"
-    peak_memory_bytes: int = 0
-    cpu_seconds: float = 0.0
+    "Stage, number, node and process: render-0@10.0.0.7:4242."
+    code: Code
+    cpu_seconds: float
+    peak_memory_bytes: int
+    "Of the process, pictures that it maps from the object store among them."
