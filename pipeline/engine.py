@@ -107,7 +107,7 @@ class InProcessPool:
         counts: dict[str, int] = {}
         batches = staged(decode_lease(self._storage, index, lease, counts), "decode", _HERE)
         batches = in_thread(batches, "decode", self._stop)
-        if chain.tasks:
+        if chain.tasks or lease.bake_rotation:
             batches = staged(render_batches(chain, lease, batches, self._device_lock), "render", _HERE)
             batches = in_thread(batches, "render", self._stop)
         parts = encode_lease(self._storage, lease, self._counted(batches), self._scratch, counts)

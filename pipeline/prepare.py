@@ -19,6 +19,7 @@ from pipeline.timeline import Timeline, plan_timeline
 from tasks.errors import JobError, ResourceShortage
 from tasks.picture import PictureFormat
 from tasks.task import Task, TaskSpec
+from tasks.upright import upright_format
 
 #: Containers by the output's extension.
 CONTAINERS = {"mp4": "mp4", "m4v": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm"}
@@ -90,7 +91,7 @@ def prepare(storage: Storage, pool: Pool, job: RenderJob, tasks: list[Task]) -> 
     _check_source(index, job, bool(specs))
     audio = open_audio(storage, job.audio) if job.audio else None
     timeline = plan_timeline(index, job, audio.duration_seconds if audio else None)
-    format = index.format
+    format = upright_format(index.format) if job.bake_rotation else index.format
     encode = choose_encoding(format, timeline, job.encode, container)
     carry = plan_carry(index, timeline, container, new_audio=audio is not None)
     audio_key = storage.identity(job.audio).key if job.audio else None

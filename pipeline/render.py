@@ -26,12 +26,14 @@ from pipeline.stitch import output_job_key, stitch
 from pipeline.storage import Storage
 from pipeline.voice import make_voice
 from pipeline.work import Lease, SegmentWork
-from tasks.errors import JobError
+from tasks.errors import JobError, StorageError
 from tasks.picture import frames_per_batch
 from tasks.table import open_task
 from tasks.task import Task, TaskPlan
 
 log = logging.getLogger("reelyard")
+
+_STITCH_TRIES = 3
 
 
 def no_progress(stage: str, frames: int) -> None:
@@ -96,6 +98,33 @@ def render(job: RenderJob, pool: Pool, storage: Storage, scratch: Path, progress
     ledger.write_plan(plan.key, plan_facts(plan))
     task_plans = _scan(plan, tasks, pool, storage, scratch, clock)
     works = segment_works(plan, tasks, task_plans, pool.device_class)
+    for attempt in range(_STITCH_TRIES):
+        parts, resumed = _render_missing(plan, works, ledger, pool, progress, clock)
+        try:
+            with clock.stage("stitch"):
+                stitch(storage, plan, parts, scratch)
+        except StorageError:
+            # Another driver of the same job may have finished, and cleared the parts, meanwhile.
+            if storage.exists(job.output) and output_job_key(storage, job.output) == plan.key:
+                return report_of(plan, [], task_plans, pool, clock, "already done")
+            if attempt + 1 == _STITCH_TRIES:
+                raise
+            continue
+        break
+    if not job.keep_parts:
+        ledger.clear(everything=job.work is None)
+    return report_of(plan, parts, task_plans, pool, clock, "rendered", resumed)
+
+
+def _render_missing(
+    plan: RenderPlan,
+    works: list[SegmentWork],
+    ledger: Ledger,
+    pool: Pool,
+    progress: Progress,
+    clock: Clock,
+) -> tuple[list[Part], int]:
+    """All parts in order, and how many of them were there already."""
     committed = ledger.committed(works)
     missing = [work for work in works if work.key not in committed]
     log.info("%d segments, %d of them already rendered", len(works), len(committed))
@@ -103,13 +132,7 @@ def render(job: RenderJob, pool: Pool, storage: Storage, scratch: Path, progress
     with clock.stage("render"):
         for part in pool.render(plan.index, plan.specs, leases(plan, missing)):
             committed[part.key] = part
-    parts = [committed[work.key] for work in works]
-    with clock.stage("stitch"):
-        stitch(storage, plan, parts, scratch)
-    if not job.keep_parts:
-        ledger.clear(everything=job.work is None)
-    resumed = len(works) - len(missing)
-    return report_of(plan, parts, task_plans, pool, clock, "rendered", resumed)
+    return [committed[work.key] for work in works], len(works) - len(missing)
 
 
 def _is_done(storage: Storage, plan: RenderPlan) -> bool:
@@ -143,7 +166,7 @@ def _scan(
                 voice,
                 f"{plan.prefix}/scan",
                 plan.job.deinterlace,
-            )  # fmt: skip
+            )
             for task in tasks
         ]
 
@@ -248,6 +271,6 @@ def encode_facts(plan: RenderPlan) -> dict[str, object]:
     """The encoder as chosen, for the report."""
     spec = plan.encode
     return {
-        "encoder": spec.encoder, "pixel_format": spec.pixel_format, "width": spec.width, "height": spec.height,
-        "options": dict(spec.options),
+        "encoder": spec.encoder, "pixel_format": spec.pixel_format,
+        "width": spec.width, "height": spec.height, "options": dict(spec.options),
     }  # fmt: skip

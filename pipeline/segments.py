@@ -83,12 +83,13 @@ def _borders(
     shortest, usual, longest = lengths
     count = len(edges) - 1
     candidates = np.flatnonzero(split)
+    times = edges[candidates]
     borders = [0]
     while edges[count] - edges[borders[-1]] > usual + shortest:
         here = edges[borders[-1]]
-        inside = candidates[(edges[candidates] >= here + shortest) & (edges[candidates] <= here + longest)]
-        if len(inside):
-            chosen = int(inside[np.argmin(np.abs(edges[inside] - (here + usual)))])
+        low, high = np.searchsorted(times, [here + shortest, np.nextafter(here + longest, np.inf)])
+        if low < high:
+            chosen = int(candidates[low + np.argmin(np.abs(times[low:high] - (here + usual)))])
         else:
             chosen = int(np.searchsorted(edges, here + usual, side="left"))
         chosen = max(chosen, borders[-1] + 1)

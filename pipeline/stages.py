@@ -3,7 +3,7 @@
 import queue
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import pairwise
 from typing import TypeVar
 
@@ -11,6 +11,7 @@ from pipeline.work import Lease
 from tasks.chain import Chain
 from tasks.errors import ReelyardError, SegmentError
 from tasks.picture import FrameBatch
+from tasks.upright import upright_batch
 
 T = TypeVar("T")
 
@@ -48,10 +49,8 @@ def in_thread(items: Iterator[T], name: str, stop: threading.Event) -> Iterator[
         except Stopped:
             pass
         except BaseException as error:
-            try:
+            with suppress(Stopped):
                 put(error)
-            except Stopped:
-                pass
         finally:
             close = getattr(items, "close", None)
             if close is not None:
@@ -106,7 +105,7 @@ def render_batches(
         inputs = [task_inputs.narrow(first, last) for task_inputs in work.inputs]
         with lock:
             rendered = chain.render(batch, inputs)
-        yield rendered
+        yield upright_batch(rendered) if lease.bake_rotation else rendered
         del batch, rendered
 
 

@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Time limits belong to benchmarks: a busy machine must not fail a law.
+settings.register_profile("reelyard", deadline=None)
+settings.load_profile("reelyard")
 
 
 @pytest.fixture(scope="session")
