@@ -5,6 +5,7 @@ import logging
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,8 @@ class Connection:
     gpus: int
     store_bytes: int
     "Object store of the smallest node that has one."
+    one_machine: bool
+    "True where all nodes are this machine: paths mean the same to driver and workers."
 
 
 @contextmanager
@@ -55,11 +58,7 @@ def connected(place: Place) -> Iterator[Connection]:
 
 @contextmanager
 def _local_ray() -> Iterator[None]:
-    for name, value in _LOCAL_SETTINGS.items():
-        os.environ.setdefault(name, value)
-    if "RAY_AUTH_MODE" not in os.environ:
-        # Ray would write a token into the home folder; ours lives as long as the run.
-        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+    _set_environment()
     import psutil
     import ray
 
@@ -83,6 +82,20 @@ def _local_ray() -> Iterator[None]:
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _set_environment() -> None:
+    """What Ray and its processes read; a token of this run alone, where the user has set no mode."""
+    for name, value in _LOCAL_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if "RAY_AUTH_MODE" in os.environ:
+        return
+    # Left alone, Ray would write a token into the home folder.
+    os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+    if "ray" in sys.modules:
+        from ray._raylet import Config
+
+        Config.initialize("")
 
 
 def _short_folder() -> Path:
@@ -140,7 +153,11 @@ def _measured(local: bool) -> Connection:
         for node in ray.nodes()
         if node["Alive"] and "object_store_memory" in node["Resources"]
     ]
-    return Connection(local, int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), min(stores, default=0))
+    here = ray.util.get_node_ip_address()
+    return Connection(
+        local, int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), min(stores, default=0),
+        local or all(node["NodeManagerAddress"] == here for node in ray.nodes() if node["Alive"]),
+    )  # fmt: skip
 
 
 def _first_line(error: BaseException) -> str:

@@ -4,6 +4,9 @@ Everything `Host` uses is imported inside its methods, and only after it has mad
 `tasks`, `pipeline` and `cluster` are the driver's, whatever the worker's path says.
 """
 
+# Annotations stay text: a class that travels by value finds no names of this module.
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import Any
 
