@@ -39,8 +39,8 @@ def choose_place(in_process: bool, address: str | None, environment: Mapping[str
     if found and JOB_MARK in environment:
         return Place("joined", found, f"inside a Ray job: the cluster at {found} is joined")
     if found:
-        reason = f"no --address: RAY_ADDRESS={found} is only followed inside a Ray job (--address {found} joins it)"
-        return Place("local", "", reason)
+        followed = f"RAY_ADDRESS={found} is only followed inside a Ray job (--address {found} joins it)"
+        return Place("local", "", f"no --address: {followed}")
     return Place("local", "", "no --address and not inside a Ray job")
 
 
@@ -52,8 +52,8 @@ def _joinable(address: str) -> str:
         )
     if address.startswith(("http://", "https://")):
         raise JobError(
-            f"--address {address}: found the dashboard's address, expected HOST:PORT of the head (often :6379); "
-            f"to submit as a job: ray job submit --address {address} -- reelyard render …"
+            f"--address {address}: found the dashboard's address, expected HOST:PORT of the head "
+            f"(often :6379); to submit as a job: ray job submit --address {address} -- reelyard render …"
         )
     if address != "auto" and not _is_host_and_port(address):
         raise JobError(f"--address {address}: expected HOST:PORT or auto")

@@ -60,7 +60,8 @@ def plan_store(batch_bytes: int, hops: int, store_bytes: int, leases: int = LEAS
             return budget
     raise ResourceShortage(
         f"Ray's object store is too small for this video: {budgets[-1].arithmetic()}; "
-        "give more memory to /dev/shm (docker run --shm-size=2g), a larger object_store_memory, or use --in-process"
+        "give more memory to /dev/shm (docker run --shm-size=2g), a larger object_store_memory, "
+        "or use --in-process"
     )
 
 

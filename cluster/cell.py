@@ -11,9 +11,10 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import av.logging
 
@@ -27,6 +28,11 @@ from pipeline.stages import Stopped, staged
 from pipeline.storage import Storage
 from tasks.picture import FrameBatch
 from tasks.task import TaskSpec, UnitMeasurement
+
+if TYPE_CHECKING:
+    from tasks.chain import Chain
+
+T = TypeVar("T")
 
 
 class CellWorker:
@@ -72,7 +78,7 @@ class CellWorker:
         _one_thread_each()
         pool = InProcessPool(self._storage, device, Path(tempfile.gettempdir()), lambda stage, frames: None)
         measured = staged(pool.measure(index, spec, units, deinterlace), "scan", self.name)
-        with closing(measured):
+        with ended(measured):
             yield from measured
 
     def _until_stopped(self, order: Order, batches: Iterator[FrameBatch]) -> Iterator[FrameBatch]:
@@ -92,8 +98,8 @@ class DecodeWorker(CellWorker):
         from pipeline.decode import decode_lease
 
         counts: dict[str, int] = {}
-        decoded = decode_lease(self._storage, fetch(order.index), fetch(order.lease), counts)
-        with closing(staged(self._until_stopped(order, decoded), self.stage, self.name)) as batches:
+        decoded = decode_lease(self._storage, fetch(order.index), fetch(order.lease), counts=counts)
+        with ended(staged(self._until_stopped(order, decoded), self.stage, self.name)) as batches:
             for batch in batches:
                 yield Carried(batch, dict(counts))
                 del batch
@@ -109,31 +115,40 @@ class RenderWorker(CellWorker):
         self._loading = threading.Lock()
         self._device_lock = threading.Lock()
         self._loaded: tuple[object, ...] | None = None
+        self._chain: Chain | None = None
 
     def load(self, specs: tuple[TaskSpec, ...], device: str) -> None:
-        """Bring the chain onto the device; nothing where it is there."""
+        """Bring the chain onto the device."""
+        self._ready_chain(specs, device)
+
+    def _ready_chain(self, specs: tuple[TaskSpec, ...], device: str) -> "Chain":
+        """The chain, loaded; the same one as long as it is asked for the same."""
         from tasks.chain import Chain
         from tasks.table import open_task
 
         with self._loading:
-            if self._loaded == (specs, device):
-                return
-            if self._loaded is not None:
+            if self._chain is not None and self._loaded == (specs, device):
+                return self._chain
+            if self._chain is not None:
                 self._chain.release()
             _one_thread_each()
-            self._chain = Chain([open_task(spec) for spec in specs], device)
-            self._chain.load()
-            self._loaded = (specs, device)
+            chain = Chain([open_task(spec) for spec in specs], device)
+            chain.load()
+            self._chain, self._loaded = chain, (specs, device)
             av.logging.set_level(None)
+            return chain
 
     def batches(self, order: Order, decode: Worker) -> Iterator[Carried]:
         from pipeline.stages import render_batches
 
-        self.load(order.specs, order.device)
+        chain = self._ready_chain(order.specs, order.device)
         counts: dict[str, int] = {}
         decoded = carried(pull(decode, "batches", order, window=order.window), counts)
-        rendered = render_batches(self._chain, fetch(order.lease), decoded, self._device_lock)
-        with closing(decoded), closing(staged(self._until_stopped(order, rendered), self.stage, self.name)) as batches:
+        rendered = render_batches(chain, fetch(order.lease), decoded, self._device_lock)
+        with (
+            ended(decoded),
+            ended(staged(self._until_stopped(order, rendered), self.stage, self.name)) as batches,
+        ):
             for batch in batches:
                 yield Carried(batch, dict(counts))
                 del batch
@@ -167,7 +182,7 @@ class EncodeWorker(CellWorker):
             pulled = carried(pull(render, "batches", order, decode, window=order.window), counts)
         batches = self._counted(self._until_stopped(order, pulled))
         parts = encode_lease(self._storage, fetch(order.lease), batches, self._scratch, counts)
-        with closing(pulled), closing(staged(parts, self.stage, self.name)) as committed:
+        with ended(pulled), ended(staged(parts, self.stage, self.name)) as committed:
             for part in committed:
                 yield replace(part, worker=self.name)
 
@@ -179,9 +194,20 @@ class EncodeWorker(CellWorker):
             self._frames += count
 
 
+@contextmanager
+def ended(items: Iterator[T]) -> Iterator[Iterator[T]]:
+    """The same iterator; closed at the end of the block, so that what it pulls from is cancelled."""
+    try:
+        yield items
+    finally:
+        close = getattr(items, "close", None)
+        if close is not None:
+            close()
+
+
 def carried(stream: Iterator[Carried], counts: dict[str, int]) -> Iterator[FrameBatch]:
     """The batches of a stream; `counts` is kept as it was where each batch left."""
-    with closing(stream):  # type: ignore[type-var]
+    with ended(stream):
         for item in stream:
             counts.update(item.counts)
             batch = item.batch

@@ -93,9 +93,8 @@ def _set_environment() -> None:
     # Left alone, Ray would write a token into the home folder.
     os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
     if "ray" in sys.modules:
-        from ray._raylet import Config
-
-        Config.initialize("")
+        raylet: Any = sys.modules["ray"]._raylet
+        raylet.Config.initialize("")
 
 
 def _short_folder() -> Path:
@@ -145,8 +144,9 @@ def _packages_to_ship(folder: Path) -> Path:
 
 
 def _measured(local: bool) -> Connection:
-    import ray
+    import ray as untyped_ray
 
+    ray: Any = untyped_ray
     resources = ray.cluster_resources()
     stores = [
         int(node["Resources"]["object_store_memory"])

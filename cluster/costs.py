@@ -13,7 +13,14 @@ _X264_MS = {
     "ultrafast": 11.0, "superfast": 17.0, "veryfast": 25.5, "faster": 40.0, "fast": 55.0,
     "medium": 72.0, "slow": 130.0, "slower": 260.0, "veryslow": 450.0,
 }  # fmt: skip
-_ENCODER_FACTOR = {"libx264": 1.0, "libx265": 4.0, "libsvtav1": 3.0, "libvpx-vp9": 5.0, "prores_ks": 2.0, "ffv1": 1.5}
+_ENCODER_FACTOR = {
+    "libx264": 1.0,
+    "libx265": 4.0,
+    "libsvtav1": 3.0,
+    "libvpx-vp9": 5.0,
+    "prores_ks": 2.0,
+    "ffv1": 1.5,
+}
 #: Of a task: the part of a frame that it costs whatever the size (a mouth), and the part that grows with it.
 _TASK_MS = {"lip-sync": (18.0, 12.0), "label": (1.0, 1.0)}
 

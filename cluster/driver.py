@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from cluster.address import Place
 from cluster.messages import WorkerFacts
@@ -41,7 +42,7 @@ def run(job: RenderJob, place: Place, device: str, watch: RunWatch) -> Run:
 
     storage = Storage(dict(job.storage_options))
     with scratch_folder() as scratch, pool_at(place, job, device, scratch, watch) as (pool, usage):
-        report = render(job, WatchedPool(pool, watch), storage, scratch, watch.progress)
+        report = render(job, cast(Pool, WatchedPool(pool, watch)), storage, scratch, watch.progress)
         used = usage()
     report = replace(
         report,
@@ -52,7 +53,9 @@ def run(job: RenderJob, place: Place, device: str, watch: RunWatch) -> Run:
 
 
 @contextmanager
-def pool_at(place: Place, job: RenderJob, device: str, scratch: Path, watch: RunWatch) -> Iterator[tuple[Pool, _Used]]:
+def pool_at(
+    place: Place, job: RenderJob, device: str, scratch: Path, watch: RunWatch
+) -> Iterator[tuple[Pool, _Used]]:
     """The pool of a place, closed at the end, and a way to ask what was used."""
     altering = bool(job.tasks or job.label)
     if place.kind == "in-process":
@@ -106,7 +109,10 @@ def _uris(job: RenderJob) -> list[str]:
 def _refuse_memory(job: RenderJob) -> None:
     for uri in _uris(job):
         if uri.startswith("memory://"):
-            raise JobError(f"{uri}: lies in the memory of this process, where Ray's workers cannot read it; add --in-process")
+            raise JobError(
+                f"{uri}: lies in the memory of this process, where Ray's workers cannot read it; "
+                "add --in-process"
+            )
 
 
 def _refuse_local(job: RenderJob) -> None:

@@ -30,10 +30,16 @@ def host_class() -> type[Any]:
 
             packages = ("cluster", "pipeline", "tasks")
             shipped = [os.path.join(entry, "reelyard_packages") for entry in sys.path]
-            places = [p for p in (root, *shipped, *sys.path) if os.path.isfile(os.path.join(p, "cluster", "host.py"))]
+            places = [
+                p
+                for p in (root, *shipped, *sys.path)
+                if os.path.isfile(os.path.join(p, "cluster", "host.py"))
+            ]
             place = next((p for p in places if self.digest_of(p) == digest), None)
             if place is None:
-                raise RuntimeError(f"reelyard {digest[:12]} not found on this node; looked into {places or sys.path}")
+                raise RuntimeError(
+                    f"reelyard {digest[:12]} not found on this node; looked into {places or sys.path}"
+                )
 
             class OwnPackages:
                 """Finds the three packages in `place` and nothing else."""
@@ -42,12 +48,12 @@ def host_class() -> type[Any]:
                 def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
                     if name not in packages:
                         return None
-                    return importlib.machinery.PathFinder.find_spec(name, [place])
+                    return importlib.machinery.PathFinder.find_spec(name, [str(place)])
 
             foreign = [n for n in packages if n in sys.modules]
             if foreign:
                 raise RuntimeError(f"this worker had already imported another {', '.join(foreign)}")
-            sys.meta_path.insert(0, OwnPackages)  # type: ignore[arg-type]
+            sys.meta_path.insert(0, OwnPackages)
             # Ray puts the driver's folder first: nothing that lies there may stand for a library.
             here = os.getcwd()
             sys.path[:] = [p for p in sys.path if p not in ("", here)]

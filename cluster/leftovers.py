@@ -8,7 +8,9 @@ from pipeline.prepare import CONTAINERS, work_prefix
 from pipeline.storage import Storage
 
 #: Files under a work prefix that are Reelyard's, whatever else lies there.
-_OURS = re.compile(r"/(parts/[0-9a-f]{16,}\.(nut|json)|plan-[0-9a-f]{16,}\.json|scan/[0-9a-f]{16,}\.npz|index/.+\.(npz|json))(\.partial.*)?$")
+_OURS = re.compile(
+    r"/(parts/[0-9a-f]{16,}\.(nut|json)|plan-[0-9a-f]{16,}\.json|scan/[0-9a-f]{16,}\.npz|index/.+\.(npz|json))(\.partial.*)?$"
+)
 
 
 def leftovers(storage: Storage, work: str) -> tuple[str, list[str]]:

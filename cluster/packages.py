@@ -63,5 +63,9 @@ def differences(driver: Code, worker: Code) -> list[str]:
     if worker.digest != driver.digest:
         found.append(f"reelyard itself (worker: {worker.root}, driver: {driver.root})")
     theirs = dict(worker.versions)
-    found += [f"{name} {theirs.get(name)} instead of {ours}" for name, ours in driver.versions if theirs.get(name) != ours]
+    found += [
+        f"{name} {theirs.get(name)} instead of {ours}"
+        for name, ours in driver.versions
+        if theirs.get(name) != ours
+    ]
     return found

@@ -51,7 +51,13 @@ class RayPool:
     """One cell on a Ray that is connected; implements `pipeline.pool.Pool`."""
 
     def __init__(
-        self, connection: Connection, storage_options: Mapping[str, str], *, device: str, altering: bool, progress: Progress
+        self,
+        connection: Connection,
+        storage_options: Mapping[str, str],
+        *,
+        device: str,
+        altering: bool,
+        progress: Progress,
     ) -> None:
         """`altering`: some task or label draws, so that a render worker is needed."""
         self._connection = connection
@@ -97,7 +103,9 @@ class RayPool:
         self._checked = True
 
     def probe(self, uri: str, cache_prefix: str | None) -> SourceIndex:
-        index: SourceIndex = transport.call(self._cell.decode, "probe", uri, cache_prefix, stopped=self._stop.is_set)
+        index: SourceIndex = transport.call(
+            self._cell.decode, "probe", uri, cache_prefix, stopped=self._stop.is_set
+        )
         return index
 
     def measure(
@@ -118,7 +126,9 @@ class RayPool:
 
         yield from self._spread(lanes, groups, measure)
 
-    def render(self, index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[Lease]) -> Iterator[Part]:
+    def render(
+        self, index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[Lease]
+    ) -> Iterator[Part]:
         if not leases:
             return
         device = self._device_name()
@@ -129,7 +139,9 @@ class RayPool:
         watch = _FrameWatch(self._cell.encode, self._progress)
 
         def render(_: int, lease: Lease) -> Iterator[Part]:
-            yield from self._lease_with_retries(lease, lambda left: self._ordered(shared, left, specs, device, budget))
+            yield from self._lease_with_retries(
+                lease, lambda left: self._ordered(shared, left, specs, device, budget)
+            )
 
         yield from self._spread(range(min(budget.leases, len(leases))), leases, render, watch.look)
 
@@ -171,7 +183,9 @@ class RayPool:
                 if pause is None or self._stop.is_set():
                     raise _placed(error, left) from error
                 log.warning("segment %d again: %s", left.works[0].segment.number, error.message)
-                self.decisions += (Decision("retry", f"segment {left.works[0].segment.number}", error.message),)
+                self.decisions += (
+                    Decision("retry", f"segment {left.works[0].segment.number}", error.message),
+                )
                 time.sleep(pause)
                 self._await_workers()
 
@@ -189,7 +203,7 @@ class RayPool:
         work: Callable[[Any, Any], Iterator[Any]],
         look: Callable[[], None] = lambda: None,
     ) -> Iterator[Any]:
-        """Results as they come; each lane takes the next item when it is free; the first failure stops all."""
+        """Results as they come; a free lane takes the next item, the first failure stops all."""
         waiting = deque(items)
         results: queue.Queue[object] = queue.Queue()
 

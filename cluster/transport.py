@@ -46,12 +46,20 @@ class Worker:
 
 
 def start_worker(
-    target: str, stage: str, name: str, arguments: Mapping[str, object], *, calls: int, options: Mapping[str, object]
+    target: str,
+    stage: str,
+    name: str,
+    arguments: Mapping[str, object],
+    *,
+    calls: int,
+    options: Mapping[str, object],
 ) -> Worker:
     """A worker of class `target` (module:Class) in a process of its own; returns before it stands."""
     code = own_code()
-    remote = ray.remote(concurrency_groups={"work": calls, "ctl": 2}, max_restarts=-1, max_task_retries=0)
-    actor = remote(host_class()).options(**options)
+    groups = {"work": calls, "ctl": 2}
+    remote: Any = ray.remote
+    actor = remote(concurrency_groups=groups, max_restarts=-1, max_task_retries=0)(host_class())
+    actor = actor.options(**options)
     return Worker(stage, name, actor.remote(code.root, code.digest, target, dict(arguments)))
 
 
@@ -132,7 +140,9 @@ def control(worker: Worker, method: str, *arguments: object, timeout_seconds: fl
     try:
         return ray.get(reference, timeout=timeout_seconds)
     except ray.exceptions.GetTimeoutError:
-        raise WorkerLost(f"{worker.stage} worker {worker.name} gave no sign for {timeout_seconds:.0f} s") from None
+        raise WorkerLost(
+            f"{worker.stage} worker {worker.name} gave no sign for {timeout_seconds:.0f} s"
+        ) from None
     except (*_LOST, ray.exceptions.RayTaskError) as error:
         raise _unplaced(told(error, worker)) from None
 

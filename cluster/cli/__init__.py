@@ -3,8 +3,6 @@
 Everything heavy (torch, ray, av) is imported when a command runs, not when its help is shown.
 """
 
-import sys
-
 import typer
 
 from cluster.cli import clean, demo, doctor, plan, probe, render
@@ -24,7 +22,3 @@ for module in (render, demo, plan, probe, doctor, clean):
 def main() -> None:
     """The console script `reelyard`."""
     app()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

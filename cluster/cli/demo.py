@@ -13,7 +13,20 @@ _LABEL = "Demonstration: synthetic voice, moved by a computer"
 
 def register(app: typer.Typer) -> None:
     help = "Make the photo that ships with Reelyard say the line that ships with it."
-    left_out = ("source", "audio", "task", "label", "face", "no_face", "trim", "fit", "damaged", "alpha", "deinterlace", "bake_rotation")
+    left_out = (
+        "source",
+        "audio",
+        "task",
+        "label",
+        "face",
+        "no_face",
+        "trim",
+        "fit",
+        "damaged",
+        "alpha",
+        "deinterlace",
+        "bake_rotation",
+    )
     app.command("demo", help=help)(takes_render_options(demo, *left_out))
 
 
@@ -24,7 +37,11 @@ def demo(options: RenderOptions) -> None:
 
         folder = Path(__file__).resolve().parents[2] / "tasks" / "data" / "demo"
         options = replace(
-            options, source=str(folder / "portrait.jpg"), audio=str(folder / "voice.wav"), task=["lip-sync"], label=_LABEL
+            options,
+            source=str(folder / "portrait.jpg"),
+            audio=str(folder / "voice.wav"),
+            task=["lip-sync"],
+            label=_LABEL,
         )
         local = "://" not in options.output
         if local:

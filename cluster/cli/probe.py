@@ -51,7 +51,8 @@ def index_facts(index: "SourceIndex") -> dict[str, object]:
         "bytes": index.identity.size,
         "identity": index.identity.key + (" (weak)" if index.identity.weak else ""),
         "picture": f"{stream.codec} {format.width}x{format.height} {index.decoded_pixel_format}",
-        "moves_as": f"{format.layout.name}, {format.layout.depth} bit" + (f"; {index.conversion}" if index.conversion else ""),
+        "moves_as": f"{format.layout.name}, {format.layout.depth} bit"
+        + (f"; {index.conversion}" if index.conversion else ""),
         "frames": index.frames,
         "seconds": round(length, 6),
         "frame_rate": rate + (", variable" if index.variable_rate else ""),
@@ -62,7 +63,8 @@ def index_facts(index: "SourceIndex") -> dict[str, object]:
         "mode": index.mode + (f": {index.reason}" if index.reason else ""),
         "split_points": len(index.split_points),
         "stream": [
-            " ".join(filter(None, (f"#{s.number}", s.kind, s.codec, s.language, s.title))) for s in index.streams
+            " ".join(filter(None, (f"#{s.number}", s.kind, s.codec, s.language, s.title)))
+            for s in index.streams
         ],
         "chapters": len(index.chapters),
         "not_kept": list(index.dropped),

@@ -32,7 +32,14 @@ def shown_progress(watch: "RunWatch", quiet: bool) -> Iterator[None]:
 @contextmanager
 def _bars(watch: "RunWatch") -> Iterator[None]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
     from rich.progress import Task as Row
     from rich.text import Text
 
@@ -41,7 +48,13 @@ def _bars(watch: "RunWatch") -> Iterator[None]:
             speed = task.finished_speed or task.speed
             return Text(f"{speed:.1f} frames/s" if speed else "")
 
-    columns = (TextColumn("{task.description:<17}"), BarColumn(), MofNCompleteColumn(), FramesPerSecond(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description:<17}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        FramesPerSecond(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         rows: dict[str, int] = {}
 

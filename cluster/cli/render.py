@@ -64,7 +64,8 @@ def run_job(job: "RenderJob", options: RenderOptions, device: str) -> None:
 def _say_committed(watch: "RunWatch") -> None:
     total = watch.totals.get("render", 0)
     if total:
-        say(f"{watch.committed} segments finished in this run, {watch.done.get('render', 0)} of {total} frames seen")
+        seen = watch.done.get("render", 0)
+        say(f"{watch.committed} segments finished in this run, {seen} of {total} frames seen")
 
 
 def _say_finished(finished: "Run", uris: tuple[str, str]) -> None:
@@ -78,5 +79,6 @@ def _say_finished(finished: "Run", uris: tuple[str, str]) -> None:
         if name not in ("frames", "segments") and count:
             say(f"{name}: {count}")
     speed = f", {report.frames_per_second:.1f} frames/s" if report.frames_per_second else ""
-    say(f"{report.status}: {report.output} ({report.counts.get('frames', 0)} frames in {seconds(report.wall_seconds)}{speed})")
+    frames = report.counts.get("frames", 0)
+    say(f"{report.status}: {report.output} ({frames} frames in {seconds(report.wall_seconds)}{speed})")
     say(f"report: {uris[0]}, page {uris[1]}")

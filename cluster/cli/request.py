@@ -9,6 +9,7 @@ from tasks.task import TaskSpec
 #: Options of the command that stand for an option of a task.
 _SHORTHANDS = {"face": "--face", "no_face": "--no-face"}
 
+
 def job_of(options: RenderOptions) -> RenderJob:
     """The job.
 
@@ -20,7 +21,9 @@ def job_of(options: RenderOptions) -> RenderJob:
         if value is not None:
             specs = _with_shorthand(specs, name, value)
     if options.fit is not None and options.audio is None:
-        raise JobError(f"--fit {options.fit}: fits the video to a voice; found none; give one with --audio FILE")
+        raise JobError(
+            f"--fit {options.fit}: fits the video to a voice; found none; give one with --audio FILE"
+        )
     return RenderJob(
         source=options.source,
         output=options.output,
@@ -42,6 +45,7 @@ def job_of(options: RenderOptions) -> RenderJob:
         storage_options=storage_options(options.storage_option or ()),
     )
 
+
 def check_device(asked: str) -> str:
     """The value of --device.
 
@@ -51,6 +55,7 @@ def check_device(asked: str) -> str:
     if asked.startswith("cuda:") and asked[5:].isdecimal():
         return asked
     return _one_of("--device", asked, ("auto", "cpu", "cuda"))
+
 
 def storage_options(given: list[str] | tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """`--storage-option key=value` as sorted pairs.
@@ -68,6 +73,7 @@ def storage_options(given: list[str] | tuple[str, ...]) -> tuple[tuple[str, str]
         pairs[key] = value
     return tuple(sorted(pairs.items()))
 
+
 def _with_shorthand(specs: tuple[TaskSpec, ...], name: str, value: str) -> tuple[TaskSpec, ...]:
     """The tasks with an option set in the only one of them that takes it."""
     option = _SHORTHANDS[name]
@@ -82,23 +88,26 @@ def _with_shorthand(specs: tuple[TaskSpec, ...], name: str, value: str) -> tuple
     changed = task_spec(chosen.name, {**dict(chosen.options), name: value})
     return tuple(changed if i == takers[0] else spec for i, spec in enumerate(specs))
 
+
 def _encode_request(options: RenderOptions) -> EncodeRequest:
     if options.crf is not None and options.qp is not None:
         raise JobError("--crf and --qp: found both; give one of them")
     return EncodeRequest(options.codec, options.crf, options.qp, options.preset, options.pixel_format)
+
 
 def _segment_seconds(given: float | None) -> float | None:
     if given is not None and not 0.1 <= given <= 600:
         raise JobError(f"--segment-seconds {given:g}: expected 0.1 to 600 seconds")
     return given
 
+
 def _label(given: str | None) -> str | None:
     if given is not None and not given.strip():
         raise JobError("--label: found an empty text; expected some words")
     return given
 
+
 def _one_of(option: str, given: str, allowed: tuple[str, ...]) -> str:
     if given not in allowed:
         raise JobError(f"{option} {given}: expected one of {', '.join(allowed)}")
     return given
-

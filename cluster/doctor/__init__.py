@@ -25,4 +25,9 @@ def examine(examinations: tuple[Examination, ...]) -> Iterator[Check]:
             yield from examination()
         except Exception as error:
             name = getattr(examination, "__name__", "storage").replace("_", " ")
-            yield Check(name, "broken", f"{type(error).__name__}: {error}", "reinstall Reelyard with its constraints file")
+            yield Check(
+                name,
+                "broken",
+                f"{type(error).__name__}: {error}",
+                "reinstall Reelyard with its constraints file",
+            )

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distributions, requires, version
 from pathlib import Path
 
-from cluster.budget import BATCH_BYTES, LEASES_IN_FLIGHT, STORE_SHARE, WINDOW
+from cluster.budget import LEASES_IN_FLIGHT, STORE_SHARE, WINDOW
 from cluster.doctor import Check
+from tasks.picture import BATCH_BYTES
 
 #: Free space below which a render of some minutes will likely fail.
 _FREE_BYTES = 2_000_000_000
@@ -50,13 +51,18 @@ def _unmet_requirements() -> Iterator[Check]:
 def opencv() -> Iterator[Check]:
     """Plain and headless builds write the same files, and pip does not object; 5.x has no cascades."""
     prefix = "opencv"
-    names = sorted({d.metadata["Name"] for d in distributions() if (d.metadata["Name"] or "").startswith(prefix)})
+    names = sorted(
+        {d.metadata["Name"] for d in distributions() if (d.metadata["Name"] or "").startswith(prefix)}
+    )
     remedy = 'pip uninstall every opencv distribution, then pip install "opencv-python-headless>=4.10,<5"'
     if len(names) != 1:
         yield Check("opencv", "broken", f"found {', '.join(names) or 'none'}; expected exactly one", remedy)
         return
-    import cv2
+    from typing import Any
 
+    import cv2 as untyped_cv2
+
+    cv2: Any = untyped_cv2
     if not cv2.__version__.startswith("4."):
         yield Check("opencv", "broken", f"{names[0]} {cv2.__version__}; expected 4.x", remedy)
         return
@@ -130,7 +136,9 @@ def ray_version() -> Iterator[Check]:
         return
     major, minor = (int(part) for part in found.split(".")[:2])
     right = (2, 56) <= (major, minor) < (3, 0)
-    yield Check("ray", "ok" if right else "broken", found, "" if right else 'pip install "ray[default]>=2.56,<3"')
+    yield Check(
+        "ray", "ok" if right else "broken", found, "" if right else 'pip install "ray[default]>=2.56,<3"'
+    )
 
 
 def own_packages() -> Iterator[Check]:
@@ -142,7 +150,11 @@ def own_packages() -> Iterator[Check]:
         return
     clashing = [n for n in PACKAGES if (here / n).is_dir() or (here / f"{n}.py").is_file()]
     if clashing:
-        yield Check("names", "note", f"{', '.join(clashing)} in this folder: Reelyard's own are used (code {own_code().digest[:12]})")
+        yield Check(
+            "names",
+            "note",
+            f"{', '.join(clashing)} in this folder: Reelyard's own are used (code {own_code().digest[:12]})",
+        )
 
 
 def local_ray() -> Iterator[Check]:

@@ -69,8 +69,8 @@ def picture_fault(encoder: str, pixel_format: str, *, decode: bool = True) -> st
             container.mux([*stream.encode(frame), *stream.encode(None)])
         if not decode:
             return ""
-        with av.open(io.BytesIO(written.getvalue())) as container:
-            count = sum(1 for _ in container.decode(video=0))
+        with av.open(io.BytesIO(written.getvalue()), "r") as encoded:
+            count = len(list(encoded.decode(video=0)))
     except (av.FFmpegError, ValueError, LookupError) as error:
         return f"{type(error).__name__}: {error}"
     return "" if count == 1 else f"decoded {count} frames of 1"
@@ -81,9 +81,15 @@ def sound_fault(encoder: str) -> str:
     try:
         context = av.CodecContext.create(encoder, "w")
         assert isinstance(context, av.AudioCodecContext)
-        context.sample_rate, context.layout, context.format = 48000, "mono", "fltp" if encoder == "aac" else "flt"
+        context.sample_rate, context.layout, context.format = (
+            48000,
+            "mono",
+            "fltp" if encoder == "aac" else "flt",
+        )
         context.open()
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, context.frame_size), np.float32), context.format.name, "mono")
+        frame = av.AudioFrame.from_ndarray(
+            np.zeros((1, context.frame_size), np.float32), context.format.name, "mono"
+        )
         frame.sample_rate, frame.pts = 48000, 0
         packets = [*context.encode(frame), *context.encode(None)]
         return "" if packets else "took a frame and gave no packet"
@@ -97,7 +103,9 @@ def fonts() -> Iterator[Check]:
 
     font = ImageFont.load_default(size=32)
     if not features.check("freetype2") or not hasattr(font, "getmask2"):
-        yield Check("fonts", "broken", "Pillow has no scalable font", 'pip install --force-reinstall "pillow>=11"')
+        yield Check(
+            "fonts", "broken", "Pillow has no scalable font", 'pip install --force-reinstall "pillow>=11"'
+        )
         return
     left, top, right, bottom = font.getbbox("Reelyard")
     yield Check("fonts", "ok", f"a label of 8 letters is {right - left:.0f}x{bottom - top:.0f} pixels")
@@ -116,4 +124,6 @@ def weights() -> Iterator[Check]:
     for path in found:
         with safe_open(path, framework="numpy") as file:
             tensors = list(file.keys())
-        yield Check(f"weights {path.stem}", "ok", f"{len(tensors)} tensors, {path.stat().st_size / 1e3:.0f} kB")
+        yield Check(
+            f"weights {path.stem}", "ok", f"{len(tensors)} tensors, {path.stat().st_size / 1e3:.0f} kB"
+        )

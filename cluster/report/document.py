@@ -1,18 +1,18 @@
 """The report as one JSON document; `SCHEMA` counts up when a field changes its meaning.
 
-    schema, reelyard       version of this layout, and of Reelyard
-    job                    key, source, output, and status: rendered | already done
-    source, timeline       the source's facts; frames, duration, segments, mode and its reason
-    encode                 encoder, pixel format and every option as used
-    tasks                  per task: name, options, facts of its scan, frames kept as they were by reason
-    decisions              what was chosen (place, device, object store, retry …), and why
-    notes                  what was converted, padded, guessed, dropped or could not be kept
-    counts                 frames, segments, segments resumed, repeated frames …
-    segments               per part: number, frames [start, end), worker, bytes, seconds by stage, counts
-    stages                 wall-clock spans from the start of the run: probe, scan, render, stitch, each segment
-    speed                  wall and CPU seconds, frames/s while rendering, seconds to the first rendered frame
-    workers                per process: CPU seconds and peak memory
-    versions               Python, Reelyard and the libraries that decide pixels
+schema, reelyard       version of this layout, and of Reelyard
+job                    key, source, output, and status: rendered | already done
+source, timeline       the source's facts; frames, duration, segments, mode and its reason
+encode                 encoder, pixel format and every option as used
+tasks                  per task: name, options, facts of its scan, frames kept as they were by reason
+decisions              what was chosen (place, device, object store, retry …), and why
+notes                  what was converted, padded, guessed, dropped or could not be kept
+counts                 frames, segments, segments resumed, repeated frames …
+segments               per part: number, frames [start, end), worker, bytes, seconds by stage, counts
+stages                 wall-clock spans from the start of the run: probe, scan, render, stitch, each segment
+speed                  wall and CPU seconds, frames/s while rendering, seconds to the first rendered frame
+workers                per process: CPU seconds and peak memory
+versions               Python, Reelyard and the libraries that decide pixels
 """
 
 import resource
@@ -49,7 +49,12 @@ def document_of(
     return {
         "schema": SCHEMA,
         "reelyard": versions.get("reelyard", ""),
-        "job": {"key": report.job_key, "source": report.source, "output": report.output, "status": report.status},
+        "job": {
+            "key": report.job_key,
+            "source": report.source,
+            "output": report.output,
+            "status": report.status,
+        },
         "source": dict(report.source_facts),
         "timeline": dict(report.timeline),
         "encode": dict(report.encode),
@@ -72,14 +77,18 @@ def document_of(
 
 def _segment(part: Part) -> dict[str, object]:
     return {
-        "number": part.segment, "start": part.start, "end": part.end, "worker": part.worker, "bytes": part.bytes,
-        "key": part.key, "seconds": {name: round(value, 3) for name, value in part.seconds.items()},
+        "number": part.segment, "start": part.start, "end": part.end, "worker": part.worker,
+        "bytes": part.bytes, "key": part.key,
+        "seconds": {name: round(value, 3) for name, value in part.seconds.items()},
         "counts": dict(part.counts),
     }  # fmt: skip
 
 
 def _span(span: StageSpan) -> dict[str, object]:
-    return asdict(span) | {"start_seconds": round(span.start_seconds, 3), "end_seconds": round(span.end_seconds, 3)}
+    return asdict(span) | {
+        "start_seconds": round(span.start_seconds, 3),
+        "end_seconds": round(span.end_seconds, 3),
+    }
 
 
 def versions() -> dict[str, str]:

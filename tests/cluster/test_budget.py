@@ -4,13 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.budget import BATCH_BYTES, local_store_bytes, plan_store
+from cluster.budget import local_store_bytes, plan_store
 from cluster.retry import retry_of, wait_before
 from tasks import errors
+from tasks.picture import BATCH_BYTES
 
 
 @given(
-    batch=st.integers(1, 2 * 10**8), hops=st.integers(1, 2), store=st.integers(10**6, 10**11), leases=st.integers(1, 4)
+    batch=st.integers(1, 2 * 10**8),
+    hops=st.integers(1, 2),
+    store=st.integers(10**6, 10**11),
+    leases=st.integers(1, 4),
 )
 def test_a_budget_fits_its_store_or_is_refused(batch: int, hops: int, store: int, leases: int) -> None:
     try:
@@ -33,7 +37,9 @@ def test_windows_shrink_before_leases_do() -> None:
 
 
 def test_a_store_too_small_is_refused_with_the_sum_and_the_remedy() -> None:
-    with pytest.raises(errors.ResourceShortage, match=r"1 leases x 2 hops x 2 batches x 48 MB = 192 MB of 60 MB") as told:
+    with pytest.raises(
+        errors.ResourceShortage, match=r"1 leases x 2 hops x 2 batches x 48 MB = 192 MB of 60 MB"
+    ) as told:
         plan_store(48_000_000, 2, 100_000_000)
     assert "--shm-size" in str(told.value)
     assert "--in-process" in str(told.value)

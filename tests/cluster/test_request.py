@@ -17,8 +17,9 @@ def _options(**changed: Any) -> RenderOptions:
 def test_what_is_typed_arrives_in_the_job() -> None:
     job = job_of(
         _options(
-            task=["lip-sync:no_face=fail"], audio="v.wav", fit="audio", face="left", frame_rate="29.97", trim="1:2.5",
-            label="synthetic", crf=20.0, preset="fast", storage_option=["region=eu", "anon=true"],
+            task=["lip-sync:no_face=fail"], audio="v.wav", fit="audio", face="left", frame_rate="29.97",
+            trim="1:2.5", label="synthetic", crf=20.0, preset="fast",
+            storage_option=["region=eu", "anon=true"],
         )
     )  # fmt: skip
     assert dict(job.tasks[0].options) | {"face": "left", "no_face": "fail"} == dict(job.tasks[0].options)
