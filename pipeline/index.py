@@ -16,7 +16,8 @@ INDEX_VERSION = 1
 
 #: Columns of `SourceIndex.packets`.
 PTS, DTS, DURATION, POS, SIZE, FLAGS = range(6)
-KEYFRAME, DISCARD = 1, 2
+#: Bits of the flags; EXACT: a decoder that starts at this packet gives exact pictures from its pts on.
+KEYFRAME, DISCARD, EXACT = 1, 2, 4
 NO_VALUE = np.iinfo(np.int64).min
 
 
@@ -29,6 +30,8 @@ class SourceIdentity:
     size: int
     weak: bool
     "True where no etag was given; named in the report."
+    etag: str = ""
+    "As the store gave it; ranged reads are conditional on it."
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class SourceIndex:
     frame_pts: npt.NDArray[np.int64]
     "(F,) strictly increasing pts of the frames that are shown, in `stream.time_base`."
     frame_packets: npt.NDArray[np.int64]
-    "(F,) row of `packets` of each frame."
+    "(F,) row of `packets` of each frame; all -1 where `counted`."
     end_pts: int
     "Where the last frame ends."
     split_points: npt.NDArray[np.int64]
@@ -109,3 +112,20 @@ class SourceIndex:
     @property
     def frames(self) -> int:
         return len(self.frame_pts)
+
+    @property
+    def counted(self) -> bool:
+        """Whether packets do not tell frames: frame k is the k-th that decoding from the start gives."""
+        return bool(self.frame_packets[0] < 0)
+
+    @property
+    def flat(self) -> bool:
+        """Whether the pictures are stills or a GIF, which move as 4:2:0 of 8 bits."""
+        return self.still or self.container == "gif"
+
+    @property
+    def row_numbers(self) -> npt.NDArray[np.int64]:
+        """(P,) frame number of each packet, -1 where it shows none."""
+        numbers = np.full(len(self.packets), -1, np.int64)
+        numbers[self.frame_packets] = np.arange(self.frames)
+        return numbers

@@ -1,7 +1,8 @@
 """A part: one segment encoded, and the small value that tells of it."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 
 from tasks.picture import Colour
@@ -18,6 +19,7 @@ class EncodeSpec:
     height: int
     time_base: Fraction
     frame_rate: Fraction | None
+    "Nominal rate, or the mean where times vary: for rate control and level, never for times."
     options: tuple[tuple[str, str], ...]
     "Private options of the encoder, sorted, thread settings included."
     colour: Colour
@@ -39,6 +41,7 @@ class Part:
     "Output frames [start, end)."
     key: str
     uri: str
+    "Of the object; named by its content, so that two drivers racing never mix theirs."
     bytes: int
     sha256: str
     extradata_sha256: str
@@ -51,3 +54,31 @@ class Part:
     seconds: Mapping[str, float] = field(default_factory=dict)
     "CPU or wall seconds by stage."
     worker: str = ""
+
+
+def write_sidecar(part: Part) -> bytes:
+    """JSON that tells of the part."""
+    return json.dumps({**asdict(part), "counts": dict(part.counts), "seconds": dict(part.seconds)}).encode()
+
+
+def read_sidecar(data: bytes) -> Part:
+    """The part that a sidecar tells of.
+
+    Raises:
+        ValueError: not a sidecar of this version.
+    """
+    try:
+        return Part(**json.loads(data))
+    except TypeError as error:
+        raise ValueError(f"not a part's sidecar: {error}") from error
+
+
+def sidecar_uri(part_uri: str) -> str:
+    """Where the sidecar of a work's `part_uri` lies; it is written last, so its presence means done."""
+    return f"{part_uri}.json"
+
+
+def content_uri(part_uri: str, sha256: str) -> str:
+    """Where the part itself lies: beside its sidecar, named by its content."""
+    stem, dot, ending = part_uri.rpartition(".")
+    return f"{stem}-{sha256[:16]}.{ending}" if dot and "/" not in ending else f"{part_uri}-{sha256[:16]}"

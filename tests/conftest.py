@@ -1,4 +1,4 @@
-"""Where tests find real media: the folder that REELYARD_TEST_DATA names, and nowhere else."""
+"""Fixtures shared by all tests: generated videos, and the folder of real media that REELYARD_TEST_DATA names."""
 
 import os
 from pathlib import Path
@@ -6,9 +6,17 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.sources import Sources
+
 # Time limits belong to benchmarks: a busy machine must not fail a law.
 settings.register_profile("reelyard", deadline=None)
 settings.load_profile("reelyard")
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
+    """Generated videos by kind, each made once a session."""
+    return Sources(tmp_path_factory.mktemp("sources"))
 
 
 @pytest.fixture(scope="session")

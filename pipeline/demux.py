@@ -1,0 +1,82 @@
+"""Walks the packets of a picture stream once, and keeps of each only where and when it is."""
+
+from dataclasses import dataclass, field
+
+import av
+import av.container
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.index import DISCARD, KEYFRAME, NO_VALUE
+from pipeline.split import is_shown, is_split_point
+from tasks.errors import SourceError
+
+#: Packets kept with their bytes to look at the first pictures, and at most so many bytes.
+HEAD_PACKETS, HEAD_PACKETS_BYTES = 40, 64 << 20
+
+
+@dataclass
+class PacketWalk:
+    """What one pass over the packets found."""
+
+    rows: list[tuple[int, int, int, int, int, int]] = field(default_factory=list)
+    "pts, dts, duration, pos, size, flags."
+    exact: list[int] = field(default_factory=list)
+    "Rows whose bytes were seen to start a decoder exactly."
+    hidden: list[int] = field(default_factory=list)
+    "Rows that never show a picture."
+    head: dict[int, bytes] = field(default_factory=dict)
+    "The first packets from the first exact start on, by row."
+    head_bytes: int = 0
+    new_parameters: bool = False
+    "True where a packet brings new parameter sets: the index's own are not enough."
+    encrypted: bool = False
+
+    @property
+    def packets(self) -> npt.NDArray[np.int64]:
+        return np.array(self.rows, dtype=np.int64).reshape(-1, 6)
+
+
+def walk_packets(
+    container: "av.container.InputContainer", stream: "av.VideoStream", uri: str, *, payload: bool
+) -> PacketWalk:
+    """All packets of the stream in decode order; with `payload` their bytes are real and looked at.
+
+    Raises:
+        SourceError: the container breaks off in the middle.
+    """
+    walk, codec = PacketWalk(), stream.codec_context.codec.canonical_name
+    extradata = stream.codec_context.extradata or b""
+    try:
+        for packet in container.demux(stream):
+            if packet.size:
+                _note(walk, packet, codec, extradata, payload)
+    except av.error.FFmpegError as error:
+        raise SourceError(
+            f"{uri}: the container breaks off after {len(walk.rows)} pictures ({error.strerror}); copy the file again"
+        ) from error
+    return walk
+
+
+def _note(walk: PacketWalk, packet: "av.Packet[av.VideoStream]", codec: str, extradata: bytes, payload: bool) -> None:
+    row = len(walk.rows)
+    flags = KEYFRAME * packet.is_keyframe | DISCARD * packet.is_discard
+    pts, dts, pos = (value if value is not None else NO_VALUE for value in (packet.pts, packet.dts, packet.pos))
+    walk.rows.append((pts, dts, packet.duration or 0, pos, packet.size, flags))
+    walk.new_parameters |= row > 0 and packet.has_sidedata("new_extradata")
+    walk.encrypted |= packet.has_sidedata("encryption_info")
+    if not payload:
+        return
+    in_head = len(walk.head) < HEAD_PACKETS and walk.head_bytes < HEAD_PACKETS_BYTES
+    if not (packet.is_keyframe or in_head or codec == "vp8"):
+        return
+    data = bytes(packet)
+    if not is_shown(codec, data):
+        walk.hidden.append(row)
+    if packet.is_keyframe and is_split_point(codec, extradata, data):
+        if not walk.exact:
+            walk.head, walk.head_bytes, in_head = {}, 0, True
+        walk.exact.append(row)
+    if in_head:
+        walk.head[row] = data
+        walk.head_bytes += len(data)

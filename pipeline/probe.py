@@ -1,0 +1,253 @@
+"""Makes the index of a source: which pictures it has, where and when, and whether it can be split.
+
+An mp4 or mov is indexed without its payload; every other container is read through once and
+never kept.  The first pictures are decoded, so that what cannot be decoded is refused here.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from io import RawIOBase
+from typing import BinaryIO, cast
+
+import av
+import av.container
+import numpy as np
+
+from pipeline.boxes import BoxLayout, ZeroFilledReader, box_layout
+from pipeline.clock import constant_rate, end_of_last, mean_rate, unwrapped
+from pipeline.demux import HEAD_PACKETS, PacketWalk, walk_packets
+from pipeline.first_look import FirstLook, look_at_first
+from pipeline.formats import Conversion, colour_of, conversion_of, orientation_of
+from pipeline.frame_table import (
+    FrameTable,
+    Table,
+    keyframe_rows,
+    tabulate_frames,
+    too_long_between,
+    with_exact_starts,
+)
+from pipeline.frames import all_frames
+from pipeline.index import DURATION, INDEX_VERSION, NO_VALUE, POS, PTS, SIZE, SourceIdentity, SourceIndex
+from pipeline.index_cache import load_index, store_index
+from pipeline.inventory import chapters, choose_picture_stream, stream_infos
+from pipeline.packets import RANGED_DECODERS, prepare_decoder
+from pipeline.source import open_container, picture_stream
+from pipeline.split import HEAD_BYTES, is_split_point
+from pipeline.storage import Storage
+from pipeline.storage_errors import AccessRefused, NotFound
+from tasks.errors import SourceError
+from tasks.picture import PictureFormat
+
+#: Keyframes of an mp4 whose bytes are looked at; the others are checked when decoding starts there.
+_SAMPLED_KEYFRAMES = 16
+_CLOCKS_THAT_START_ANYWHERE = ("mpegts", "mpeg")
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What is being indexed."""
+
+    storage: Storage
+    uri: str
+    identity: SourceIdentity
+    layout: BoxLayout | None
+    "Where it is an mp4 or mov."
+
+    @property
+    def light(self) -> bool:
+        """Whether the payload is left out."""
+        return self.layout is not None and not self.layout.fragmented and self.layout.movie is not None
+
+    def read(self, start: int, end: int) -> bytes:
+        return self.storage.read_range(self.uri, start, end, self.identity)
+
+
+def probe(storage: Storage, uri: str, *, cache_prefix: str | None = None) -> SourceIndex:
+    """The index of the source at `uri`, kept under `cache_prefix` by the source's identity.
+
+    Raises:
+        SourceError: missing, not a video or picture, encrypted, cut short, or nothing in it decodes.
+        StorageError: the store failed.
+    """
+    try:
+        identity = storage.identity(uri)
+    except (NotFound, AccessRefused) as error:
+        raise SourceError(error.message) from error
+    cached = f"{cache_prefix.rstrip('/')}/{identity.key}-{INDEX_VERSION}.npz" if cache_prefix else None
+    if cached and (known := load_index(storage, cached, uri)) is not None:
+        return known
+    index = _index(storage, uri, identity)
+    if cached:
+        store_index(storage, cached, index)
+    return index
+
+
+def _index(storage: Storage, uri: str, identity: SourceIdentity) -> SourceIndex:
+    def read(start: int, end: int) -> bytes:
+        return storage.read_range(uri, start, end, identity)
+
+    subject = _Subject(storage, uri, identity, box_layout(read, identity.size) if identity.size else None)
+    reader: RawIOBase | None = None
+    if subject.light and subject.layout is not None:
+        reader = ZeroFilledReader(read, subject.layout)
+    with open_container(storage, uri, identity, reader=cast(BinaryIO | None, reader)) as container:
+        stream = choose_picture_stream(container, uri)
+        walk = walk_packets(container, stream, uri, payload=not subject.light)
+        _refuse_incomplete(subject, stream, walk)
+        if subject.light:
+            _look_into_payload(subject, stream, walk)
+        look = look_at_first(uri, stream, walk)
+        return _assemble(subject, container, stream, walk, look)
+
+
+def _refuse_incomplete(subject: _Subject, stream: "av.VideoStream", walk: PacketWalk) -> None:
+    found, expected = len(walk.rows), len(stream.index_entries) if subject.light else 0
+    if not found and not expected:
+        raise SourceError(f"{subject.uri}: its video stream holds no picture; record or copy it again")
+    if found < expected:
+        raise SourceError(
+            f"{subject.uri}: its index promises {expected} pictures, the file holds {found}; "
+            "it was cut short while copied: copy it again"
+        )
+
+
+def _look_into_payload(subject: _Subject, stream: "av.VideoStream", walk: PacketWalk) -> None:
+    """Reads a sample of the keyframes and the first packets, which the walk over zeros could not see."""
+    packets, context = walk.packets, stream.codec_context
+    codec, extradata = context.codec.canonical_name, context.extradata or b""
+    keyframes = keyframe_rows(packets)
+    sample = keyframes[np.unique(np.linspace(0, len(keyframes) - 1, _SAMPLED_KEYFRAMES).astype(int))] if len(keyframes) else keyframes
+    good = []
+    for row in sample.tolist() if codec in ("h264", "hevc") else []:
+        pos, size = int(packets[row, POS]), int(packets[row, SIZE])
+        if is_split_point(codec, extradata, subject.read(pos, pos + min(size, HEAD_BYTES))):
+            good.append(row)
+    every = codec not in ("h264", "hevc") or len(good) == len(sample)
+    walk.exact = keyframes.tolist() if every else good
+    first = walk.exact[0] if walk.exact else 0
+    for row in range(first, min(len(packets), first + HEAD_PACKETS)):
+        pos, size = int(packets[row, POS]), int(packets[row, SIZE])
+        walk.head[row] = subject.read(pos, pos + size)
+
+
+def _assemble(
+    subject: _Subject,
+    container: "av.container.InputContainer",
+    stream: "av.VideoStream",
+    walk: PacketWalk,
+    look: FirstLook,
+) -> SourceIndex:
+    infos = stream_infos(container)
+    name = container.format.name
+    base = infos[stream.index].time_base
+    packets = with_exact_starts(walk.packets, walk.exact)
+    table = tabulate_frames(packets, walk.hidden, look.rows, look.fed)
+    if not len(table.frame_packets):
+        raise SourceError(f"{subject.uri}: it shows no picture (all are cut away by its edit list); copy it again")
+    pts, rows, end = _times(subject, stream, packets, table, base)
+    rate = constant_rate(pts, base, (stream.guessed_rate, stream.average_rate, stream.base_rate))
+    mode, reason = _mode(table, pts, end, base)
+    still = _is_still(name, stream, len(pts))
+    conversion = conversion_of(look.frame.format.name, flat=still or name == "gif")
+    return SourceIndex(
+        uri=subject.uri,
+        identity=subject.identity,
+        container=name,
+        mode=mode,
+        reason=reason,
+        stream=infos[stream.index],
+        extradata=bytes(stream.codec_context.extradata or b""),
+        format=_format(stream, look, conversion),
+        decoded_pixel_format=look.frame.format.name,
+        conversion=conversion.reason,
+        display_matrix=look.display_matrix,
+        packets=packets,
+        frame_pts=pts,
+        frame_packets=rows,
+        end_pts=end,
+        split_points=table.split_points,
+        average_rate=rate or mean_rate(pts, end, base),
+        variable_rate=rate is None,
+        origin_seconds=_origin(container, name, pts, base),
+        ranged=_is_ranged(subject, infos[stream.index].codec, walk, table),
+        still=still,
+        streams=infos,
+        chapters=chapters(container, subject.read),
+        metadata=tuple(sorted(container.metadata.items())),
+        codec_hdr=look.hdr,
+        dropped=_dropped(conversion, look, table),
+    )
+
+
+def _times(
+    subject: _Subject, stream: "av.VideoStream", packets: Table, table: FrameTable, base: Fraction
+) -> tuple[Table, Table, int]:
+    """pts of each frame, row of each frame, end of the last."""
+    hint = stream.guessed_rate or stream.average_rate
+    gap = max(1, round(1 / (hint * base))) if hint else 1
+    if not table.irregular:
+        pts = packets[table.frame_packets, PTS]
+        return pts, table.frame_packets, end_of_last(pts, int(packets[table.frame_packets[-1], DURATION]), gap)
+    pts = _count_by_decoding(subject, stream.index, gap)
+    return pts, np.full(len(pts), -1, np.int64), end_of_last(pts, 0, gap)
+
+
+def _count_by_decoding(subject: _Subject, number: int, gap: int) -> Table:
+    """pts of every frame that decoding from the start gives: the truth where packets do not tell."""
+    with open_container(subject.storage, subject.uri, subject.identity) as container:
+        stream = picture_stream(container, number)
+        prepare_decoder(stream.codec_context, stream.codec_context.codec.canonical_name, 1)
+        times = [frame.pts for frame in all_frames(container, stream)]
+    if not times:
+        raise SourceError(f"{subject.uri}: none of its pictures decodes; it is damaged: use an intact copy")
+    return unwrapped(times, gap)
+
+
+def _mode(table: FrameTable, pts: Table, end: int, base: Fraction) -> tuple[str, str]:
+    if table.irregular:
+        return "linear", table.irregular
+    seconds = too_long_between(table.split_points, pts, end, base)
+    if seconds is not None:
+        return "linear", f"no exact start for {seconds:.0f} s (a single keyframe, or periodic intra-refresh)"
+    return "random", ""
+
+
+def _is_still(name: str, stream: "av.VideoStream", frames: int) -> bool:
+    picture_file = name.endswith("_pipe") and name != "yuv4mpegpipe"
+    animation = name in ("gif", "apng", "webp", "jpegxl_anim")
+    marked = bool(stream.disposition & av.stream.Disposition.still_image)
+    return frames == 1 and (picture_file or animation or marked)
+
+
+def _is_ranged(subject: _Subject, codec: str, walk: PacketWalk, table: FrameTable) -> bool:
+    placed = bool(np.all(walk.packets[:, POS] != NO_VALUE))
+    known = codec in RANGED_DECODERS and not walk.new_parameters and not table.irregular
+    return subject.layout is not None and placed and known
+
+
+def _format(stream: "av.VideoStream", look: FirstLook, conversion: Conversion) -> PictureFormat:
+    return PictureFormat(
+        layout=conversion.layout,
+        width=look.frame.width,
+        height=look.frame.height,
+        colour=colour_of(look.frame, conversion, look.tags),
+        sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
+        orientation=orientation_of(look.display_matrix),
+        field_order=look.field_order,
+    )
+
+
+def _origin(container: "av.container.InputContainer", name: str, pts: Table, base: Fraction) -> Fraction:
+    if name not in _CLOCKS_THAT_START_ANYWHERE:
+        return Fraction(0)
+    starts = [s.start_time * s.time_base for s in container.streams if s.start_time is not None and s.time_base]
+    return min([*starts, int(pts[0]) * base])
+
+
+def _dropped(conversion: Conversion, look: FirstLook, table: FrameTable) -> tuple[str, ...]:
+    lines = [*look.lost]
+    if conversion.alpha:
+        lines.append("alpha (transparency)")
+    if table.undecodable and not table.irregular:
+        lines.append(f"{table.undecodable} pictures before the first keyframe, which cannot be decoded")
+    return tuple(lines)

@@ -1,0 +1,75 @@
+"""A job's tasks, one after the other over the same planes on one device; knows no files or time."""
+
+import time
+from collections.abc import Sequence
+
+import torch
+
+from tasks.device_batch import DeviceBatch
+from tasks.picture import FrameBatch
+from tasks.task import Task, TaskInputs
+
+
+class Chain:
+    """Tasks that stay loaded from `load` to `release`; each batch crosses to the device once."""
+
+    def __init__(self, tasks: Sequence[Task], device: str) -> None:
+        self.tasks = tuple(tasks)
+        self.device = device
+        self.seconds = [0.0] * len(self.tasks)
+        "Wall time in each task's `render` so far; on a GPU its own work is waited for."
+
+    def load(self) -> None:
+        """Bring every task onto the device; those already there are freed again where one fails."""
+        if not self.tasks:
+            return
+        settle_arithmetic()
+        for position, task in enumerate(self.tasks):
+            try:
+                task.load(self.device)
+            except BaseException:
+                for loaded in self.tasks[:position]:
+                    loaded.release()
+                raise
+
+    def render(self, batch: FrameBatch, inputs: Sequence[TaskInputs], *, owned: bool = False) -> FrameBatch:
+        """The batch after all tasks: the same object where none of them changed a sample.
+
+        `inputs` holds one entry for each task, over the batch's frames.  With `owned` the caller gives
+        the planes up: they are written in place where numpy says that they are writeable.
+        """
+        if len(inputs) != len(self.tasks):
+            raise ValueError(f"{len(inputs)} inputs for {len(self.tasks)} tasks")
+        if not self.tasks:
+            return batch
+        pictures = DeviceBatch.from_frames(batch, self.device, owned=owned)
+        for position, (task, values) in enumerate(zip(self.tasks, inputs, strict=True)):
+            started = time.perf_counter()
+            task.render(pictures, values)
+            if pictures.device.type == "cuda":
+                torch.cuda.synchronize(pictures.device)
+            self.seconds[position] += time.perf_counter() - started
+        return pictures.to_frames()
+
+    def release(self) -> None:
+        """Free the device; every task is asked, the first failure is raised at the end."""
+        failures: list[Exception] = []
+        for task in self.tasks:
+            try:
+                task.release()
+            except Exception as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+
+def settle_arithmetic() -> None:
+    """One thread and one choice of algorithms for this process: the same frames from any segmentation.
+
+    Cores are kept busy by threads of the pipeline; torch's own would change how sums are split.
+    """
+    torch.set_num_threads(1)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False

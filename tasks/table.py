@@ -1,0 +1,161 @@
+"""The table of tasks: names, options, and where each lives; a task's own module is imported when opened.
+
+parse_task("lip-sync:face=left,no_face=fail")  ->  TaskSpec, checked and complete
+open_task(spec)                                ->  Task
+"""
+
+import difflib
+import importlib
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from tasks.errors import JobError
+from tasks.task import Task, TaskSpec
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a task."""
+
+    name: str
+    default: str
+    help: str
+    fault: Callable[[str], str]
+    "What was expected of a value, empty where the value is right."
+
+
+@dataclass(frozen=True)
+class TaskEntry:
+    """One row of the table."""
+
+    name: str
+    help: str
+    module: str
+    factory: str
+    "A callable of `module` that takes the TaskSpec and gives the Task."
+    options: tuple[Option, ...] = ()
+    internal: bool = False
+    "Asked for by an option of the command, not by `--task`."
+
+
+def one_of(*values: str) -> Callable[[str], str]:
+    return lambda value: "" if value in values else f"one of {', '.join(values)}"
+
+
+def number(low: float, high: float, unit: str) -> Callable[[str], str]:
+    def fault(value: str) -> str:
+        try:
+            found = float(value)
+        except ValueError:
+            found = math.nan
+        return "" if low <= found <= high else f"{unit} from {low:g} to {high:g}"
+
+    return fault
+
+
+def face_selector(value: str) -> str:
+    """The grammar of the command line; what it means is decided where faces are chosen."""
+    known = re.fullmatch(r"largest|all|left|right|#[1-9][0-9]*", value)
+    return "" if known else "largest, all, left, right or #N (the Nth face from the left, from 1)"
+
+
+def any_text(value: str) -> str:
+    return "" if value.strip() else "some text"
+
+
+TASKS: tuple[TaskEntry, ...] = (
+    TaskEntry("identity", "changes nothing: tries the whole chain", "tasks.identity", "IdentityTask"),
+    TaskEntry(
+        "label",
+        "a visible text on every frame",
+        "tasks.label",
+        "LabelTask",
+        (Option("text", "", "what the label says", any_text),),
+        internal=True,
+    ),
+    TaskEntry(
+        "lip-sync",
+        "the mouth speaks the given audio",
+        "tasks.lip_sync.task",
+        "LipSyncTask",
+        (
+            Option("face", "largest", "which face: largest, all, left, right, #N", face_selector),
+            Option("no_face", "keep", "frames without a usable face: keep or fail", one_of("keep", "fail")),
+            Option(
+                "sync_offset",
+                "0",
+                "milliseconds by which the mouth comes later",
+                number(-2000, 2000, "milliseconds"),
+            ),
+        ),
+    ),
+)
+
+
+def parse_task(text: str) -> TaskSpec:
+    """`NAME[:key=value,…]` as a complete specification; in values `\\,` stands for a comma.
+
+    Raises:
+        JobError: the name, an option or a value is not the table's; says what comes nearest.
+    """
+    name, _, rest = text.partition(":")
+    given: dict[str, str] = {}
+    for pair in re.split(r"(?<!\\),", rest) if rest else []:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise JobError(f"--task {text!r} has {pair!r}, expected key=value pairs separated by commas")
+        if key.strip() in given:
+            raise JobError(f"--task {text!r} gives {key.strip()!r} twice, expected once")
+        given[key.strip()] = value.strip().replace("\\,", ",")
+    return task_spec(name.strip(), given)
+
+
+def task_spec(name: str, options: Mapping[str, str]) -> TaskSpec:
+    """A specification with every option, defaults included, each value checked.
+
+    Raises:
+        JobError: as for `parse_task`.
+    """
+    entry = task_entry(name)
+    names = [option.name for option in entry.options]
+    for key in options:
+        if key not in names:
+            takes = f"it takes {', '.join(names)}" if names else "it takes none"
+            raise JobError(f"task {name!r} has no option {key!r}{_nearest(key, names)}; {takes}")
+    values = {option.name: options.get(option.name, option.default) for option in entry.options}
+    for option in entry.options:
+        if expected := option.fault(values[option.name]):
+            raise JobError(f"task {name!r}: {option.name} is {values[option.name]!r}, expected {expected}")
+    return TaskSpec(name, tuple(sorted(values.items())))
+
+
+def task_entry(name: str) -> TaskEntry:
+    """The row of a task.
+
+    Raises:
+        JobError: there is none; says what comes nearest.
+    """
+    for entry in TASKS:
+        if entry.name == name:
+            return entry
+    names = [entry.name for entry in TASKS if not entry.internal]
+    raise JobError(f"there is no task {name!r}{_nearest(name, names)}; tasks are {', '.join(names)}")
+
+
+def open_task(spec: TaskSpec) -> Task:
+    """The task itself, not loaded yet; imports what it needs.
+
+    Raises:
+        JobError: the specification is not the table's, or the task refuses it.
+    """
+    entry = task_entry(spec.name)
+    checked = task_spec(spec.name, dict(spec.options))
+    factory: Callable[[TaskSpec], Task] = getattr(importlib.import_module(entry.module), entry.factory)
+    return factory(checked)
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), 1, 0.5)
+    return f": did you mean {near[0]!r}?" if near else ""
