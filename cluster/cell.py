@@ -181,7 +181,7 @@ class EncodeWorker(CellWorker):
         else:
             pulled = carried(pull(render, "batches", order, decode, window=order.window), counts)
         batches = self._counted(self._until_stopped(order, pulled))
-        parts = encode_lease(self._storage, fetch(order.lease), batches, self._scratch, counts)
+        parts = encode_lease(self._storage, fetch(order.lease), batches, self._scratch)
         with ended(pulled), ended(staged(parts, self.stage, self.name)) as committed:
             for part in committed:
                 yield replace(part, worker=self.name)
