@@ -19,11 +19,16 @@ from tasks.picture import FrameBatch, PictureFormat, Plane
 
 Frames = npt.NDArray[np.int64]
 
+#: By segment number: how many frames were "repeated" or "damaged".
+Counts = dict[int, dict[str, int]]
+
 
 @dataclass(frozen=True, eq=False)
 class _Stretch:
     """Pictures to put in batches: which, when, and what to call the place in a message."""
 
+    number: int
+    "Of the segment, or of the first frame."
     place: str
     first_frame: int
     source_frames: Frames
@@ -36,18 +41,21 @@ def decode_lease(
     lease: Lease,
     *,
     thread_count: int = 1,
-    counts: dict[str, int] | None = None,
+    counts: Counts | None = None,
 ) -> Iterator[FrameBatch]:
     """Batches of the lease's works in order, none across a work's border.
 
-    `counts` gains how many frames are "repeated" (lost, the one before shown) and "damaged"
+    `counts` gains, by segment, how many frames are "repeated" (lost, the one before shown) and "damaged"
     (shown, with errors the decoder covered up).
 
     Raises:
         SourceError: a frame does not decode and `lease.damaged` is "fail", or the source changed.
         ValueError: a linear source is asked to run backwards; it needs an intermediate.
     """
-    stretches = [_Stretch(f"segment {w.segment.number}", w.segment.start, w.source_frames, w.pts) for w in lease.works]
+    stretches = [
+        _Stretch(w.segment.number, f"segment {w.segment.number}", w.segment.start, w.source_frames, w.pts)
+        for w in lease.works
+    ]
     reader = FrameReader(storage, index, thread_count, lease.deinterlace)
     yield from _batches(reader, stretches, lease.batch_frames, lease.damaged, counts)
 
@@ -62,7 +70,7 @@ def decode_source_frames(
     thread_count: int = 1,
     damaged: str = "fail",
     deinterlace: bool = False,
-    counts: dict[str, int] | None = None,
+    counts: Counts | None = None,
 ) -> Iterator[FrameBatch]:
     """Batches of source frames [start, end) with their own pts; `first_frame` is a source frame number.
 
@@ -70,7 +78,7 @@ def decode_source_frames(
         SourceError: a frame does not decode and `damaged` is "fail", or the source changed.
     """
     wanted = np.arange(start, end, dtype=np.int64)
-    stretch = _Stretch(f"frames {start} to {end}", start, wanted, index.frame_pts[start:end])
+    stretch = _Stretch(start, f"frames {start} to {end}", start, wanted, index.frame_pts[start:end])
     reader = FrameReader(storage, index, thread_count, deinterlace)
     yield from _batches(reader, [stretch], batch_frames, damaged, counts)
 
@@ -81,15 +89,17 @@ def decoded_format(index: SourceIndex, *, deinterlace: bool = False) -> PictureF
 
 
 def _batches(
-    reader: FrameReader, stretches: list[_Stretch], batch_frames: int, damaged: str, counts: dict[str, int] | None
+    reader: FrameReader, stretches: list[_Stretch], batch_frames: int, damaged: str, counts: Counts | None
 ) -> Iterator[FrameBatch]:
     index = reader.index
     if not index.identity.etag:
         reader.storage.check_unchanged(index.uri, index.identity)
     format = decoded_format(index, deinterlace=reader.deinterlace)
-    filler = _Filler(index, PlaneWriter(format, flat=index.flat), damaged, counts if counts is not None else {})
+    writer = PlaneWriter(format, flat=index.flat)
+    counts = counts if counts is not None else {}
     pictures = reader.pictures(np.concatenate([s.source_frames for s in stretches]))
     for stretch in stretches:
+        filler = _Filler(index, writer, damaged, counts.setdefault(stretch.number, {}))
         for start in range(0, len(stretch.pts), batch_frames):
             part = slice(start, min(len(stretch.pts), start + batch_frames))
             planes = new_planes(format, part.stop - part.start)

@@ -7,7 +7,7 @@ pts from the plan.
 
 import errno
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -132,9 +132,16 @@ def read_extradata(path: Path) -> bytes:
         return container.streams.video[0].codec_context.extradata or b""
 
 
-def encode_lease(storage: Storage, lease: Lease, batches: Iterator[FrameBatch], scratch: Path) -> Iterator[Part]:
+def encode_lease(
+    storage: Storage,
+    lease: Lease,
+    batches: Iterator[FrameBatch],
+    scratch: Path,
+    counts: Mapping[int, Mapping[str, int]] | None = None,
+) -> Iterator[Part]:
     """A part for each work of the lease, in order, each committed before the next begins.
 
+    `counts`, by segment, is read when the segment is complete and told in its part.
     `batches` are the works' pictures without a gap.  A batch may cross from one work to the next.
 
     Raises:
@@ -148,7 +155,7 @@ def encode_lease(storage: Storage, lease: Lease, batches: Iterator[FrameBatch], 
         try:
             rest = _feed(encoder, work, rest, batches)
             encoded = encoder.finish()
-            yield _commit(storage, work, encoded, encoder)
+            yield _commit(storage, work, encoded, encoder, (counts or {}).get(work.segment.number, {}))
         finally:
             encoder.abort()
     if rest is not None or next(batches, None) is not None:
@@ -190,12 +197,15 @@ def _cut(batch: FrameBatch, count: int) -> tuple[FrameBatch, FrameBatch]:
     return piece(0, count), piece(count, len(batch))
 
 
-def _commit(storage: Storage, work: SegmentWork, encoded: EncodedPart, encoder: PartEncoder) -> Part:
+def _commit(
+    storage: Storage, work: SegmentWork, encoded: EncodedPart, encoder: PartEncoder, counts: Mapping[str, int]
+) -> Part:
     """Put the part, then its sidecar; where another driver was first, its part is the answer."""
     uri = content_uri(work.part_uri, encoded.sha256)
     part = Part(
         work.segment.number, work.segment.start, work.segment.end, work.key, uri, encoded.bytes, encoded.sha256,
         hashlib.sha256(encoded.extradata).hexdigest(), pts_digest(work.pts), encoded.reorder_frames,
+        dict(counts),
     )  # fmt: skip
     storage.put_file(encoder.path, uri)
     try:

@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
-from pipeline.decode import decode_lease, decode_source_frames
+from pipeline.decode import Counts, decode_lease, decode_source_frames
 from pipeline.encode import encode_lease
 from pipeline.index import SourceIndex
 from pipeline.part import Part
@@ -104,8 +104,8 @@ class InProcessPool:
             chain.release()
 
     def _lease(self, index: SourceIndex, chain: Chain, lease: Lease) -> list[Part]:
-        counts: dict[str, int] = {}
-        batches = staged(decode_lease(self._storage, index, lease, counts), "decode", _HERE)
+        counts: Counts = {}
+        batches = staged(decode_lease(self._storage, index, lease, counts=counts), "decode", _HERE)
         batches = in_thread(batches, "decode", self._stop)
         if chain.tasks or lease.bake_rotation:
             batches = staged(render_batches(chain, lease, batches, self._device_lock), "render", _HERE)

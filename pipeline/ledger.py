@@ -6,7 +6,7 @@ A part counts when its sidecar is there (written last) and the part has the size
 import json
 from collections.abc import Iterable
 
-from pipeline.part import Part, part_from_json
+from pipeline.part import Part, read_sidecar, sidecar_uri
 from pipeline.storage import Storage
 from pipeline.work import SegmentWork
 from tasks.errors import StorageError
@@ -24,15 +24,15 @@ class Ledger:
         present = set(self._storage.list(f"{self._prefix}/parts/"))
         found = {}
         for work in works:
-            part = self._read(f"{self._prefix}/parts/{work.key}.json") if _sidecar(work) in present else None
+            part = self._read(sidecar_uri(work.part_uri)) if sidecar_uri(work.part_uri) in present else None
             if part is not None and part.uri in present and self._storage.size(part.uri) == part.bytes:
                 found[work.key] = part
         return found
 
     def _read(self, uri: str) -> Part | None:
         try:
-            return part_from_json(self._storage.read(uri).decode())
-        except (StorageError, ValueError, KeyError, TypeError):
+            return read_sidecar(self._storage.read(uri))
+        except (StorageError, ValueError):
             return None
 
     def write_plan(self, key: str, plan: dict[str, object]) -> None:
@@ -45,7 +45,3 @@ class Ledger:
         for uri in self._storage.list(f"{self._prefix}/"):
             if everything or "/parts/" in uri or "/plan-" in uri:
                 self._storage.delete(uri)
-
-
-def _sidecar(work: SegmentWork) -> str:
-    return f"{work.part_uri.rpartition('.')[0]}.json"

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from pipeline.audio import AudioFacts, open_audio
 from pipeline.carry import CarryPlan, plan_carry
-from pipeline.encoders import choose_encoding
+from pipeline.decode import decoded_format
+from pipeline.encoders import choose_encoding, container_of
 from pipeline.index import SourceIndex
+from pipeline.intermediate import make_intermediate
 from pipeline.job import RenderJob
 from pipeline.keys import job_key
 from pipeline.part import EncodeSpec
@@ -20,9 +22,6 @@ from tasks.errors import JobError, ResourceShortage
 from tasks.picture import PictureFormat
 from tasks.task import Task, TaskSpec
 from tasks.upright import upright_format
-
-#: Containers by the output's extension.
-CONTAINERS = {"mp4": "mp4", "m4v": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,22 +46,6 @@ class RenderPlan:
     notes: tuple[str, ...]
 
 
-def output_container(uri: str) -> str:
-    """The container that the output's name asks for.
-
-    Raises:
-        JobError: no extension, or one that is not written.
-    """
-    name = uri.rpartition("/")[2]
-    extension = name.rpartition(".")[2].lower() if "." in name else ""
-    if extension not in CONTAINERS:
-        raise JobError(
-            f"output {uri}: found extension {extension or 'none'!r}; expected one of "
-            f"{', '.join(CONTAINERS)}; name the output accordingly"
-        )
-    return CONTAINERS[extension]
-
-
 def label_spec(text: str) -> TaskSpec:
     """The visible label as the last task of a chain."""
     return TaskSpec("label", (("text", text),))
@@ -80,7 +63,7 @@ def prepare(storage: Storage, pool: Pool, job: RenderJob, tasks: list[Task]) -> 
         JobError: the request cannot be met; says what would work.
         SourceError: the source or the voice cannot be read.
     """
-    container = output_container(job.output)
+    container = container_of(job.output)
     _check_uris(storage, job)
     prefix = work_prefix(job)
     specs = (*job.tasks, *((label_spec(job.label),) if job.label else ()))
@@ -91,11 +74,16 @@ def prepare(storage: Storage, pool: Pool, job: RenderJob, tasks: list[Task]) -> 
     _check_source(index, job, bool(specs))
     audio = open_audio(storage, job.audio) if job.audio else None
     timeline = plan_timeline(index, job, audio.duration_seconds if audio else None)
-    format = upright_format(index.format) if job.bake_rotation else index.format
-    encode = choose_encoding(format, timeline, job.encode, container)
-    carry = plan_carry(index, timeline, container, new_audio=audio is not None)
+    format = decoded_format(index, deinterlace=job.deinterlace)
+    format = upright_format(format) if job.bake_rotation else format
+    encode = choose_encoding(format, timeline, job.encode, container, hdr=index.codec_hdr)
+    carry = plan_carry(
+        index, timeline, container, new_audio=audio is not None, bake_rotation=job.bake_rotation
+    )
+    if index.mode == "linear" and not timeline.monotonic:
+        index = make_intermediate(storage, index, f"{prefix}/intermediate")
     audio_key = storage.identity(job.audio).key if job.audio else None
-    notes = (*index.dropped, *((index.conversion,) if index.conversion else ()), *encode.notes, *carry.notes)
+    notes = tuple(dict.fromkeys(filter(None, (index.conversion, *encode.notes, *carry.lines))))
     return RenderPlan(
         job, job_key(job, index.identity.key, audio_key), prefix, index, audio, timeline,
         plan_segments(index, timeline, job.segment_seconds), plan_scan_units(index, timeline),

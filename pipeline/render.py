@@ -12,7 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.audio import encode_audio
+from pipeline.encoders import container_of
 from pipeline.engine import InProcessPool
+from pipeline.finished import output_job_key, statement_of
 from pipeline.job import RenderJob
 from pipeline.keys import part_key
 from pipeline.ledger import Ledger
@@ -22,7 +25,7 @@ from pipeline.prepare import RenderPlan, check_scratch, prepare
 from pipeline.run_report import RunReport, StageSpan
 from pipeline.scan import scan_task
 from pipeline.segments import Segment
-from pipeline.stitch import output_job_key, stitch
+from pipeline.stitch import StitchRequest, stitch
 from pipeline.storage import Storage
 from pipeline.voice import make_voice
 from pipeline.work import Lease, SegmentWork
@@ -102,7 +105,7 @@ def render(job: RenderJob, pool: Pool, storage: Storage, scratch: Path, progress
         parts, resumed = _render_missing(plan, works, ledger, pool, progress, clock)
         try:
             with clock.stage("stitch"):
-                stitch(storage, plan, parts, scratch)
+                lines = _stitch(plan, parts, storage, scratch)
         except StorageError:
             # Another driver of the same job may have finished, and cleared the parts, meanwhile.
             if storage.exists(job.output) and output_job_key(storage, job.output) == plan.key:
@@ -113,7 +116,23 @@ def render(job: RenderJob, pool: Pool, storage: Storage, scratch: Path, progress
         break
     if not job.keep_parts:
         ledger.clear(everything=job.work is None)
-    return report_of(plan, parts, task_plans, pool, clock, "rendered", resumed)
+    return report_of(plan, parts, task_plans, pool, clock, "rendered", resumed, lines)
+
+
+def _stitch(plan: RenderPlan, parts: list[Part], storage: Storage, scratch: Path) -> tuple[str, ...]:
+    """The output, committed; lines for the report come back."""
+    job, voice = plan.job, None
+    if job.audio is not None:
+        seconds = plan.timeline.duration_seconds if job.fit == "video" else None
+        voice = encode_audio(storage, job.audio, container_of(job.output), scratch / "voice", seconds=seconds)
+    request = StitchRequest(
+        job.output,
+        plan.carry,
+        voice.path if voice else None,
+        statement_of(plan.key, plan.specs),
+        job.overwrite,
+    )
+    return stitch(storage, parts, plan.timeline, plan.encode, request, scratch).lines
 
 
 def _render_missing(
@@ -185,7 +204,7 @@ def segment_works(
         chain = list(zip(plan.specs, digests, inputs, strict=True))
         key = part_key(plan.index, (a, b), shown, chain, plan.encode, policies)
         end = int(plan.timeline.pts[b]) if b < len(plan.timeline) else plan.timeline.end_pts
-        return SegmentWork(segment, *shown, end, inputs, plan.encode, key, f"{plan.prefix}/parts/{key}.nut")
+        return SegmentWork(segment, *shown, end, inputs, plan.encode, key, f"{plan.prefix}/parts/{key}.mp4")
 
     return [work(segment) for segment in plan.segments]
 
@@ -232,6 +251,7 @@ def report_of(
     clock: Clock,
     status: str,
     resumed: int = 0,
+    lines: tuple[str, ...] = (),
 ) -> RunReport:
     """What the run says of itself."""
     frames = len(plan.timeline)
@@ -248,7 +268,7 @@ def report_of(
              "kept": done.kept_by_reason(0, frames)}
             for spec, done in zip(plan.specs, task_plans, strict=False)
         ),
-        decisions=pool.decisions, notes=plan.notes, counts=counts, parts=tuple(parts),
+        decisions=pool.decisions, notes=tuple(dict.fromkeys((*plan.notes, *lines))), counts=counts, parts=tuple(parts),
         stages=tuple(clock.spans), wall_seconds=clock.seconds,
         frames_per_second=frames / rendering if rendering else 0.0,
     )  # fmt: skip

@@ -104,7 +104,7 @@ def render_batches(
         first, last = batch.first_frame, batch.first_frame + len(batch)
         inputs = [task_inputs.narrow(first, last) for task_inputs in work.inputs]
         with lock:
-            rendered = chain.render(batch, inputs)
+            rendered = chain.render(batch, inputs, owned=True)
         yield upright_batch(rendered) if lease.bake_rotation else rendered
         del batch, rendered
 
