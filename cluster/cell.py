@@ -30,6 +30,7 @@ from tasks.picture import FrameBatch
 from tasks.task import TaskSpec, UnitMeasurement
 
 if TYPE_CHECKING:
+    from pipeline.decode import Counts
     from tasks.chain import Chain
 
 T = TypeVar("T")
@@ -97,11 +98,11 @@ class DecodeWorker(CellWorker):
     def batches(self, order: Order) -> Iterator[Carried]:
         from pipeline.decode import decode_lease
 
-        counts: dict[str, int] = {}
+        counts: "Counts" = {}
         decoded = decode_lease(self._storage, fetch(order.index), fetch(order.lease), counts=counts)
         with ended(staged(self._until_stopped(order, decoded), self.stage, self.name)) as batches:
             for batch in batches:
-                yield Carried(batch, dict(counts))
+                yield Carried(batch, {segment: dict(found) for segment, found in counts.items()})
                 del batch
 
 
@@ -142,7 +143,7 @@ class RenderWorker(CellWorker):
         from pipeline.stages import render_batches
 
         chain = self._ready_chain(order.specs, order.device)
-        counts: dict[str, int] = {}
+        counts: "Counts" = {}
         decoded = carried(pull(decode, "batches", order, window=order.window), counts)
         rendered = render_batches(chain, fetch(order.lease), decoded, self._device_lock)
         with (
@@ -150,7 +151,7 @@ class RenderWorker(CellWorker):
             ended(staged(self._until_stopped(order, rendered), self.stage, self.name)) as batches,
         ):
             for batch in batches:
-                yield Carried(batch, dict(counts))
+                yield Carried(batch, {segment: dict(found) for segment, found in counts.items()})
                 del batch
 
 
@@ -175,13 +176,13 @@ class EncodeWorker(CellWorker):
     def parts(self, order: Order, decode: Worker, render: Worker | None) -> Iterator[Part]:
         from pipeline.encode import encode_lease
 
-        counts: dict[str, int] = {}
+        counts: "Counts" = {}
         if render is None:
             pulled = carried(pull(decode, "batches", order, window=order.window), counts)
         else:
             pulled = carried(pull(render, "batches", order, decode, window=order.window), counts)
         batches = self._counted(self._until_stopped(order, pulled))
-        parts = encode_lease(self._storage, fetch(order.lease), batches, self._scratch)
+        parts = encode_lease(self._storage, fetch(order.lease), batches, self._scratch, counts)
         with ended(pulled), ended(staged(parts, self.stage, self.name)) as committed:
             for part in committed:
                 yield replace(part, worker=self.name)
@@ -205,11 +206,11 @@ def ended(items: Iterator[T]) -> Iterator[Iterator[T]]:
             close()
 
 
-def carried(stream: Iterator[Carried], counts: dict[str, int]) -> Iterator[FrameBatch]:
-    """The batches of a stream; `counts` is kept as it was where each batch left."""
+def carried(stream: Iterator[Carried], counts: "Counts") -> Iterator[FrameBatch]:
+    """The batches of a stream; `counts` becomes what it was where each batch left."""
     with ended(stream):
         for item in stream:
-            counts.update(item.counts)
+            counts.update({segment: dict(found) for segment, found in item.counts.items()})
             batch = item.batch
             del item
             yield batch

@@ -45,19 +45,19 @@ class Connection:
 
 
 @contextmanager
-def connected(place: Place) -> Iterator[Connection]:
-    """Ray for the time of the block.
+def connected(place: Place, local_cpus: int | None = None) -> Iterator[Connection]:
+    """Ray for the time of the block; a local one with as many CPUs as there are where nothing is said.
 
     Raises:
         JobError: the cluster to join does not answer, refuses the token, or runs another version.
         ResourceShortage: a local Ray could not be started.
     """
-    with _local_ray() if place.kind == "local" else _joined_ray(place.address):
+    with _local_ray(local_cpus) if place.kind == "local" else _joined_ray(place.address):
         yield _measured(place.kind == "local")
 
 
 @contextmanager
-def _local_ray() -> Iterator[None]:
+def _local_ray(cpus: int | None) -> Iterator[None]:
     _set_environment()
     import psutil
     import ray
@@ -67,7 +67,7 @@ def _local_ray() -> Iterator[None]:
     store = local_store_bytes(psutil.virtual_memory().total, shared)
     try:
         ray.init(
-            address="local", num_cpus=max(2, os.cpu_count() or 2), include_dashboard=False,
+            address="local", num_cpus=cpus or max(2, os.cpu_count() or 2), include_dashboard=False,
             object_store_memory=store, log_to_driver=False, logging_level=logging.ERROR,
             _temp_dir=str(folder), _system_config={"automatic_object_spilling_enabled": False},
         )  # fmt: skip

@@ -53,11 +53,9 @@ def run(job: RenderJob, place: Place, device: str, watch: RunWatch) -> Run:
 
 
 @contextmanager
-def pool_at(
-    place: Place, job: RenderJob, device: str, scratch: Path, watch: RunWatch
-) -> Iterator[tuple[Pool, _Used]]:
+def pool_at(place: Place, job: RenderJob, device: str, scratch: Path, watch: RunWatch) -> Iterator[tuple[Pool, _Used]]:
     """The pool of a place, closed at the end, and a way to ask what was used."""
-    altering = bool(job.tasks or job.label)
+    altering = bool(job.tasks or job.label or job.bake_rotation)
     if place.kind == "in-process":
         with _in_process_pool(job, device, altering, scratch, watch) as pool:
             yield pool, lambda: [usage_here("in-process")]
@@ -80,9 +78,7 @@ def pool_at(
 
 
 @contextmanager
-def _in_process_pool(
-    job: RenderJob, device: str, altering: bool, scratch: Path, watch: RunWatch
-) -> Iterator[Pool]:
+def _in_process_pool(job: RenderJob, device: str, altering: bool, scratch: Path, watch: RunWatch) -> Iterator[Pool]:
     import av.logging
 
     from pipeline.engine import InProcessPool
@@ -110,8 +106,7 @@ def _refuse_memory(job: RenderJob) -> None:
     for uri in _uris(job):
         if uri.startswith("memory://"):
             raise JobError(
-                f"{uri}: lies in the memory of this process, where Ray's workers cannot read it; "
-                "add --in-process"
+                f"{uri}: lies in the memory of this process, where Ray's workers cannot read it; add --in-process"
             )
 
 

@@ -30,16 +30,10 @@ def host_class() -> type[Any]:
 
             packages = ("cluster", "pipeline", "tasks")
             shipped = [os.path.join(entry, "reelyard_packages") for entry in sys.path]
-            places = [
-                p
-                for p in (root, *shipped, *sys.path)
-                if os.path.isfile(os.path.join(p, "cluster", "host.py"))
-            ]
+            places = [p for p in (root, *shipped, *sys.path) if os.path.isfile(os.path.join(p, "cluster", "host.py"))]
             place = next((p for p in places if self.digest_of(p) == digest), None)
             if place is None:
-                raise RuntimeError(
-                    f"reelyard {digest[:12]} not found on this node; looked into {places or sys.path}"
-                )
+                raise RuntimeError(f"reelyard {digest[:12]} not found on this node; looked into {places or sys.path}")
 
             class OwnPackages:
                 """Finds the three packages in `place` and nothing else."""

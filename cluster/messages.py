@@ -35,10 +35,11 @@ class Order:
 
 @dataclass(frozen=True)
 class Carried:
-    """A batch on its way, with what had been counted when it left (frames repeated …)."""
+    """A batch on its way, with what had been counted when it left (frames repeated …), so that the encoder can tell it."""
 
     batch: FrameBatch
-    counts: Mapping[str, int]
+    counts: Mapping[int, Mapping[str, int]]
+    "By segment."
 
 
 @dataclass(frozen=True)

@@ -64,8 +64,6 @@ def differences(driver: Code, worker: Code) -> list[str]:
         found.append(f"reelyard itself (worker: {worker.root}, driver: {driver.root})")
     theirs = dict(worker.versions)
     found += [
-        f"{name} {theirs.get(name)} instead of {ours}"
-        for name, ours in driver.versions
-        if theirs.get(name) != ours
+        f"{name} {theirs.get(name)} instead of {ours}" for name, ours in driver.versions if theirs.get(name) != ours
     ]
     return found

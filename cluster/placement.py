@@ -68,13 +68,14 @@ def place_cell(connection: Connection, device: str) -> CellPlace:
 
     bundle = cell_bundle(connection.cpus, connection.gpus, device)
     group = placement_group([bundle], strategy="STRICT_PACK")
-    deadline = time.monotonic() + (30.0 if connection.local else PLACEMENT_SECONDS)
+    patience = 30.0 if connection.local else PLACEMENT_SECONDS
+    deadline = time.monotonic() + patience
     while not group.wait(timeout_seconds=1):
         if time.monotonic() > deadline:
             remove_placement_group(group)
             asked = ", ".join(f"{amount:g} {name}" for name, amount in bundle.items())
             raise ResourceShortage(
                 f"no node of the cluster had room for a cell: asked for {asked} on one node for "
-                f"{PLACEMENT_SECONDS:.0f} s; wait for other jobs to end or add a node"
+                f"{patience:.0f} s; wait for other jobs to end or add a node"
             )
     return CellPlace(group, bundle["CPU"], "GPU" in bundle)

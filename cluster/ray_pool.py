@@ -103,9 +103,7 @@ class RayPool:
         self._checked = True
 
     def probe(self, uri: str, cache_prefix: str | None) -> SourceIndex:
-        index: SourceIndex = transport.call(
-            self._cell.decode, "probe", uri, cache_prefix, stopped=self._stop.is_set
-        )
+        index: SourceIndex = transport.call(self._cell.decode, "probe", uri, cache_prefix, stopped=self._stop.is_set)
         return index
 
     def measure(
@@ -126,9 +124,7 @@ class RayPool:
 
         yield from self._spread(lanes, groups, measure)
 
-    def render(
-        self, index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[Lease]
-    ) -> Iterator[Part]:
+    def render(self, index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[Lease]) -> Iterator[Part]:
         if not leases:
             return
         device = self._device_name()
@@ -139,9 +135,7 @@ class RayPool:
         watch = _FrameWatch(self._cell.encode, self._progress)
 
         def render(_: int, lease: Lease) -> Iterator[Part]:
-            yield from self._lease_with_retries(
-                lease, lambda left: self._ordered(shared, left, specs, device, budget)
-            )
+            yield from self._lease_with_retries(lease, lambda left: self._ordered(shared, left, specs, device, budget))
 
         yield from self._spread(range(min(budget.leases, len(leases))), leases, render, watch.look)
 
@@ -183,15 +177,13 @@ class RayPool:
                 if pause is None or self._stop.is_set():
                     raise _placed(error, left) from error
                 log.warning("segment %d again: %s", left.works[0].segment.number, error.message)
-                self.decisions += (
-                    Decision("retry", f"segment {left.works[0].segment.number}", error.message),
-                )
+                self.decisions += (Decision("retry", f"segment {left.works[0].segment.number}", error.message),)
                 time.sleep(pause)
                 self._await_workers()
 
     def _await_workers(self) -> None:
         for worker in self._cell.workers:
-            transport.control(worker, "facts")
+            transport.await_alive(worker)
 
     def _pulled(self, worker: transport.Worker, method: str, *arguments: object) -> Iterator[Any]:
         return transport.pull(worker, method, *arguments, window=2, stopped=self._stop.is_set)

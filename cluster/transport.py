@@ -140,11 +140,26 @@ def control(worker: Worker, method: str, *arguments: object, timeout_seconds: fl
     try:
         return ray.get(reference, timeout=timeout_seconds)
     except ray.exceptions.GetTimeoutError:
-        raise WorkerLost(
-            f"{worker.stage} worker {worker.name} gave no sign for {timeout_seconds:.0f} s"
-        ) from None
+        raise WorkerLost(f"{worker.stage} worker {worker.name} gave no sign for {timeout_seconds:.0f} s") from None
     except (*_LOST, ray.exceptions.RayTaskError) as error:
         raise _unplaced(told(error, worker)) from None
+
+
+def await_alive(worker: Worker) -> None:
+    """Returns once the worker answers, started anew where it had to be.
+
+    Raises:
+        WorkerLost: it gave no answer for RESTART_SECONDS.
+    """
+    deadline = time.monotonic() + RESTART_SECONDS
+    while True:
+        try:
+            control(worker, "facts")
+            return
+        except WorkerLost:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_LOOK_SECONDS)
 
 
 def notify(worker: Worker, method: str, *arguments: object) -> None:
@@ -190,8 +205,7 @@ def _failed_start(worker: Worker, error: Exception) -> str:
     told_lines = [line.strip() for line in str(error).splitlines() if "Error:" in line]
     reason = told_lines[-1] if told_lines else str(error)
     return (
-        f"{worker.stage} worker {worker.name} did not start: {reason}; "
-        "every node needs the same reelyard as the driver"
+        f"{worker.stage} worker {worker.name} did not start: {reason}; every node needs the same reelyard as the driver"
     )
 
 

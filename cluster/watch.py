@@ -74,9 +74,7 @@ class WatchedPool:
         self._watch.expect("scan", sum(unit.end - unit.start for unit in units))
         return self._pool.measure(index, spec, units, deinterlace)
 
-    def render(
-        self, index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[Lease]
-    ) -> Iterator[Part]:
+    def render(self, index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[Lease]) -> Iterator[Part]:
         frames = sum(len(work.segment) for lease in leases for work in lease.works)
         if frames:
             self._watch.expect("render", frames)

@@ -5,13 +5,15 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import pairwise
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.work import Lease
-from tasks.chain import Chain
 from tasks.errors import ReelyardError, SegmentError
 from tasks.picture import FrameBatch
 from tasks.upright import upright_batch
+
+if TYPE_CHECKING:  # torch is imported where pictures are drawn, and only there
+    from tasks.chain import Chain
 
 T = TypeVar("T")
 
@@ -89,7 +91,7 @@ def staged(items: Iterator[T], stage: str, worker: str) -> Iterator[T]:
 
 
 def render_batches(
-    chain: Chain,
+    chain: "Chain",
     lease: Lease,
     batches: Iterator[FrameBatch],
     device_lock: AbstractContextManager[object] | None = None,

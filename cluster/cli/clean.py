@@ -13,9 +13,7 @@ def register(app: typer.Typer) -> None:
 
 
 def clean(
-    work: Annotated[
-        str, typer.Argument(help="The --work URI of the runs, or the OUTPUT whose parts lie beside it.")
-    ],
+    work: Annotated[str, typer.Argument(help="The --work URI of the runs, or the OUTPUT whose parts lie beside it.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
     storage_option: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    help = (
-        "Tell what render would do: segments, encoder, what is kept or lost, estimated time. Writes nothing."
-    )
+    help = "Tell what render would do: segments, encoder, what is kept or lost, estimated time. Writes nothing."
     left_out = ("report", "keep_parts", "overwrite", "address", "in_process")
     app.command("plan", help=help)(takes_render_options(plan, *left_out))
 
@@ -74,8 +72,7 @@ def plan_document(plan: "RenderPlan", device: str) -> dict[str, object]:
         "source": f"{plan.job.source}: {source['codec']} {source['width']}x{source['height']} "
         f"{source['pixel_format']}, {source['frames']} frames",
         "mode": f"{facts['mode']} {facts['reason']}".strip(),
-        "timeline": f"{facts['timeline']}: {facts['frames']} frames, "
-        f"{seconds(float(plan.timeline.duration_seconds))}",
+        "timeline": f"{facts['timeline']}: {facts['frames']} frames, {seconds(float(plan.timeline.duration_seconds))}",
         "tasks": [f"{spec.name} {dict(spec.options)}" for spec in plan.specs] or "none: pictures unchanged",
         "encoder": f"{plan.encode.encoder} {plan.encode.pixel_format} {dict(plan.encode.options)}",
         "segments": [f"{s.number}: frames {s.start}-{s.end}" for s in plan.segments],

@@ -63,8 +63,7 @@ def index_facts(index: "SourceIndex") -> dict[str, object]:
         "mode": index.mode + (f": {index.reason}" if index.reason else ""),
         "split_points": len(index.split_points),
         "stream": [
-            " ".join(filter(None, (f"#{s.number}", s.kind, s.codec, s.language, s.title)))
-            for s in index.streams
+            " ".join(filter(None, (f"#{s.number}", s.kind, s.codec, s.language, s.title))) for s in index.streams
         ],
         "chapters": len(index.chapters),
         "not_kept": list(index.dropped),

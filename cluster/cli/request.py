@@ -21,9 +21,7 @@ def job_of(options: RenderOptions) -> RenderJob:
         if value is not None:
             specs = _with_shorthand(specs, name, value)
     if options.fit is not None and options.audio is None:
-        raise JobError(
-            f"--fit {options.fit}: fits the video to a voice; found none; give one with --audio FILE"
-        )
+        raise JobError(f"--fit {options.fit}: fits the video to a voice; found none; give one with --audio FILE")
     return RenderJob(
         source=options.source,
         output=options.output,

@@ -51,9 +51,7 @@ def _unmet_requirements() -> Iterator[Check]:
 def opencv() -> Iterator[Check]:
     """Plain and headless builds write the same files, and pip does not object; 5.x has no cascades."""
     prefix = "opencv"
-    names = sorted(
-        {d.metadata["Name"] for d in distributions() if (d.metadata["Name"] or "").startswith(prefix)}
-    )
+    names = sorted({d.metadata["Name"] for d in distributions() if (d.metadata["Name"] or "").startswith(prefix)})
     remedy = 'pip uninstall every opencv distribution, then pip install "opencv-python-headless>=4.10,<5"'
     if len(names) != 1:
         yield Check("opencv", "broken", f"found {', '.join(names) or 'none'}; expected exactly one", remedy)
@@ -136,9 +134,7 @@ def ray_version() -> Iterator[Check]:
         return
     major, minor = (int(part) for part in found.split(".")[:2])
     right = (2, 56) <= (major, minor) < (3, 0)
-    yield Check(
-        "ray", "ok" if right else "broken", found, "" if right else 'pip install "ray[default]>=2.56,<3"'
-    )
+    yield Check("ray", "ok" if right else "broken", found, "" if right else 'pip install "ray[default]>=2.56,<3"')
 
 
 def own_packages() -> Iterator[Check]:

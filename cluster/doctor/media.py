@@ -87,9 +87,7 @@ def sound_fault(encoder: str) -> str:
             "fltp" if encoder == "aac" else "flt",
         )
         context.open()
-        frame = av.AudioFrame.from_ndarray(
-            np.zeros((1, context.frame_size), np.float32), context.format.name, "mono"
-        )
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, context.frame_size), np.float32), context.format.name, "mono")
         frame.sample_rate, frame.pts = 48000, 0
         packets = [*context.encode(frame), *context.encode(None)]
         return "" if packets else "took a frame and gave no packet"
@@ -103,9 +101,7 @@ def fonts() -> Iterator[Check]:
 
     font = ImageFont.load_default(size=32)
     if not features.check("freetype2") or not hasattr(font, "getmask2"):
-        yield Check(
-            "fonts", "broken", "Pillow has no scalable font", 'pip install --force-reinstall "pillow>=11"'
-        )
+        yield Check("fonts", "broken", "Pillow has no scalable font", 'pip install --force-reinstall "pillow>=11"')
         return
     left, top, right, bottom = font.getbbox("Reelyard")
     yield Check("fonts", "ok", f"a label of 8 letters is {right - left:.0f}x{bottom - top:.0f} pixels")
@@ -124,6 +120,4 @@ def weights() -> Iterator[Check]:
     for path in found:
         with safe_open(path, framework="numpy") as file:
             tensors = list(file.keys())
-        yield Check(
-            f"weights {path.stem}", "ok", f"{len(tensors)} tensors, {path.stat().st_size / 1e3:.0f} kB"
-        )
+        yield Check(f"weights {path.stem}", "ok", f"{len(tensors)} tensors, {path.stat().st_size / 1e3:.0f} kB")

@@ -17,15 +17,9 @@ def storage_checks(prefix: str, options: Mapping[str, str]) -> Iterator[Check]:
         same = storage.read(uri) == b"reelyard"
         storage.delete(uri)
     except ReelyardError as error:
-        yield Check(
-            "storage", "broken", error.message, "mend it, or give --storage-option endpoint_url=…, region=…"
-        )
+        yield Check("storage", "broken", error.message, "mend it, or give --storage-option endpoint_url=…, region=…")
         return
-    found = (
-        f"{prefix}: written, read and removed"
-        if same
-        else f"{prefix}: other bytes came back than were written"
-    )
+    found = f"{prefix}: written, read and removed" if same else f"{prefix}: other bytes came back than were written"
     yield Check("storage", "ok" if same else "broken", found, "" if same else "use another object store")
     if storage.honours_create(prefix):
         yield Check("storage create-only", "ok", "a second writer of the same object is refused")

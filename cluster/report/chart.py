@@ -69,7 +69,5 @@ def _bar(span: Mapping[str, Any], total: float) -> Bar:
 
 
 def _ticks(total: float) -> tuple[tuple[float, str], ...]:
-    step = next(
-        s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 1e9) if total / s <= 10
-    )
+    step = next(s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 1e9) if total / s <= 10)
     return tuple((i * step / total * WIDTH, f"{i * step:g} s") for i in range(int(total / step) + 1))

@@ -24,15 +24,11 @@ def report_uris(output: str, asked: str | None) -> tuple[str, str]:
     if asked is None:
         return f"{output}.report.json", f"{output}.report.html"
     if not asked.endswith(".json"):
-        raise JobError(
-            f"--report {asked}: expected a name that ends in .json; its page is written beside it as .html"
-        )
+        raise JobError(f"--report {asked}: expected a name that ends in .json; its page is written beside it as .html")
     return asked, asked.removesuffix(".json") + ".html"
 
 
-def write_report(
-    finished: "Run", job: "RenderJob", asked: str | None
-) -> tuple[dict[str, object], tuple[str, str]]:
+def write_report(finished: "Run", job: "RenderJob", asked: str | None) -> tuple[dict[str, object], tuple[str, str]]:
     """(document, (report, page)); what cannot be written is logged, since the video itself is there."""
     from cluster.report.page import page_of
     from cluster.report.pictures import pictures_of

@@ -14,9 +14,7 @@ def page_of(document: Mapping[str, Any], pictures: Pictures) -> str:
     """The page; every text of the document is escaped."""
     from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["size"] = _size
     environment.filters["words"] = _words
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))

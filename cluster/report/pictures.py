@@ -67,9 +67,7 @@ def _frame_at(container: Any, stream: Any, pts: int) -> tuple[float, Any] | None
     container.seek(pts, stream=stream, backward=True)
     for frame in container.decode(stream):
         if frame.pts is not None and frame.pts >= pts:
-            image = (
-                frame.to_image().rotate(frame.rotation, expand=True) if frame.rotation else frame.to_image()
-            )
+            image = frame.to_image().rotate(frame.rotation, expand=True) if frame.rotation else frame.to_image()
             return float(frame.pts * stream.time_base), image
     return None
 

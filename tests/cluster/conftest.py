@@ -20,9 +20,7 @@ FRAMES, GOP, WIDTH, HEIGHT = 100, 10, 320, 180
 def write_numbered(path: Path, frames: int = FRAMES, gop: int = GOP) -> Path:
     """A video whose frame n has n as bits in the top row of its luma, and something that moves."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(
-            "libx264", rate=25, options={"g": str(gop), "bf": "0", "preset": "ultrafast"}
-        )
+        stream = container.add_stream("libx264", rate=25, options={"g": str(gop), "bf": "0", "preset": "ultrafast"})
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.codec_context.thread_count = 1
@@ -63,7 +61,7 @@ def index(source: Path) -> SourceIndex:
 @pytest.fixture(scope="session")
 def connection() -> Iterator[Connection]:
     """The Ray of this test session, started as a user's run starts it."""
-    with connected(Place("local", "", "tests")) as found:
+    with connected(Place("local", "", "tests"), local_cpus=8) as found:
         yield found
 
 
@@ -72,9 +70,7 @@ def ray_pool(connection: Connection) -> Iterator[Callable[..., RayPool]]:
     """Makes pools that are closed when the test ends."""
     made: list[RayPool] = []
 
-    def make(
-        altering: bool = False, progress: Callable[[str, int], None] = lambda stage, frames: None
-    ) -> RayPool:
+    def make(altering: bool = False, progress: Callable[[str, int], None] = lambda stage, frames: None) -> RayPool:
         pool = RayPool(connection, {}, device="cpu", altering=altering, progress=progress)
         made.append(pool)
         return pool
@@ -109,7 +105,7 @@ def leases_over(
 
     folder.mkdir(parents=True, exist_ok=True)
     timeline = plan_timeline(index, RenderJob(index.uri, "out.mkv"), None)
-    encode = choose_encoding(index.format, timeline, EncodeRequest("ffv1"), "matroska")
+    encode = choose_encoding(index.format, timeline, EncodeRequest("ffv1"), "mkv")
     made = []
     for number, (a, b) in enumerate(zip(cuts, cuts[1:], strict=False)):
         end = int(timeline.pts[b]) if b < len(timeline) else timeline.end_pts

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,7 @@ def _by_segment(parts: Sequence[Part]) -> dict[int, str]:
     return {part.segment: part.sha256 for part in parts}
 
 
-def _in_process(
-    index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[Any], scratch: Path
-) -> list[Part]:
+def _in_process(index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[Any], scratch: Path) -> list[Part]:
     pool = InProcessPool(Storage(), "cpu", scratch, lambda stage, frames: None)
     try:
         return list(pool.render(index, specs, leases))
@@ -47,12 +45,14 @@ def _in_process(
 def test_a_cell_and_one_process_give_the_same_bytes(
     specs: tuple[TaskSpec, ...],
     ray_pool: MakePool,
+    labelling: RayPool,
     plan_leases: PlanLeases,
     index: SourceIndex,
     tmp_path: Path,
 ) -> None:
     alone = _in_process(index, specs, plan_leases("alone", _CUTS, specs), tmp_path)
-    through_ray = list(ray_pool(bool(specs)).render(index, specs, plan_leases("ray", _CUTS, specs)))
+    pool = labelling if specs else ray_pool()
+    through_ray = list(pool.render(index, specs, plan_leases("ray", _CUTS, specs)))
     assert _by_segment(through_ray) == _by_segment(alone)
     assert [n for part in sorted(through_ray, key=lambda p: p.segment) for n in numbers_of(part.uri)] == list(
         range(FRAMES)
@@ -73,33 +73,37 @@ def test_what_is_asked_of_a_missing_source_fails_in_its_own_class(ray_pool: Make
         ray_pool().probe(str(tmp_path / "nowhere.mp4"), None)
 
 
+@pytest.fixture(scope="module")
+def labelling(connection: Connection) -> Iterator[RayPool]:
+    """One pool with a render worker for all tests that leave it whole."""
+    pool = RayPool(connection, {}, device="cpu", altering=True, progress=lambda stage, frames: None)
+    yield pool
+    pool.close()
+
+
 @pytest.mark.parametrize("stage", ["decode", "render", "encode"])
-def test_a_worker_that_dies_costs_no_frame(
-    stage: str, ray_pool: MakePool, connection: Connection, tmp_path: Path
-) -> None:
+def test_a_worker_that_dies_costs_no_frame(stage: str, labelling: RayPool, tmp_path: Path) -> None:
     from pipeline.probe import probe
 
-    source = write_numbered(tmp_path / "long.mp4", frames=400)
+    source = write_numbered(tmp_path / "long.mp4", frames=300)
     index = probe(Storage(), str(source), cache_prefix=None)
-    specs = (_LABEL,)
-    cuts = (0, 200, 400)
-    whole = _in_process(
-        index, specs, leases_over(index, tmp_path / "whole", cuts, specs, 2, "fail"), tmp_path
-    )
-    seen = threading.Event()
-    pool = ray_pool(True, progress=lambda stage, frames: seen.set())
-    victim = next(worker for worker in pool._cell.workers if worker.stage == stage)
+    specs, cuts = (_LABEL,), (0, 150, 300)
+    whole = _in_process(index, specs, leases_over(index, tmp_path / "whole", cuts, specs, 2, "fail"), tmp_path)
+    victim = next(worker for worker in labelling._cell.workers if worker.stage == stage)
+    retries = len(labelling.decisions)
+    encoded = transport.control(labelling._cell.encode, "frames")
 
-    def kill_once() -> None:
-        assert seen.wait(30)
+    def kill_in_the_middle() -> None:
+        while transport.control(labelling._cell.encode, "frames") < encoded + 10:
+            time.sleep(0.01)
         ray.kill(victim.handle, no_restart=False)
 
-    killer = threading.Thread(target=kill_once)
+    killer = threading.Thread(target=kill_in_the_middle)
     killer.start()
-    parts = list(pool.render(index, specs, leases_over(index, tmp_path / "killed", cuts, specs, 2, "fail")))
+    parts = list(labelling.render(index, specs, leases_over(index, tmp_path / "killed", cuts, specs, 2, "fail")))
     killer.join()
     assert _by_segment(parts) == _by_segment(whole)
-    assert any(decision.what == "retry" for decision in pool.decisions)
+    assert any(decision.what == "retry" for decision in labelling.decisions[retries:])
 
 
 def test_a_damaged_source_fails_once_and_stops_the_rest(

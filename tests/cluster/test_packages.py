@@ -11,9 +11,7 @@ from cluster.packages import PACKAGES, Code, code_digest, differences, own_code
 def _copy(tmp_path: Path) -> Path:
     root = tmp_path / "copy"
     for package in PACKAGES:
-        shutil.copytree(
-            Path(own_code().root) / package, root / package, ignore=shutil.ignore_patterns("__pycache__")
-        )
+        shutil.copytree(Path(own_code().root) / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
     return root
 
 

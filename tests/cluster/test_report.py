@@ -20,9 +20,7 @@ _PIXEL = "data:image/jpeg;base64,/9j/4AAQSkZJRg=="
 
 
 def _report(**changed: object) -> RunReport:
-    part = Part(
-        0, 0, 50, "k" * 40, "p.nut", 12345, "", "", "", 2, {"kept: no face": 3}, {"encode": 1.25}, "encode-0"
-    )
+    part = Part(0, 0, 50, "k" * 40, "p.nut", 12345, "", "", "", 2, {"kept: no face": 3}, {"encode": 1.25}, "encode-0")
     facts: dict[str, object] = {
         "job_key": "a" * 40, "source": "in.mp4", "output": "out.mp4", "status": "rendered",
         "source_facts": {"codec": "h264", "frames": 50}, "timeline": {"frames": 50, "duration_seconds": 2.0},
