@@ -1,0 +1,237 @@
+"""From a voice to the mouth: mel columns become opening, closure and width, 80 times a second.
+
+Small networks of our own (tasks/training/voice made them) read what is heard around each column.
+Columns are computed in fixed blocks on an absolute grid, so that any slice has the bits of the
+whole.  Knows mel columns and seconds; knows no sound, pictures or faces.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from tasks.errors import WeightsError
+from tasks.mel import BANDS, COLUMNS_PER_SECOND, MelStatistics, column_levels, mel_slice
+from tasks.nets.articulation_net import REACH, ArticulationNet
+
+Array = NDArray[np.float32]
+Times = NDArray[np.float64]
+
+WEIGHTS: Final = Path(__file__).parents[1] / "weights" / "voice.safetensors"
+
+_BLOCK_COLUMNS: Final = 1024
+_SMOOTH_SIGMA: Final = 2.0  # columns: 25 ms, measured best against real mouths
+_SMOOTH_REACH: Final = 6
+_GATE_REACH: Final = 10
+_CONTEXT: Final = REACH + _GATE_REACH
+#: Sound this many mel units (12.5 dB each) under the loud columns is not the speaker.
+_SPEECH_RANGE: Final = 2.6
+#: A sound whose level varies less than this (4 dB) is steady: noise, hum or nothing, not speech.
+_STEADY_RANGE: Final = 0.3
+
+
+@dataclass(frozen=True)
+class Mouth:
+    """What the mouth does in each output frame; all (N,) float32."""
+
+    opening: Array
+    "0 closed .. 1 as wide as this speaker opens"
+    closure: Array
+    "0..1 probability that the lips are pressed together (m, b, p) within the frame"
+    width: Array
+    "-1 rounded .. 0 at rest .. 1 spread"
+
+
+@dataclass(frozen=True)
+class Articulation:
+    """What a voice asks of a mouth, one value a mel column; all (T,) float32, ranges as in `Mouth`."""
+
+    opening: Array
+    closure: Array
+    width: Array
+
+    def at(
+        self,
+        times_seconds: Times | Sequence[Fraction],
+        durations_seconds: Times | Sequence[Fraction] | None = None,
+        *,
+        sync_offset_seconds: float = 0.0,
+    ) -> Mouth:
+        """The values of frames shown at `times_seconds`, averaged over each frame's duration.
+
+        Times are seconds of the sound, rising; durations are the gaps to the next frame unless given
+        (a slice of a variable-rate video must give them).  A positive sync offset makes the mouth
+        later by that much.  The closure is the largest within the frame, so that no low frame rate
+        loses a short one.  Beyond the ends of the sound the mouth rests.
+        """
+        times = np.array([float(t) for t in times_seconds], np.float64)
+        durations = _gaps(times) if durations_seconds is None else np.array([float(d) for d in durations_seconds])
+        half = np.maximum(durations, 1 / COLUMNS_PER_SECOND) / 2
+        middle = times - sync_offset_seconds
+        first, last = ((middle + side * half) * COLUMNS_PER_SECOND for side in (-1, 1))
+        return Mouth(
+            _average(self.opening, first, last), _largest(self.closure, first, last), _average(self.width, first, last)
+        )
+
+
+@dataclass(frozen=True)
+class VoiceNets:
+    """The loaded networks; they agree by a weighted mean."""
+
+    members: tuple[tuple[str, ArticulationNet], ...]
+    "(kind of input, network), see `member_input`"
+    shares: Array
+    "(members, 3) weight of each in opening, closure and width"
+    scale: Array
+    "(3, 2) factor and offset of the weighted means, which spread too little, to the documented ranges"
+
+
+def articulate(
+    mel: Array, statistics: MelStatistics, *, start: int = 0, stop: int | None = None, nets: VoiceNets | None = None
+) -> Articulation:
+    """What columns [start, stop) of a whole sound's mel spectrogram (80, T) ask of the mouth.
+
+    `mel` may be a memory map; `statistics` are those of all T columns.  Runs on the CPU (some 10 ms a
+    minute of sound).  Raises: ValueError on another shape; WeightsError where the weights are damaged.
+    """
+    if mel.ndim != 2 or mel.shape[0] != BANDS:
+        raise ValueError(f"articulation of mel columns: found shape {mel.shape}, expected ({BANDS}, T)")
+    stop = mel.shape[1] if stop is None else min(stop, mel.shape[1])
+    nets = nets or load_voice_nets()
+    blocks = range(start // _BLOCK_COLUMNS, -(-stop // _BLOCK_COLUMNS))
+    values = [np.zeros((3, 0), np.float32)]
+    values += [_block(mel, statistics, nets, index * _BLOCK_COLUMNS) for index in blocks]
+    skipped = start - start // _BLOCK_COLUMNS * _BLOCK_COLUMNS
+    opening, closure, width = np.concatenate(values, axis=1)[:, skipped : skipped + max(stop - start, 0)]
+    return Articulation(opening, closure, width)
+
+
+def _block(mel: Array, statistics: MelStatistics, nets: VoiceNets, first: int) -> Array:
+    """(3, block) finished values from column `first`; shapes never vary, so neither do the bits."""
+    around = mel_slice(mel, first - _CONTEXT, _BLOCK_COLUMNS + 2 * _CONTEXT)
+    raw = _raw(around, statistics, nets)  # (3, block + 2 * _GATE_REACH)
+    inner = slice(_GATE_REACH - _SMOOTH_REACH, _SMOOTH_REACH - _GATE_REACH)
+    opening, width = (np.convolve(raw[i, inner], _smoothing(), mode="valid") for i in (0, 2))
+    closure = raw[1, _GATE_REACH:-_GATE_REACH]
+    speaking = speech_gate(around[:, REACH:-REACH], statistics)
+    open_lips = np.clip(opening, 0, 1) * (1 - closure)
+    finished = np.stack([open_lips * speaking, closure * speaking, np.clip(width, -1, 1) * speaking])
+    return finished[:, : max(mel.shape[1] - first, 0)].astype(np.float32)
+
+
+def _raw(around: Array, statistics: MelStatistics, nets: VoiceNets) -> NDArray[np.float64]:
+    """(3, T) opening and width in their ranges, closure probability; from (80, T + 2 * REACH)."""
+    total = np.zeros((3, around.shape[1] - 2 * REACH))
+    with torch.inference_mode():
+        for (kind, net), shares in zip(nets.members, nets.shares, strict=True):
+            answer = net(torch.from_numpy(member_input(around, statistics, kind))[None])[0].numpy()
+            total += shares[:, None] * answer
+    total = total * nets.scale[:, :1] + nets.scale[:, 1:]
+    total[1] = 1 / (1 + np.exp(-total[1]))
+    return total
+
+
+def member_input(mel: Array, statistics: MelStatistics, kind: str) -> Array:
+    """(80, T) what a network of this kind is shown of mel columns.
+
+    "level": decibels, each band by its mean and deviation over the loud columns of the whole sound.
+    "amplitude": square root of the amplitude, each band by its root mean square over the same.
+    """
+    mean, deviation = statistics.mean_and_deviation(above=speech_floor(statistics))
+    if kind == "level":
+        return np.clip((mel - mean[:, None]) / np.maximum(deviation, 0.2)[:, None], -6, 6).astype(np.float32)
+    # A band that is normal in decibels has this mean amplitude; a mel unit is 12.5 dB.
+    natural = np.log(10) / 20 * 12.5
+    loudness = np.exp(natural * mean / 2 + natural**2 * deviation**2 / 4)
+    roots = np.exp(np.float32(natural / 2) * mel) / np.maximum(loudness, 1e-2)[:, None]
+    return np.clip(2 * roots - 1, -1, 8).astype(np.float32)
+
+
+def speech_floor(statistics: MelStatistics) -> float:
+    """The column level under which nothing is the speaker: far below the loud columns, or silence."""
+    return max(statistics.level_quantile(0.95, above=-3.9) - _SPEECH_RANGE, -3.9)
+
+
+def speech_gate(mel: Array, statistics: MelStatistics) -> NDArray[np.float64]:
+    """(T - 2 * 10,) 0 where the sound is silence or steady noise, 1 where a voice may be, 50 ms of ramp."""
+    loud = statistics.level_quantile(0.95, above=-3.9)
+    quiet = statistics.level_quantile(0.05, above=-5.0)
+    if loud - quiet < _STEADY_RANGE:
+        return np.zeros(mel.shape[1] - 2 * _GATE_REACH)
+    floor = max(speech_floor(statistics), quiet + max(0.12 * (loud - quiet), 0.12))
+    sounding = (column_levels(mel) > floor).astype(np.float64)
+    widened = np.lib.stride_tricks.sliding_window_view(sounding, 9).max(1)  # 50 ms to either side
+    ramp = np.hanning(2 * (_GATE_REACH - 4) + 3)[1:-1]
+    return np.convolve(widened, ramp / ramp.sum(), mode="valid")
+
+
+@cache
+def load_voice_nets(path: Path = WEIGHTS) -> VoiceNets:
+    """The networks of a weights file; kept, so that each process reads it once."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            kinds = file.metadata()["inputs"].split()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            members = tuple((kind, _net(tensors, f"{index}.")) for index, kind in enumerate(kinds))
+        return VoiceNets(members, tensors["shares"].numpy(), tensors["scale"].numpy())
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        found = f"{type(error).__name__}: {error}"
+        raise WeightsError(f"voice networks in {path}: found {found}; install reelyard again") from error
+
+
+def _net(tensors: dict[str, Tensor], prefix: str) -> ArticulationNet:
+    net = ArticulationNet()
+    net.load_state_dict({name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)})
+    return net.eval()
+
+
+def count_parameters(net: nn.Module) -> int:
+    """How many numbers a network learnt."""
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+@cache
+def _smoothing() -> NDArray[np.float64]:
+    kernel = np.exp(-0.5 * (np.arange(-_SMOOTH_REACH, _SMOOTH_REACH + 1) / _SMOOTH_SIGMA) ** 2)
+    return kernel / kernel.sum()
+
+
+def _gaps(times: Times) -> Times:
+    """The time from each frame to the next; the last lasts as long as the one before it."""
+    if len(times) < 2:
+        return np.full(len(times), 1 / 25)
+    return np.append(np.diff(times), times[-1] - times[-2])
+
+
+def _average(curve: Array, first: Times, last: Times) -> Array:
+    """The mean of a curve, linear between columns and 0 beyond its ends, over [first, last] columns."""
+    padded = np.concatenate([[0.0], curve.astype(np.float64), [0.0]])  # knot i is column i - 1
+    integral = np.concatenate([[0.0], np.cumsum((padded[1:] + padded[:-1]) / 2)])
+
+    def up_to(column: Times) -> Times:
+        place = np.clip(column + 1, 0, len(padded) - 1)
+        knot = np.minimum(place.astype(np.int64), len(padded) - 2)
+        part = place - knot
+        slope = padded[knot + 1] - padded[knot]
+        return np.asarray(integral[knot] + part * padded[knot] + slope * part**2 / 2)
+
+    return ((up_to(last) - up_to(first)) / (last - first)).astype(np.float32)
+
+
+def _largest(curve: Array, first: Times, last: Times) -> Array:
+    """The largest value at the columns within [first, last] or nearest to it; 0 beyond the ends."""
+    padded = np.concatenate([[0.0], curve, [0.0]]).astype(np.float32)
+    end = len(padded) - 1
+    start = np.clip(np.ceil(first).astype(np.int64) + 1, 0, end)
+    stop = np.clip(np.floor(last).astype(np.int64) + 2, start + 1, end + 1)
+    pairs = np.stack([start, np.minimum(stop, end)], axis=1).ravel()
+    found: Array = np.maximum.reduceat(padded, pairs)[::2] if len(pairs) else padded[:0]
+    return found
