@@ -4,7 +4,8 @@ import re
 from pathlib import PurePosixPath
 
 from pipeline.job import RenderJob
-from pipeline.prepare import CONTAINERS, work_prefix
+from pipeline.encoders import ENDINGS
+from pipeline.prepare import work_prefix
 from pipeline.storage import Storage
 
 #: Files under a work prefix that are Reelyard's, whatever else lies there.
@@ -16,7 +17,7 @@ _OURS = re.compile(
 def leftovers(storage: Storage, work: str) -> tuple[str, list[str]]:
     """(prefix, files of Reelyard's under it); `work` may be an output, whose parts lie beside it."""
     extension = PurePosixPath(work).suffix.lstrip(".").lower()
-    prefix = work_prefix(RenderJob("", work)) if extension in CONTAINERS else work.rstrip("/")
+    prefix = work_prefix(RenderJob("", work)) if extension in ENDINGS else work.rstrip("/")
     return prefix, [uri for uri in storage.list(f"{prefix}/") if _OURS.search(uri)]
 
 
