@@ -25,11 +25,4 @@ def remove(storage: Storage, prefix: str, found: list[str]) -> None:
     """Delete the files, and the folders that become empty where storage has folders."""
     for uri in found:
         storage.delete(uri)
-    root = storage.local_path(prefix)
-    if root is None or not root.is_dir():
-        return
-    for folder in sorted((p for p in root.rglob("*") if p.is_dir()), reverse=True):
-        if not any(folder.iterdir()):
-            folder.rmdir()
-    if not any(root.iterdir()):
-        root.rmdir()
+    storage.delete_empty_folders(prefix)
