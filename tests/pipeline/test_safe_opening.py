@@ -1,17 +1,19 @@
 """What lies in a file can never lead a demuxer to another file or host."""
 
+import os
 import struct
 import subprocess
 import sys
 from pathlib import Path
 
+import av
 import pytest
 
 from pipeline.probe import probe
 from pipeline.source import open_container
 from pipeline.storage import Storage
 from tasks.errors import SourceError
-from tests.sources import Sources
+from tests.sources import WIDTH, Sources
 from tests.stores import Traffic, http_server
 
 
@@ -46,7 +48,7 @@ def test_a_planted_file_opens_nothing_else(name: str, sources: Sources, tmp_path
     with http_server(canary.parent) as (url, traffic):
         path = tmp_path / name
         path.write_bytes(_planted(str(canary), f"{url}/{canary.name}")[name])
-        with pytest.raises(SourceError, match="found"):
+        with pytest.raises(SourceError, match="found|none of its first"):
             probe(Storage(), str(path))
         assert traffic == Traffic()
 
@@ -59,23 +61,47 @@ def test_pictures_in_a_row_are_not_taken_for_one_video(tmp_path: Path, sources: 
         probe(Storage(), str(tmp_path / "shot%03d.png"))
 
 
+def test_the_planted_files_would_lead_elsewhere(sources: Sources, tmp_path: Path) -> None:
+    """The control: opened without care, a playlist and a data reference do reach the canary."""
+    canary = sources.path("closed mp4")
+    playlist = tmp_path / "playlist.m3u8"
+    playlist.write_bytes(_planted(str(canary), "")["playlist.m3u8"])
+    with av.open(str(playlist)) as container:
+        assert container.streams.video[0].width == WIDTH
+    planted = _mov_of_data_elsewhere(sources, canary, tmp_path)
+    with av.open(str(planted), options={"enable_drefs": "1", "use_absolute_path": "1"}):
+        opened = [os.readlink(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd") if n.isdigit() and _is_open(n)]
+    assert str(canary) in opened
+
+
+def _is_open(descriptor: str) -> bool:
+    return os.path.exists(f"/proc/self/fd/{descriptor}")
+
+
 def test_external_data_of_a_mov_is_not_followed(sources: Sources, tmp_path: Path) -> None:
-    """The data reference of a real mov is turned from `in this file` into the path of another file."""
+    canary = sources.path("closed mp4")
+    lines = _files_opened(_mov_of_data_elsewhere(sources, canary, tmp_path))
+    assert lines and not [line for line in lines if canary.name in line]
+
+
+def _mov_of_data_elsewhere(sources: Sources, elsewhere: Path, folder: Path) -> Path:
+    """A real mov whose data reference says `in that other file` instead of `in this one`."""
     data = sources.path("open mov").read_bytes()
     at = data.index(b"dref")
     size = int.from_bytes(data[at - 4 : at], "big")
-    alias = _box(b"url ", b"\0\0\0\0" + f"file://{sources.path('closed mp4')}".encode() + b"\0")
-    # `free` boxes keep every offset before moov's end as it was: moov lies behind the payload.
-    planted = data[:at] + b"dref" + b"\0\0\0\0\0\0\0\1" + alias + data[at - 4 + size :]
+    name = str(elsewhere).encode() + b"\0" * (len(str(elsewhere)) % 2)
+    record = bytes(10) + bytes(28) + bytes(12) + bytes(64) + bytes(16) + struct.pack(">HH", 0, 0) + bytes(16)
+    record += struct.pack(">HH", 2, len(name)) + name + struct.pack(">HH", 0xFFFF, 0)
+    planted = bytearray(data[:at] + b"dref" + b"\0\0\0\0\0\0\0\1" + _box(b"alis", b"\0\0\0\0", record))
+    planted += data[at - 4 + size :]
     grown = len(planted) - len(data)
-    fixed = bytearray(planted)
+    # moov lies behind the payload, so only the boxes around the reference grow.
     for kind in (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref"):
-        place = fixed.rindex(kind, 0, at + 4) - 4
-        fixed[place : place + 4] = struct.pack(">I", int.from_bytes(fixed[place : place + 4], "big") + grown)
-    path = tmp_path / "planted.mov"
-    path.write_bytes(fixed)
-    opened = _files_opened(path)
-    assert not [name for name in opened if "closed.mp4" in name]
+        place = planted.rindex(kind, 0, at + 4) - 4
+        planted[place : place + 4] = struct.pack(">I", int.from_bytes(planted[place : place + 4], "big") + grown)
+    path = folder / "planted.mov"
+    path.write_bytes(planted)
+    return path
 
 
 def _files_opened(path: Path) -> list[str]:
