@@ -35,7 +35,11 @@ class Offset:
 
 
 def estimate_offset(
-    predicted_opening: Array, measured_opening: Array, times: Times, *, largest_seconds: float = LARGEST_SECONDS
+    predicted_opening: Array,
+    measured_opening: Array,
+    times: Times,
+    *,
+    largest_seconds: float = LARGEST_SECONDS,
 ) -> Offset:
     """The offset within +-`largest_seconds` that fits best, to 5 ms.
 

@@ -15,8 +15,9 @@ from tasks.training.voice.espeak import Utterance, Voice, speak
 
 VOICE: Final = Voice("en-us+f3", words_per_minute=145, pitch=45)
 TEXT: Final = (
-    "This is a demonstration of Reelyard. <break time='500ms'/> The voice is synthetic: nobody said these words. "
-    "A computer program moves the mouth in this picture."
+    "This is a demonstration of Reelyard. <break time='700ms'/> "
+    "The voice is synthetic: nobody said these words. "
+    "A computer program moves the mouth in this picture. <break time='300ms'/>"
 )
 FOLDER: Final = Path(__file__).parents[2] / "data" / "demo"
 
