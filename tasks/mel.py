@@ -54,6 +54,11 @@ class MelStream:
         self._samples = 0
         self._columns = 0
 
+    @property
+    def held_samples(self) -> int:
+        """How much sound waits for its columns."""
+        return len(self._held)
+
     def push(self, samples: Array) -> Array:
         """(80, n) the columns that became complete; n may be 0."""
         if samples.ndim != 1:

@@ -206,11 +206,11 @@ def _average(curve: Array, first: Times, last: Times) -> Array:
 
 
 def _largest(curve: Array, first: Times, last: Times) -> Array:
-    """The largest value at the columns within [first, last] or nearest to it; 0 beyond the ends."""
+    """The largest value at the columns within [first, last), or after it where there is none; 0 beyond the ends."""
     padded = np.concatenate([[0.0], curve, [0.0]]).astype(np.float32)
     end = len(padded) - 1
     start = np.clip(np.ceil(first).astype(np.int64) + 1, 0, end)
-    stop = np.clip(np.floor(last).astype(np.int64) + 2, start + 1, end + 1)
+    stop = np.clip(np.ceil(last).astype(np.int64) + 1, start + 1, end + 1)
     pairs = np.stack([start, np.minimum(stop, end)], axis=1).ravel()
     found: Array = np.maximum.reduceat(padded, pairs)[::2] if len(pairs) else padded[:0]
     return found

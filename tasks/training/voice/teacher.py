@@ -37,7 +37,15 @@ class FaceMesh(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        widths: tuple[tuple[int, int], ...] = ((16, 16), (16, 16), (16, 32), (32, 32), (32, 32), (32, 64), (64, 64))
+        widths: tuple[tuple[int, int], ...] = (
+            (16, 16),
+            (16, 16),
+            (16, 32),
+            (32, 32),
+            (32, 32),
+            (32, 64),
+            (64, 64),
+        )
         widths += ((64, 64), (64, 128), (128, 128), (128, 128), (128, 128), (128, 128), (128, 128))
         halving = (2, 5, 8, 11)
         blocks = [Block(a, b, stride=2 if i in halving else 1) for i, (a, b) in enumerate(widths)]
