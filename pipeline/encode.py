@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 from av.video.stream import VideoStream
 
+from pipeline.encoder_frames import frames_of
 from pipeline.encoders import configure
 from pipeline.part import EncodeSpec, Part, content_uri, read_sidecar, sidecar_uri, write_sidecar
-from pipeline.encoder_frames import frames_of
 from pipeline.storage import Storage
 from pipeline.storage_errors import AlreadyThere
 from pipeline.work import Lease, SegmentWork

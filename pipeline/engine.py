@@ -26,7 +26,7 @@ from tasks.picture import FrameBatch, frames_per_batch
 from tasks.table import open_task
 from tasks.task import TaskSpec, UnitMeasurement
 
-if TYPE_CHECKING:  # torch is imported where pictures are drawn, and only there
+if TYPE_CHECKING:
     from tasks.chain import Chain
 
 T = TypeVar("T")
@@ -67,6 +67,9 @@ class InProcessPool:
             return in_thread(frames, "decode", self._stop)
 
         def measure(unit: ScanUnit, batches: Iterator[FrameBatch]) -> UnitMeasurement:
+            from tasks.chain import settle_arithmetic
+
+            settle_arithmetic()
             task = open_task(spec)
             task.load(self._device)
             try:
@@ -94,8 +97,10 @@ class InProcessPool:
         for number, unit_batches in by_unit:
             yield measure(units[number], unit_batches)
 
-    def render(self, index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[Lease]) -> Iterator[Part]:
-        chain = self._chain(specs) if specs or any(lease.bake_rotation for lease in leases) else None
+    def render(
+        self, index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[Lease]
+    ) -> Iterator[Part]:
+        chain = self._loaded_chain(specs)
         try:
             for parts in self._at_once(lambda lease: self._lease(index, chain, lease), leases):
                 yield from parts
@@ -103,7 +108,10 @@ class InProcessPool:
             if chain is not None:
                 chain.release()
 
-    def _chain(self, specs: Sequence[TaskSpec]) -> "Chain":
+    def _loaded_chain(self, specs: Sequence[TaskSpec]) -> "Chain | None":
+        if not specs:
+            return None
+        # Brings torch, which takes longer to import than a frame without tasks takes to render.
         from tasks.chain import Chain
 
         chain = Chain([open_task(spec) for spec in specs], self._device)
@@ -114,7 +122,7 @@ class InProcessPool:
         counts: Counts = {}
         batches = staged(decode_lease(self._storage, index, lease, counts=counts), "decode", _HERE)
         batches = in_thread(batches, "decode", self._stop)
-        if chain is not None:
+        if chain is not None or lease.bake_rotation:
             batches = staged(render_batches(chain, lease, batches, self._device_lock), "render", _HERE)
             batches = in_thread(batches, "render", self._stop)
         parts = encode_lease(self._storage, lease, self._counted(batches), self._scratch, counts)

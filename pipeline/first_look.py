@@ -50,7 +50,12 @@ def look_at_first(uri: str, stream: "av.VideoStream", walk: PacketWalk) -> First
     """
     context = stream.codec_context
     codec = context.codec.canonical_name
-    tags = (int(context.colorspace), int(context.color_primaries), int(context.color_trc), int(context.color_range))
+    tags = (
+        int(context.colorspace),
+        int(context.color_primaries),
+        int(context.color_trc),
+        int(context.color_range),
+    )
     prepare_decoder(context, codec, 1)
     frames: list[av.VideoFrame] = []
     rows: list[int] = []

@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.boxes import BoxLayout, ZeroFilledReader, box_layout
 from pipeline.clock import constant_rate, end_of_last, mean_rate, unwrapped
-from pipeline.demux import HEAD_PACKETS, PacketWalk, walk_packets
+from pipeline.demux import PacketWalk, head_packets, walk_packets
 from pipeline.first_look import FirstLook, look_at_first
 from pipeline.formats import Conversion, colour_of, conversion_of, orientation_of
 from pipeline.frame_table import (
@@ -30,7 +30,7 @@ from pipeline.frames import all_frames
 from pipeline.index import DURATION, INDEX_VERSION, NO_VALUE, POS, PTS, SIZE, SourceIdentity, SourceIndex
 from pipeline.index_cache import load_index, store_index
 from pipeline.inventory import chapters, choose_picture_stream, stream_infos
-from pipeline.packets import RANGED_DECODERS, prepare_decoder
+from pipeline.packets import RANGED_DECODERS, prepare_decoder, row_bytes
 from pipeline.source import open_container, picture_stream
 from pipeline.split import HEAD_BYTES, is_split_point
 from pipeline.storage import Storage
@@ -40,6 +40,8 @@ from tasks.picture import PictureFormat
 
 #: Keyframes of an mp4 whose bytes are looked at; the others are checked when decoding starts there.
 _SAMPLED_KEYFRAMES = 16
+#: Bytes of an mp4's payload read for a look at its first pictures, where one is not larger.
+_HEAD_BYTES = 1 << 20
 _CLOCKS_THAT_START_ANYWHERE = ("mpegts", "mpeg")
 
 
@@ -112,22 +114,29 @@ def _refuse_incomplete(subject: _Subject, stream: "av.VideoStream", walk: Packet
 
 
 def _look_into_payload(subject: _Subject, stream: "av.VideoStream", walk: PacketWalk) -> None:
-    """Reads a sample of the keyframes and the first packets, which the walk over zeros could not see."""
+    """What the walk over zeros could not see: a sample of the keyframes, and the first packets."""
     packets, context = walk.packets, stream.codec_context
-    codec, extradata = context.codec.canonical_name, context.extradata or b""
+    walk.exact = _exact_starts(subject, context.codec.canonical_name, context.extradata or b"", packets)
+    first = walk.exact[0] if walk.exact else 0
+    last = min(len(packets), first + head_packets(context.width, context.height)) - 1
+    ends = np.maximum.accumulate(packets[first : last + 1, POS] + packets[first : last + 1, SIZE])
+    fitting = int(np.searchsorted(ends, packets[first, POS] + _HEAD_BYTES))
+    last = first + max(1, fitting) - 1
+    walk.head = {row: bytes(data) for row, data in row_bytes(subject.read, packets, first, last, _HEAD_BYTES)}
+
+
+def _exact_starts(subject: _Subject, codec: str, extradata: bytes, packets: Table) -> list[int]:
+    """Rows of keyframes; where a sampled one is no exact start, only of those sampled that are."""
     keyframes = keyframe_rows(packets)
-    sample = keyframes[np.unique(np.linspace(0, len(keyframes) - 1, _SAMPLED_KEYFRAMES).astype(int))] if len(keyframes) else keyframes
+    if codec not in ("h264", "hevc") or not len(keyframes):
+        return cast(list[int], keyframes.tolist())
+    sample = keyframes[np.unique(np.linspace(0, len(keyframes) - 1, _SAMPLED_KEYFRAMES).astype(int))]
     good = []
-    for row in sample.tolist() if codec in ("h264", "hevc") else []:
+    for row in sample.tolist():
         pos, size = int(packets[row, POS]), int(packets[row, SIZE])
         if is_split_point(codec, extradata, subject.read(pos, pos + min(size, HEAD_BYTES))):
             good.append(row)
-    every = codec not in ("h264", "hevc") or len(good) == len(sample)
-    walk.exact = keyframes.tolist() if every else good
-    first = walk.exact[0] if walk.exact else 0
-    for row in range(first, min(len(packets), first + HEAD_PACKETS)):
-        pos, size = int(packets[row, POS]), int(packets[row, SIZE])
-        walk.head[row] = subject.read(pos, pos + size)
+    return cast(list[int], keyframes.tolist()) if len(good) == len(sample) else good
 
 
 def _assemble(
@@ -143,7 +152,9 @@ def _assemble(
     packets = with_exact_starts(walk.packets, walk.exact)
     table = tabulate_frames(packets, walk.hidden, look.rows, look.fed)
     if not len(table.frame_packets):
-        raise SourceError(f"{subject.uri}: it shows no picture (all are cut away by its edit list); copy it again")
+        raise SourceError(
+            f"{subject.uri}: it shows no picture (all are cut away by its edit list); copy it again"
+        )
     pts, rows, end = _times(subject, stream, packets, table, base)
     rate = constant_rate(pts, base, (stream.guessed_rate, stream.average_rate, stream.base_rate))
     mode, reason = _mode(table, pts, end, base)
@@ -187,7 +198,11 @@ def _times(
     gap = max(1, round(1 / (hint * base))) if hint else 1
     if not table.irregular:
         pts = packets[table.frame_packets, PTS]
-        return pts, table.frame_packets, end_of_last(pts, int(packets[table.frame_packets[-1], DURATION]), gap)
+        return (
+            pts,
+            table.frame_packets,
+            end_of_last(pts, int(packets[table.frame_packets[-1], DURATION]), gap),
+        )
     pts = _count_by_decoding(subject, stream.index, gap)
     return pts, np.full(len(pts), -1, np.int64), end_of_last(pts, 0, gap)
 
@@ -240,7 +255,9 @@ def _format(stream: "av.VideoStream", look: FirstLook, conversion: Conversion) -
 def _origin(container: "av.container.InputContainer", name: str, pts: Table, base: Fraction) -> Fraction:
     if name not in _CLOCKS_THAT_START_ANYWHERE:
         return Fraction(0)
-    starts = [s.start_time * s.time_base for s in container.streams if s.start_time is not None and s.time_base]
+    starts = [
+        s.start_time * s.time_base for s in container.streams if s.start_time is not None and s.time_base
+    ]
     return min([*starts, int(pts[0]) * base])
 
 

@@ -19,7 +19,8 @@ import numpy as np
 from av.container.output import OutputContainer
 from av.video.stream import VideoStream
 
-from pipeline.carry import CarryPlan, Timed, add_carried, tag_output
+from pipeline.carried import Timed, add_carried, tag_output
+from pipeline.carry import CarryPlan
 from pipeline.encode import pts_digest
 from pipeline.encoders import MUXERS, container_of
 from pipeline.part import EncodeSpec, Part
@@ -117,8 +118,8 @@ def _write(
         stream = _add_picture_stream(output, first, spec, request.carry)
         # Players take a negative first pts for "not shown": such a timeline is moved as a whole.
         shift = max(Fraction(0), -int(timeline.pts[0]) * timeline.time_base)
-        others = add_carried(output, storage, request.carry, request.voice, container, shift, stack)
-        lines = tag_output(output, request.carry, container, request.statement, shift)
+        others = add_carried(output, storage, request.carry, request.voice, MUXERS[container], shift, stack)
+        tag_output(output, stream, request.carry, request.statement, MUXERS[container], shift)
         output.start_encoding()
         time_base = stream.time_base
         assert time_base is not None
@@ -131,7 +132,7 @@ def _write(
         pictures = _picture_packets(storage, parts, stream, edges, scratch)
         for _, packet in heapq.merge(pictures, *(o.packets() for o in others), key=lambda timed: timed[0]):
             output.mux_one(packet)
-        lines += tuple(line for o in others for line in o.lines())
+        lines = tuple(line for o in others for line in o.lines())
     verify(path, edges[:-1], time_base)
     return (*request.carry.lines, *lines)
 

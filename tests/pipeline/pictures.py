@@ -1,5 +1,7 @@
 """Numbered pictures for encoders: each frame's number stands in its luma as blocks of black and white."""
 
+import shutil
+import subprocess
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -116,3 +118,12 @@ def planes_of(frame: av.VideoFrame) -> list[np.ndarray]:
 def decoded(path: Path) -> list[av.VideoFrame]:
     with av.open(str(path)) as container:
         return list(container.decode(video=0))
+
+
+def check_silent(path: Path) -> None:
+    """The ffmpeg command, where there is one, plays the whole file without a word."""
+    if shutil.which("ffmpeg") is None:
+        return
+    command = ["ffmpeg", "-v", "warning", "-nostdin", "-i", str(path), "-map", "0:v", "-map", "0:a?", "-f", "null", "-"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stderr == ""

@@ -1,0 +1,234 @@
+"""How the skin around a mouth moves when its lips take other places: displacement fields.
+
+Knows curves and fields in the mouth frame (see `shape`), no colours and no device.  All fields
+have compact support: they are exactly 0 at the edge of the mask.  Only sums, products and quotients
+are used on whole arrays, so a face's field does not depend on the batch that it is computed in.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.lip_sync.shape import Array, MouthShape, evaluate
+
+#: Share of an opening by which the upper lip rises; the lower lip sinks by the rest.
+UPPER_SHARE: Final = 0.3
+#: Share of the lower lip's way that the chin goes.
+JAW_SHARE: Final = 0.72
+#: By how much (half widths) the lips of a wide open source are taken a little inside the lip,
+#: so that no rim of teeth or dark is carried along.
+LIP_INSET: Final = 0.075
+#: Share of their way by which the outer edges of closing lips stay behind: lips at rest are fuller.
+THICKEN_UPPER: Final = 0.4
+THICKEN_LOWER: Final = 0.2
+NODES: Final = (44, 40)
+
+#: Gap of a generic mouth along x, in the form of `shape.evaluate`.
+GENERIC_PROFILE: Final = (1.0, 0.0, 0.45, 0.0)
+
+
+@dataclass(frozen=True)
+class LipTarget:
+    """Where the lips of N mouths shall be, in units of the source's half width."""
+
+    shape: MouthShape
+    "the lips as the source shows them"
+    width: Array
+    "(N,) target half width over the source's"
+    upper: Array
+    "(N, 4) curve of the upper lip's lower edge, over x / width"
+    lower: Array
+    "(N, 4) curve of the lower lip's upper edge, over x / width"
+    meet: Array
+    "(N, 4) curve where the lips would meet"
+    inset: Array
+    "(N,) LIP_INSET as far as the source is open"
+    closing: Array
+    "(N,) 0..1: how far lips that the source shows open are brought together"
+    jaw: Array
+    "(N,) displacement of the chin, downwards"
+
+    def at(self, frames: slice | NDArray[np.int64]) -> "LipTarget":
+        """The same values for some of the mouths."""
+        arrays = {n: getattr(self, n)[frames] for n in self.__dataclass_fields__ if n != "shape"}
+        return LipTarget(shape=self.shape.at(frames), **arrays)
+
+
+def place_lips(
+    shape: MouthShape,
+    gaps: NDArray[np.floating],
+    widths: NDArray[np.floating],
+    weights: NDArray[np.floating],
+    profile: NDArray[np.floating],
+) -> LipTarget:
+    """The target of lips that shall open by `gaps` (N,) pixels, on the mean of the five inner gaps.
+
+    `widths` (N,) multiply the width; `weights` (N,) in 0..1 lead from the source's own lips to
+    the request; `profile` (4,) is the gap along x.  A negative gap presses the lips together.
+    """
+    weight = np.asarray(weights, dtype=np.float64)
+    width = 1 + (np.asarray(widths, dtype=np.float64) - 1) * weight
+    bent = np.broadcast_to(np.asarray(profile, dtype=np.float64), (len(shape), 4))
+    mean = np.maximum(evaluate(bent, shape.gap_places).mean(axis=1), 0.2)
+    own = shape.lower - shape.upper
+    own_mean = evaluate(own, shape.gap_places).mean(axis=1)
+    request = _above_rest(np.asarray(gaps, dtype=np.float64) / shape.half_width, own_mean)
+    opened = own + weight[:, None] * (bent * (request / mean)[:, None] - own)
+    opened_mean = evaluate(opened, shape.gap_places).mean(axis=1)
+    meet = shape.upper + UPPER_SHARE * own
+    return LipTarget(
+        shape=shape,
+        width=width,
+        upper=meet - UPPER_SHARE * opened,
+        lower=meet + (1 - UPPER_SHARE) * opened,
+        meet=meet,
+        inset=LIP_INSET * _smooth(own_mean / 0.2) * weight,
+        closing=_smooth((own_mean - opened_mean) / 0.15),
+        jaw=JAW_SHARE * (1 - UPPER_SHARE) * (opened_mean - own_mean),
+    )
+
+
+def _above_rest(request: Array, own: Array) -> Array:
+    """Requests that leave alone the small gap which the points of closed lips show."""
+    rest = own * (1 - _smooth((own - 0.03) / 0.10))
+    return rest + np.maximum(request - rest, np.minimum(request, 0.0))
+
+
+def _smooth(t: Array) -> Array:
+    t = np.clip(t, 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def support(shape: MouthShape) -> Array:
+    """Left, top, right, bottom of the fields in the mouth frame: (N, 4)."""
+    top = shape.nose[:, 1]
+    return np.stack([-shape.left, top, shape.right, shape.chin + _neck(shape)], axis=-1)
+
+
+@dataclass(frozen=True)
+class Fields:
+    """What a pixel of the mouth frame needs to know, on a coarse grid over `box`."""
+
+    values: NDArray[np.float32]
+    """(N, 6, rows, columns): displacement in pixels (across, down) of what lies above the line where
+    the lips meet, the same below it, how far below the line (negative: above), mask 0..1"""
+    box: Array
+    "(N, 4) left, top, right, bottom in the mouth frame"
+
+    def at(self, frames: slice | NDArray[np.int64]) -> "Fields":
+        """The fields of some of the mouths."""
+        return Fields(self.values[frames], self.box[frames])
+
+
+def make_fields(target: LipTarget) -> Fields:
+    """Displacements (source = place - displacement) and masks of N targets."""
+    s = target.shape
+    box = support(s)
+    x, y = _nodes(box)
+    width = target.width[:, None, None]
+    along = x / width
+    upper, lower, meet = (_on_nodes(c, along) for c in (target.upper, target.lower, target.meet))
+    above, below = (_on_nodes(c, along / s.outer[:, None, None]) for c in (s.upper_thickness, s.lower_thickness))
+    up, down = _lips(target, along, y, _Lips(upper, lower, above, below))
+    skin_up, skin_down = _skin(target, x, y, meet)
+    edge_up, edge_down = upper - above, lower + below
+    nose, chin = s.nose[:, 1, None, None], s.chin[:, None, None]
+    lip_up = 1 - _smooth((edge_up - y) / np.maximum(0.55 * (edge_up - nose), 0.1))
+    lip_down = 1 - _smooth((y - edge_down) / np.maximum(0.45 * (chin - edge_down), 0.15))
+    mask = _mask(target, x, y)
+    sideways = _sideways(width, x, y) * mask
+    up = (skin_up + lip_up * (up - skin_up)) * mask
+    down = (skin_down + lip_down * (down - skin_down)) * mask
+    cosine, sine = ((s.axis[:, i] * s.half_width)[:, None, None] for i in range(2))
+    values = [
+        *(sideways * cosine - up * sine, sideways * sine + up * cosine),
+        *(sideways * cosine - down * sine, sideways * sine + down * cosine),
+        *(y - meet, mask),
+    ]
+    return Fields(np.stack(values, axis=1).astype(np.float32), box)
+
+
+@dataclass(frozen=True)
+class _Lips:
+    """Edges of the lips where they shall be, on the nodes."""
+
+    upper: Array
+    lower: Array
+    above: Array
+    "thickness of the upper lip"
+    below: Array
+    "thickness of the lower lip"
+
+
+def _lips(target: LipTarget, along: Array, y: Array, lips: _Lips) -> tuple[Array, Array]:
+    """Displacement of the upper and of the lower lip.
+
+    Their inner edges follow the opening, which ends at the inner corners; their outer edges go
+    with it over the whole width of the lips, or lips that reach further (a pout) would tear.
+    """
+    s = target.shape
+    bump = np.maximum(1 - along * along, 0)
+    wide = along / s.outer[:, None, None]
+    inset = target.inset[:, None, None] * bump
+    depth_up = np.clip((lips.upper - y) / np.maximum(lips.above, 0.05), 0, 1)
+    depth_down = np.clip((y - lips.lower) / np.maximum(lips.below, 0.05), 0, 1)
+    up, down = lips.upper - _on_nodes(s.upper, along), lips.lower - _on_nodes(s.lower, along)
+    middle = np.zeros(1)
+    rim = np.maximum(1 - wide * wide, 0)
+    rise = evaluate(target.upper - s.upper, middle)[:, :, None] * rim
+    fall = evaluate(target.lower - s.lower, middle)[:, :, None] * rim
+    closing = target.closing[:, None, None]
+    up = up + depth_up * (rise * (1 - THICKEN_UPPER * closing) - up)
+    down = down + depth_down * (fall * (1 - THICKEN_LOWER * closing) - down)
+    return up + np.minimum(inset, 0.35 * lips.above), down - np.minimum(inset, 0.35 * lips.below)
+
+
+def _skin(target: LipTarget, x: Array, y: Array, meet: Array) -> tuple[Array, Array]:
+    """Displacement of the skin away from the lips: towards the nose, and of jaw, chin and neck."""
+    s = target.shape
+    rise = evaluate(target.upper - s.upper, np.zeros(1))[:, :, None]
+    nose, chin, jaw = s.nose[:, 1, None, None], s.chin[:, None, None], target.jaw[:, None, None]
+    near = 1 / (1 + x * x)
+    towards_nose = _smooth((y - nose) / -nose) * near * near * near
+    across = 1 - _smooth((np.abs(x) / _side(s, x) - 0.12) / 0.86)
+    ramp = _smooth((y - meet) / (0.6 * chin))
+    below_chin = y - chin - 0.15 * np.minimum(chin, 2) - jaw
+    neck = 1 - _smooth(below_chin / (0.85 * _neck(s)[:, None, None]))
+    return 0.8 * rise * towards_nose, jaw * across * ramp * neck
+
+
+def _sideways(width: Array, x: Array, y: Array) -> Array:
+    reach = 1 - _smooth((np.abs(x) - 1) / 1.1)
+    near = 1 / (1 + (y - 0.15) * (y - 0.15))
+    return (1 - 1 / width) * x * reach * near * near
+
+
+def _mask(target: LipTarget, x: Array, y: Array) -> Array:
+    s = target.shape
+    nose, bottom = s.nose[:, 1, None, None], (s.chin + _neck(s))[:, None, None]
+    sides = 1 - _smooth((np.abs(x) / _side(s, x) - 0.80) / 0.19)
+    top = _smooth((y - nose) / (-0.3 * nose))
+    return sides * top * (1 - _smooth((y / bottom - 0.88) / 0.115))
+
+
+def _side(shape: MouthShape, x: Array) -> Array:
+    return np.where(x < 0, shape.left[:, None, None], shape.right[:, None, None])
+
+
+def _neck(shape: MouthShape) -> Array:
+    return np.maximum(0.55 * shape.chin, 0.9)
+
+
+def _nodes(box: Array) -> tuple[Array, Array]:
+    rows, columns = NODES
+    down, right = np.arange(rows)[:, None] / (rows - 1), np.arange(columns) / (columns - 1)
+    left_x, top_y, right_x, bottom_y = (box[:, i, None, None] for i in range(4))
+    x, y = left_x + (right_x - left_x) * right, top_y + (bottom_y - top_y) * down
+    shape = (len(box), rows, columns)
+    return np.broadcast_to(x, shape), np.broadcast_to(y, shape)
+
+
+def _on_nodes(curve: Array, x: Array) -> Array:
+    return evaluate(curve, x.reshape(len(x), -1)).reshape(x.shape)

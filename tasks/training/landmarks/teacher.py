@@ -1,0 +1,145 @@
+"""The teacher: MediaPipe's FaceMesh in torch, read from a checkpoint; knows no files of ours.
+
+The network is described by its published layers (MediaPipe FaceMesh, converted checkpoint of
+thepowerfuldeez/facemesh.pytorch, Apache-2.0).  It is used for training and for figures only.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+SIDE = 192
+VERTICES = 468
+#: MediaPipe's region: the square round the face, enlarged by this.
+REGION_MARGIN = 1.5
+_EYES = (33, 263)
+
+
+class _Block(nn.Module):
+    """Depthwise 3x3, pointwise, and a shortcut that pools and pads channels where the shape changes."""
+
+    def __init__(self, inside: int, outside: int, stride: int = 1) -> None:
+        super().__init__()
+        self.stride, self.added = stride, outside - inside
+        self.convs = nn.Sequential(
+            nn.Conv2d(inside, inside, 3, stride, 0 if stride == 2 else 1, groups=inside),
+            nn.Conv2d(inside, outside, 1),
+        )
+        self.act = nn.PReLU(outside)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x
+        if self.stride == 2:
+            h = F.pad(x, (0, 2, 0, 2))  # TFLite's "same" padding lies to the right and below
+            x = F.max_pool2d(x, 2)
+        if self.added:
+            x = F.pad(x, (0, 0, 0, 0, 0, self.added))
+        out: Tensor = self.act(self.convs(h) + x)
+        return out
+
+
+class FaceMesh(nn.Module):
+    """(N, 3, 192, 192) RGB in -1..1 -> mesh (N, 468, 3) in crop pixels, confidence logit (N,)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        stages = [(16, 16, 1), (16, 16, 1), (16, 32, 2), (32, 32, 1), (32, 32, 1), (32, 64, 2), (64, 64, 1)]
+        stages += [(64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 128, 1), (128, 128, 2)]
+        stages += [(128, 128, 1), (128, 128, 1)]
+        self.backbone = nn.Sequential(nn.Conv2d(3, 16, 3, 2), nn.PReLU(16), *(_Block(*s) for s in stages))
+        self.coord_head = nn.Sequential(
+            *(_Block(128, 128, 2), _Block(128, 128), _Block(128, 128), nn.Conv2d(128, 32, 1), nn.PReLU(32)),
+            *(_Block(32, 32), nn.Conv2d(32, 3 * VERTICES, 3)),
+        )
+        self.conf_head = nn.Sequential(
+            *(_Block(128, 128, 2), nn.Conv2d(128, 32, 1), nn.PReLU(32), _Block(32, 32), nn.Conv2d(32, 1, 3)),
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.backbone(F.pad(x, (1, 0, 1, 0), mode="reflect"))
+        return self.coord_head(x).reshape(-1, VERTICES, 3), self.conf_head(x).reshape(-1)
+
+
+def load_teacher(path: Path) -> FaceMesh:
+    """The teacher with the weights of `path`, ready to run."""
+    network = FaceMesh()
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return network.eval()
+
+
+def region_of_box(box: NDArray[np.float32], margin: float = REGION_MARGIN) -> NDArray[np.float32]:
+    """(2, 3) matrix from teacher-crop pixels to picture pixels for an upright (x, y, w, h) box."""
+    x, y, w, h = (float(v) for v in box)
+    return _region(x + w / 2, y + h / 2, margin * max(w, h), 0.0)
+
+
+def region_of_mesh(mesh: NDArray[np.float32], margin: float = REGION_MARGIN) -> NDArray[np.float32]:
+    """As `region_of_box`, from the mesh (468, 2) of this or the previous picture, turned upright."""
+    across = mesh[_EYES[1]] - mesh[_EYES[0]]
+    angle = float(np.arctan2(across[1], across[0]))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], np.float32)
+    level = mesh @ turn
+    low, high = level.min(0), level.max(0)
+    centre = turn @ ((low + high) / 2)
+    return _region(float(centre[0]), float(centre[1]), margin * float((high - low).max()), angle)
+
+
+def _region(x: float, y: float, side: float, angle: float) -> NDArray[np.float32]:
+    scale = side / SIDE
+    a, b = scale * np.cos(angle), scale * np.sin(angle)
+    middle = (SIDE - 1) / 2
+    return np.array([[a, -b, x - a * middle + b * middle], [b, a, y - b * middle - a * middle]], np.float32)
+
+
+def cut(picture: NDArray[np.uint8], matrix: NDArray[np.float32], side: int = SIDE) -> NDArray[np.uint8]:
+    """(side, side, 3) of `picture` under `matrix` (crop to picture), averaged where it shrinks."""
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    if scale > 1.5:  # shrinking: average first, else the crop aliases
+        k = 1 / scale
+        small = np.asarray(cv2.resize(picture, None, fx=k, fy=k, interpolation=cv2.INTER_AREA), np.uint8)
+        fit = np.array([small.shape[1] / picture.shape[1], small.shape[0] / picture.shape[0]])
+        matrix = matrix * fit[:, None]
+        matrix[:, 2] += 0.5 * fit - 0.5
+        picture = small
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    out = cv2.warpAffine(picture, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(out, np.uint8)
+
+
+@torch.inference_mode()
+def meshes(
+    teacher: FaceMesh, crops: NDArray[np.uint8], batch: int = 32
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Meshes (N, 468, 2) in crop pixels and confidences (N,) in 0..1 of crops (N, 192, 192, 3) RGB."""
+    points, confidences = [], []
+    for start in range(0, len(crops), batch):
+        x = torch.from_numpy(crops[start : start + batch]).permute(0, 3, 1, 2).float() / 127.5 - 1
+        mesh, logit = teacher(x)
+        points.append(mesh[..., :2].numpy() - 0.5)  # the network counts pixel corners, we count centres
+        confidences.append(torch.sigmoid(logit).numpy())
+    if not points:
+        return np.zeros((0, VERTICES, 2), np.float32), np.zeros(0, np.float32)
+    return np.concatenate(points), np.concatenate(confidences)
+
+
+def apply(matrix: NDArray[np.float32], points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Points (..., 2) mapped by a (2, 3) matrix."""
+    out: NDArray[np.float32] = points @ matrix[:, :2].T + matrix[:, 2]
+    return out
+
+
+def mesh_in_picture(
+    teacher: FaceMesh, picture: NDArray[np.uint8], region: NDArray[np.float32], rounds: int = 2
+) -> tuple[NDArray[np.float32], float]:
+    """The mesh (468, 2) in picture pixels, its region refined `rounds` times from its own result."""
+    mesh, confidence = np.zeros((VERTICES, 2), np.float32), 0.0
+    for _ in range(rounds):
+        found, sure = meshes(teacher, cut(picture, region)[None])
+        mesh, confidence = apply(region, found[0]), float(sure[0])
+        region = region_of_mesh(mesh)
+    return mesh, confidence
