@@ -163,6 +163,7 @@ class EncodeWorker(CellWorker):
     def __init__(self, name: str, storage_options: Mapping[str, str]) -> None:
         super().__init__(name, storage_options)
         self._frames = 0
+        self._counting = threading.Lock()
         self._scratch = Path(tempfile.mkdtemp(prefix="reelyard-encode-"))
 
     def frames(self) -> int:
@@ -192,7 +193,8 @@ class EncodeWorker(CellWorker):
             count = len(batch)
             yield batch
             del batch
-            self._frames += count
+            with self._counting:
+                self._frames += count
 
 
 @contextmanager
