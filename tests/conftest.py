@@ -2,6 +2,7 @@
 
 import os
 import wave
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
