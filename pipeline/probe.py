@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.boxes import BoxLayout, ZeroFilledReader, box_layout
 from pipeline.clock import constant_rate, end_of_last, mean_rate, unwrapped
-from pipeline.demux import PacketWalk, head_packets, walk_packets
+from pipeline.demux import PacketWalk, head_packets, mark_keyframes, walk_packets
 from pipeline.exif import exif_orientation
 from pipeline.first_look import FirstLook, look_at_first
 from pipeline.formats import Conversion, colour_of, conversion_of, matrix_of, orientation_of
@@ -104,6 +104,7 @@ def _index(storage: Storage, uri: str, identity: SourceIdentity) -> SourceIndex:
         walk = walk_packets(container, stream, uri, payload=not subject.light)
         _refuse_incomplete(subject, stream, walk)
         if subject.light:
+            mark_keyframes(stream, walk)
             _look_into_payload(subject, stream, walk)
         look = look_at_first(uri, stream, walk)
         return _assemble(subject, container, stream, walk, look)
