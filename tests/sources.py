@@ -311,7 +311,7 @@ LINEAR_KINDS = ("intra-refresh mp4", "single keyframe mp4", "duplicate-pts ts")
 
 def sequential(path: Path, number: int | None = None) -> "Iterator[av.VideoFrame]":
     """Every frame in order, by a plain decode of the whole file: what all else must equal."""
-    with av.open(str(path)) as container:
+    with av.open(str(path), metadata_errors="replace") as container:
         stream = container.streams.video[0] if number is None else container.streams[number]
         stream.codec_context.thread_count = 1
         yield from container.decode(stream)
