@@ -75,9 +75,7 @@ class Articulation:
         loses a short one.  Beyond the ends of the sound the mouth rests.
         """
         times = np.array([float(t) for t in times_seconds], np.float64)
-        durations = (
-            _gaps(times) if durations_seconds is None else np.array([float(d) for d in durations_seconds])
-        )
+        durations = _gaps(times) if durations_seconds is None else np.array([float(d) for d in durations_seconds])
         half = np.maximum(durations, 1 / COLUMNS_PER_SECOND) / 2
         middle = times - sync_offset_seconds
         first, last = ((middle + side * half) * COLUMNS_PER_SECOND for side in (-1, 1))
