@@ -9,6 +9,7 @@ import av
 import av.container
 
 from pipeline.demux import PacketWalk
+from pipeline.formats import has_alpha
 from pipeline.frames import decode_or_skip
 from pipeline.packets import AnyPacket, prepare_decoder
 from tasks.errors import SourceError
@@ -39,6 +40,8 @@ class FirstLook:
     field_order: str
     display_matrix: tuple[int, ...] | None
     hdr: dict[str, bytes]
+    transparent: bool
+    "True where some sample of an alpha plane is not opaque."
     lost: tuple[str, ...]
 
 
@@ -73,7 +76,7 @@ def look_at_first(uri: str, stream: "av.VideoStream", walk: PacketWalk) -> First
         )
     return FirstLook(
         frames[0], frozenset(rows), tuple(walk.head), tags,
-        summary.field_order(int(context.field_order)), summary.matrix, summary.hdr, tuple(summary.lost),
+        summary.field_order(int(context.field_order)), summary.matrix, summary.hdr, summary.transparent, tuple(summary.lost),
     )  # fmt: skip
 
 
@@ -93,15 +96,16 @@ class _Summary:
         self.hdr: dict[str, bytes] = {}
         self.lost: dict[str, None] = {}
         self.scans: Counter[bool] = Counter()
+        self.transparent = False
 
     def add(self, frame: "av.VideoFrame") -> None:
         self.scans[frame.interlaced_frame] += 1
-        for data in cast(Any, frame.side_data):
-            name = data.type.name
+        self.transparent |= _is_transparent(frame)
+        for name, data in side_data(frame):
             if name == "DISPLAYMATRIX":
-                self.matrix = self.matrix or struct.unpack("<9i", bytes(data)[:36])
+                self.matrix = self.matrix or struct.unpack("<9i", data[:36])
             elif name in _HDR_SIDE_DATA:
-                self.hdr.setdefault(name, bytes(data))
+                self.hdr.setdefault(name, data)
             elif name in _LOST_SIDE_DATA:
                 self.lost[_LOST_SIDE_DATA[name]] = None
 
@@ -109,3 +113,17 @@ class _Summary:
         if not self.scans[True]:
             return "progressive"
         return "bff" if code in _BOTTOM_FIELD_FIRST else "tff"
+
+
+def side_data(frame: "av.VideoFrame") -> list[tuple[str, bytes]]:
+    """(FFmpeg's name, bytes) of a frame's side data, empty where PyAV does not know a kind (Exif)."""
+    try:
+        return [(data.type.name, bytes(data)) for data in cast(Any, frame.side_data)]
+    except ValueError:
+        return []
+
+
+def _is_transparent(frame: "av.VideoFrame") -> bool:
+    if not has_alpha(frame.format):
+        return False
+    return bool(frame.reformat(format="rgba").to_ndarray()[..., 3].min() < 255)

@@ -14,7 +14,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.decode import decode_source_frames
+from pipeline.decode import Counts, decode_source_frames
 from pipeline.index import EXACT, INDEX_VERSION, KEYFRAME, SourceIndex
 from pipeline.index_cache import load_index, store_index
 from pipeline.storage import Storage
@@ -32,7 +32,7 @@ def make_intermediate(
     work_prefix: str,
     *,
     damaged: str = "fail",
-    counts: dict[str, int] | None = None,
+    counts: Counts | None = None,
 ) -> SourceIndex:
     """The index of the copy: the same frames, pts and format, random access, one ranged read a run.
 

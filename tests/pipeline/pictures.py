@@ -96,9 +96,11 @@ def make_lease(timeline: Timeline, spec: EncodeSpec, borders: list[int], folder:
 
 
 def encode_all(
-    format: PictureFormat, timeline: Timeline, spec: EncodeSpec, borders: list[int], folder: Path, size: int = 8
-) -> list[Part]:
-    lease = make_lease(timeline, spec, borders, str(folder / "work"))
+    format: PictureFormat, timeline: Timeline, spec: EncodeSpec, borders: list[int], folder: Path, size: int = 8,
+    prefix: str = "",
+) -> list[Part]:  # fmt: skip
+    """Parts under `prefix`, which is a folder beside the scratch where none is given."""
+    lease = make_lease(timeline, spec, borders, prefix or str(folder / "work"))
     return list(encode_lease(Storage({}), lease, batches(format, timeline, size), folder))
 
 

@@ -60,7 +60,7 @@ def test_without_tasks_the_frames_and_times_are_the_source_s(kind: str, sources:
     shift = before[0][0] - after[0][0] if starts_anywhere else Fraction(0)
     assert [digest for _, digest in after] == [digest for _, digest in before]
     assert max(abs(b[0] - shift - a[0]) for b, a in zip(before, after, strict=True)) == 0
-    assert not list(tmp_path.glob("*.work/parts/*"))
+    assert not list(tmp_path.glob("*.work"))
 
 
 @pytest.mark.parametrize("kind", ["open mp4", "open mkv", "vfr mp4", "intra-refresh mp4", "mpeg2 ts"])
@@ -80,8 +80,10 @@ def test_a_longer_voice_runs_the_pictures_back_and_forth(
     kind: str, sources: Sources, voice: Path, tmp_path: Path
 ) -> None:
     source, output = sources.path(kind), tmp_path / "out.mp4"
-    before = numbers_of(source)
-    render_in_process(job_for(source, output, audio=str(voice), segment_seconds=2.0))
+    job = job_for(source, output, trim=(None, Fraction(3)), segment_seconds=2.0)
+    render_in_process(replace(job, output=str(tmp_path / "once.mp4")))
+    before = numbers_of(tmp_path / "once.mp4")
+    render_in_process(replace(job, audio=str(voice)))
     shown = numbers_of(output)
     cycle = before + before[-2:0:-1]
     assert shown == [cycle[i % len(cycle)] for i in range(len(shown))]
@@ -111,6 +113,7 @@ def test_the_same_job_again_is_done_and_another_job_is_refused(sources: Sources,
     render_in_process(job)
     content = (tmp_path / "out.mp4").read_bytes()
     assert render_in_process(job).status == "already done"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
     with pytest.raises(JobError, match="add --overwrite"):
         render_in_process(replace(job, label="Other"))
     assert (tmp_path / "out.mp4").read_bytes() == content
@@ -184,3 +187,18 @@ def test_a_bad_source_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(SourceError):
         render_in_process(RenderJob(str(bad), str(tmp_path / "out" / "out.mp4")))
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_refused_request_leaves_nothing_behind(sources: Sources, tmp_path: Path) -> None:
+    with pytest.raises(JobError, match="leaves no frame"):
+        render_in_process(job_for(sources.path("closed mp4"), tmp_path / "out.mp4", trim=(Fraction(900), None)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shared_work_folder_keeps_what_other_jobs_left(sources: Sources, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    (work / "parts").mkdir(parents=True)
+    (work / "parts" / "other.mp4").write_bytes(b"of another job")
+    render_in_process(job_for(sources.path("closed mp4"), tmp_path / "out.mp4", work=str(work)))
+    assert [path.name for path in (work / "parts").iterdir()] == ["other.mp4"]
+    assert list((work / "index").iterdir())

@@ -3,7 +3,9 @@
 import dataclasses
 import hashlib
 import shutil
+import struct
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,8 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.carry import CarryPlan
+from pipeline.carry import CarryPlan, plan_carry
 from pipeline.encoders import CONTAINERS, choose_encoding
+from pipeline.hdr import parse_light, parse_mastering
 from pipeline.job import EncodeRequest
 from pipeline.part import EncodeSpec, Part
 from pipeline.stamps import decode_stamps, rescaled
@@ -23,7 +26,7 @@ from pipeline.storage import Storage
 from pipeline.storage_errors import AlreadyThere
 from pipeline.timeline import Timeline
 from tasks.errors import StitchError, StorageError
-from tasks.picture import PictureFormat
+from tasks.picture import Colour, PictureFormat
 from tests.pipeline.pictures import (
     constant_timeline,
     decoded,
@@ -34,6 +37,7 @@ from tests.pipeline.pictures import (
     picture_format,
     planes_of,
 )
+from tests.pipeline.rich_sources import Rich, Sound, index_of, make_source
 
 NTSC = Fraction(30000, 1001)
 TABLE = [(container, codec) for container, codecs in CONTAINERS.items() for codec in codecs]
@@ -54,13 +58,13 @@ VARIANTS = [
 
 def render(
     folder: Path, container: str, timeline: Timeline, borders: list[int], request: EncodeRequest | None = None,
-    format: PictureFormat | None = None, options: dict[str, str] | None = None, **stitching: object,
+    format: PictureFormat | None = None, options: dict[str, str] | None = None, prefix: str = "", **stitching: object,
 ) -> tuple[Path, list[Part], EncodeSpec]:  # fmt: skip
     format = format or picture_format()
     spec = choose_encoding(format, timeline, request or EncodeRequest(), container)
     if options:
         spec = dataclasses.replace(spec, options=tuple(sorted({**dict(spec.options), **options}.items())))
-    parts = encode_all(format, timeline, spec, borders, folder)
+    parts = encode_all(format, timeline, spec, borders, folder, prefix=prefix)
     output = folder / "out" / f"film.{container}"
     carry = stitching.pop("carry", CarryPlan())
     stitch(Storage({}), parts, timeline, spec, StitchRequest(str(output), carry, **stitching), folder / "work")  # type: ignore[arg-type]
@@ -131,14 +135,63 @@ def test_lossless_output_is_the_same_for_any_segments(tmp_path: Path) -> None:
 
 
 def test_joins_after_every_frame_of_a_minute_keep_every_time(tmp_path: Path) -> None:
+    """1,799 joins beside copied sound: no tick of drift."""
     timeline = constant_timeline(1800, NTSC)
+    source = make_source(tmp_path / "in.mp4", Rich(frames=1800, sounds=(Sound(),), chapters=()))
+    carry = plan_carry(index_of(source), timeline, "mp4", new_audio=False)
     path, parts, _ = render(tmp_path, "mp4", timeline, every(1, 1800), EncodeRequest(preset="ultrafast"),
-                            picture_format("yuv420p", 128, 32))  # fmt: skip
+                            picture_format("yuv420p", 128, 32), carry=carry, prefix="memory://joins")  # fmt: skip
     assert len(parts) == 1800
     check_packets(path, timeline)
     assert [number_of(f) for f in decoded(path)] == list(range(1800))
-    with av.open(str(path)) as container:
-        assert container.streams.video[0].duration == 1800 * 1001
+    ends = []
+    for file in (source, path):
+        with av.open(str(file)) as container:
+            video, audio = container.streams.video[0], container.streams.audio[0]
+            ends.append((video.duration * video.time_base, audio.duration * audio.time_base))
+    assert ends[0] == ends[1] == (1800 / NTSC, ends[0][1])
+
+
+def test_a_coarse_clock_is_named(tmp_path: Path) -> None:
+    timeline, format = constant_timeline(10, NTSC), picture_format()
+    for container, said in (("mkv", 1), ("mp4", 0)):
+        spec = choose_encoding(format, timeline, EncodeRequest(), container)
+        parts = encode_all(format, timeline, spec, [0, 10], tmp_path / container)
+        request = StitchRequest(str(tmp_path / f"film.{container}"), CarryPlan())
+        lines = stitch(Storage({}), parts, timeline, spec, request, tmp_path / "work").lines
+        assert len(lines) == said and all("times rounded to 1/1000 s" in line for line in lines)
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
+def test_hdr10_and_its_mastering_data_reach_every_part(codec: str, tmp_path: Path) -> None:
+    format = picture_format("yuv420p10le", colour=Colour(9, 9, 16, False))
+    points = (34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450)
+    data = b"".join(struct.pack("=2i", v, 50000) for v in points)
+    data += struct.pack("=6i", 50, 10000, 10000000, 10000, 1, 1)
+    side = {"MASTERING_DISPLAY_METADATA": data, "CONTENT_LIGHT_LEVEL": struct.pack("=2I", 1000, 400)}
+    timeline = constant_timeline(12)
+    spec = choose_encoding(format, timeline, EncodeRequest(codec), "mp4", hdr=side)
+    parts = encode_all(format, timeline, spec, [0, 5, 12], tmp_path)
+    request = StitchRequest(str(tmp_path / "film.mp4"), CarryPlan())
+    stitch(Storage({}), parts, timeline, spec, request, tmp_path / "work")
+    wanted = parse_mastering(data)
+    for number in (0, 5):
+        frame = decoded(tmp_path / "film.mp4")[number]
+        assert (frame.color_trc, frame.color_primaries, frame.colorspace) == (16, 9, 9)
+        found = parse_mastering(bytes(frame.side_data["MASTERING_DISPLAY_METADATA"]))
+        assert parse_light(bytes(frame.side_data["CONTENT_LIGHT_LEVEL"])) == (1000, 400)
+        assert found is not None and wanted is not None
+        pairs = zip((*found.red, *found.white, *found.luminance), (*wanted.red, *wanted.white, *wanted.luminance), strict=True)
+        assert all(abs(float(f) - float(w)) < 1e-3 for f, w in pairs)
+
+
+def test_two_stitchers_racing_leave_one_whole_output(tmp_path: Path) -> None:
+    timeline, spec, parts, request = _stitched(tmp_path)
+    with ThreadPoolExecutor(4) as pool:
+        runs = [pool.submit(stitch, Storage({}), parts, timeline, spec, request, tmp_path / str(i)) for i in range(4)]
+    errors = [r.exception() for r in runs]
+    assert errors.count(None) == 1 and all(isinstance(e, AlreadyThere) for e in errors if e is not None)
+    assert len(decoded(Path(request.output_uri))) == 20
 
 
 @pytest.mark.parametrize("container", ["mp4", "mov", "mkv", "webm"])
