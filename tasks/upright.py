@@ -61,7 +61,7 @@ def _turned(plane: Plane, turn: Orientation) -> Plane:
         turned = turned[:, :, ::-1]
     if turn.mirror_y:
         turned = turned[:, ::-1]
-    return np.ascontiguousarray(turned)
+    return turned.copy(order="C")
 
 
 def _mirrored(turn: Orientation) -> tuple[bool, bool]:
