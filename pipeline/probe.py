@@ -85,7 +85,10 @@ def probe(storage: Storage, uri: str, *, cache_prefix: str | None = None) -> Sou
     cached = f"{cache_prefix.rstrip('/')}/{identity.key}-{INDEX_VERSION}.npz" if cache_prefix else None
     if cached and (known := load_index(storage, cached, uri)) is not None:
         return known
-    index = _index(storage, uri, identity)
+    try:
+        index = _index(storage, uri, identity)
+    except av.error.FFmpegError as error:
+        raise SourceError(f"{uri}: its container is damaged ({error.strerror}); use an intact copy") from error
     if cached:
         store_index(storage, cached, index)
     return index
