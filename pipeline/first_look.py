@@ -137,4 +137,4 @@ def side_data(frame: "av.VideoFrame", codec: str) -> list[tuple[str, bytes]]:
 def _is_transparent(frame: "av.VideoFrame") -> bool:
     if not has_alpha(frame.format):
         return False
-    return bool(frame.reformat(format="rgba").to_ndarray()[..., 3].min() < 255)
+    return bool(frame.reformat(format="rgba", threads=1).to_ndarray()[..., 3].min() < 255)

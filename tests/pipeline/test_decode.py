@@ -88,6 +88,7 @@ def test_segments_decode_as_the_whole(kind: str, sources: Sources) -> None:
     index = probe(_STORAGE, str(path))
     whole = plain_digests(path)
     assert index.mode == "random"
+    assert index.frame_pts.tolist() == [frame.pts for frame in sequential(path)]
     assert len(set(whole)) == len(whole) == index.frames
     for name, cuts in cuts_of(index).items():
         pieces = []

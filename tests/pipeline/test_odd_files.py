@@ -111,7 +111,12 @@ def refusals(test_data: Path) -> dict[str, str]:
     paths = [str(test_data / "data" / "odd" / name) for name in _REFUSED]
     root = Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", _PROBE_ALL, *paths], cwd=root, stdout=subprocess.PIPE, text=True, timeout=60, check=True
+        [sys.executable, "-c", _PROBE_ALL, *paths],
+        cwd=root,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=True,
     )
     return dict(zip(_REFUSED, map(json.loads, done.stdout.splitlines()), strict=True))
 
