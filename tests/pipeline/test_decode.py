@@ -156,6 +156,42 @@ def test_a_reversed_stretch_is_held_in_bounded_windows(
     assert digests(decode_lease(_STORAGE, index, lease_of(index, backwards))) == plain_digests(path)[::-1]
 
 
+def test_batches_are_read_only(sources: Sources) -> None:
+    index = probe(_STORAGE, str(sources.path("open mp4")))
+    batch = next(decode_source_frames(_STORAGE, index, 0, 4, 4))
+    with pytest.raises(ValueError, match="read-only"):
+        batch.planes[0][0, 0, 0] = 1
+
+
+def _hole(data: bytes) -> bytes:
+    return data[: 200 * 188] + data[260 * 188 :]
+
+
+_BROKEN = {
+    "recorded from the middle, hevc": ("hevc ts", lambda data: data[100 * 188 :]),
+    "recorded from the middle, mpeg2": ("mpeg2 ts", lambda data: data[100 * 188 :]),
+    "recorded from the middle, interlaced": ("interlaced ts", lambda data: data[200 * 188 :]),
+    "recorded from the middle, program stream": ("mpeg2 mpg", lambda data: data[40 * 2048 :]),
+    "packets lost on the way": ("open ts", _hole),
+    "broken off, mkv": ("open mkv", lambda data: data[: len(data) * 2 // 3]),
+    "broken off, avi": ("mpeg4 avi", lambda data: data[: len(data) * 2 // 3]),
+}
+
+
+@pytest.mark.parametrize("name", list(_BROKEN))
+def test_a_broken_recording_decodes_as_far_as_a_plain_decode(name: str, sources: Sources, tmp_path: Path) -> None:
+    kind, breaking = _BROKEN[name]
+    whole_file = sources.path(kind)
+    path = tmp_path / f"broken{whole_file.suffix}"
+    path.write_bytes(breaking(whole_file.read_bytes()))
+    index, whole = probe(_STORAGE, str(path)), plain_digests(path)
+    assert index.frames == len(whole) < 150
+    assert ("which cannot be decoded" in " ".join(index.dropped)) == ("middle" in name)
+    middle = index.frames // 2
+    assert digests(decode_source_frames(_STORAGE, index, 0, middle, 16)) == whole[:middle]
+    assert digests(decode_source_frames(_STORAGE, index, middle, index.frames, 16)) == whole[middle:]
+
+
 def test_every_source_frame_shows_its_own_number(sources: Sources) -> None:
     index = probe(_STORAGE, str(sources.path("open mp4")))
     numbers = [
