@@ -154,8 +154,7 @@ def test_a_crash_at_any_write_leaves_only_whole_parts(nth: int, after: bool, tmp
     lease = make_lease(TIMELINE, spec, [0, 10, 30], str(tmp_path / "work"))
     done: list[Part] = []
     with pytest.raises(StorageError):
-        for part in encode_lease(Failing(nth, after), lease, batches(format, TIMELINE), tmp_path):
-            done.append(part)
+        done.extend(encode_lease(Failing(nth, after), lease, batches(format, TIMELINE), tmp_path))
     assert len(done) == (nth - 1) // 2
     sidecars = list((tmp_path / "work").glob("*.json"))
     assert len(sidecars) == math.floor((nth - (0 if after else 1)) / 2)
