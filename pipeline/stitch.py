@@ -8,6 +8,7 @@ only then put where the user wants it.
 import hashlib
 import heapq
 import shutil
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ def stitch(
     scratch.mkdir(parents=True, exist_ok=True)
     ordered = check_parts(parts, timeline)
     container = container_of(request.output_uri)
-    path = scratch / f"output-{hashlib.sha256(request.output_uri.encode()).hexdigest()[:16]}.{container}"
+    path = scratch / f"output-{uuid.uuid4().hex[:12]}.{container}"
     try:
         lines = _write(storage, ordered, timeline, spec, request, path, scratch)
         with path.open("rb") as file:
@@ -123,6 +124,8 @@ def _write(
         first = stack.enter_context(_local_part(storage, parts[0], scratch))
         output = stack.enter_context(av.open(str(path), "w", format=muxer, options=options))
         stream = _add_picture_stream(output, first, spec, request.carry)
+        # A nominal rate in the header would make players expect it of varying times.
+        stream.codec_context.framerate = timeline.frame_rate or Fraction(0)
         # Players take a negative first pts for "not shown": such a timeline is moved as a whole.
         shift = max(Fraction(0), -int(timeline.pts[0]) * timeline.time_base)
         feeds = add_carried(output, storage, request.carry, request.voice, muxer, shift, stack)
@@ -200,7 +203,7 @@ def _add_picture_stream(output: OutputContainer, first: Path, spec: EncodeSpec, 
 def _local_part(storage: Storage, part: Part, scratch: Path) -> Iterator[Path]:
     """A part as a local file, its bytes checked against its sidecar; a fetched one is deleted after use."""
     local = storage.local_path(part.uri)
-    fetched = scratch / f"fetched-{part.sha256[:24]}-{part.start}"
+    fetched = scratch / f"fetched-{uuid.uuid4().hex[:12]}"
     try:
         if local is None:
             with storage.open(part.uri) as source, fetched.open("wb") as target:
