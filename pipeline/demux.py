@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.index import DISCARD, KEYFRAME, NO_VALUE
+from pipeline.packets import packets_of
 from pipeline.split import is_shown, is_split_point
 from tasks.errors import SourceError
 
@@ -57,7 +58,7 @@ def walk_packets(
         payload,
     )
     try:
-        for packet in container.demux(stream):
+        for packet in packets_of(container, stream):
             if packet.size:
                 _note(walk, packet, look)
     except av.error.FFmpegError as error:
@@ -65,6 +66,12 @@ def walk_packets(
             f"{uri}: the container breaks off after {len(walk.rows)} pictures ({error.strerror}); copy the file again"
         ) from error
     return walk
+
+
+def mark_keyframes(stream: "av.VideoStream", walk: PacketWalk) -> None:
+    """Sets the keyframe flags that the container's table has: over zeros FFmpeg's parser clears them."""
+    places = {entry.pos for entry in stream.index_entries if entry.is_keyframe}
+    walk.rows = [(*row[:5], row[5] | KEYFRAME * (row[3] in places)) for row in walk.rows]
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,19 @@ def _from_row(container: "av.container.InputContainer", index: SourceIndex, firs
 
 
 def _picture_packets(container: "av.container.InputContainer", stream: "av.VideoStream") -> Packets:
-    return (packet for packet in container.demux(stream) if packet.size)
+    return (packet for packet in packets_of(container, stream) if packet.size)
+
+
+def packets_of(container: "av.container.InputContainer", stream: "av.VideoStream") -> Packets:
+    """The demuxer's packets of the stream, then one without bytes as the decoder's end mark.
+
+    Raises:
+        av.error.InvalidDataError: the container breaks off, or brings up streams it did not announce.
+    """
+    try:
+        yield from container.demux(stream)
+    except IndexError as error:
+        raise av.error.InvalidDataError(1, "a stream that was not announced") from error
 
 
 def _locate(packets: "Packets", index: SourceIndex, first: int) -> "AnyPacket | None":
@@ -182,6 +194,13 @@ def _seek_targets(index: SourceIndex, first: int) -> Iterator[int]:
         dts, pts = int(index.packets[row, DTS]), int(index.packets[row, PTS])
         if dts != NO_VALUE or pts != NO_VALUE:
             yield dts if dts != NO_VALUE else pts
+
+
+def prefixed(packet: AnyPacket, prefix: bytes) -> AnyPacket:
+    """The packet with other units before its own."""
+    whole = av.Packet(prefix + bytes(packet))
+    whole.pts, whole.dts = packet.pts, packet.dts
+    return whole
 
 
 def starts_exactly(index: SourceIndex, packet: "AnyPacket") -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.sources import Sources
+from tests.stores import s3_server
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +23,10 @@ def test_data() -> Iterator[Path]:
     if not folder:
         pytest.skip("REELYARD_TEST_DATA is not set: no real files to try")
     yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def s3_options() -> Iterator[dict[str, str]]:
+    """Storage options of an S3 server on this machine, over real HTTP, with a bucket named `bucket`."""
+    with s3_server() as options:
+        yield options
