@@ -21,7 +21,8 @@ def test_the_strict_pass_finds_the_portrait_in_its_place() -> None:
 
 
 def test_the_same_picture_gives_the_same_boxes() -> None:
-    assert np.array_equal(detect_faces(luma(portrait()), 1), detect_faces(luma(portrait()), 1))
+    picture = luma(portrait())[:200, 130:330]
+    assert np.array_equal(detect_faces(picture, 1), detect_faces(picture, 1))
 
 
 def test_boxes_are_in_pixels_of_the_picture_whatever_its_size() -> None:
@@ -37,8 +38,8 @@ def test_both_of_two_faces_are_found_the_larger_first() -> None:
 
 
 def test_a_flat_picture_has_no_face() -> None:
-    assert detect_faces(np.full((240, 320), 90, np.uint8), 0).shape == (0, 4)
-    assert detect_faces(np.full((240, 320), 90, np.uint8), 1).shape == (0, 4)
+    assert detect_faces(np.full((120, 160), 90, np.uint8), 0).shape == (0, 4)
+    assert detect_faces(np.full((120, 160), 90, np.uint8), 1).shape == (0, 4)
 
 
 def test_tiny_pictures_are_no_failure() -> None:
