@@ -10,7 +10,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-_TOP_LEVEL = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"uuid", b"meta", b"sidx"}
+_TOP_LEVEL = {
+    b"ftyp",
+    b"moov",
+    b"mdat",
+    b"free",
+    b"skip",
+    b"wide",
+    b"pnot",
+    b"styp",
+    b"uuid",
+    b"meta",
+    b"sidx",
+}
 _BLOCK_BYTES = 256 << 10
 _KEPT_BLOCKS = 32
 #: Bytes of payload given as they are, so that the demuxer's own look at the streams finds something.

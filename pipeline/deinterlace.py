@@ -17,7 +17,7 @@ Frames = npt.NDArray[np.int64]
 
 
 def deinterlaced(
-    numbers: Frames, frames: int, pictures: "Callable[[Frames], Iterator[Picture]]"
+    numbers: Frames, frames: int, field_order: str, pictures: "Callable[[Frames], Iterator[Picture]]"
 ) -> "Iterator[Picture]":
     """The progressive pictures of ascending `numbers` of a source of `frames` frames.
 
@@ -32,7 +32,7 @@ def deinterlaced(
             yield picture
             continue
         told[picture.number] = picture
-        graph = _graph(picture.frame) if graph is None else graph
+        graph = _graph(picture.frame, field_order) if graph is None else graph
         picture.frame.pts, picture.frame.time_base = picture.number, Fraction(1)
         graph.vpush(picture.frame)
         yield from (replace(told.pop(n), frame=frame) for n, frame in _ready(graph) if n in wanted)
@@ -41,13 +41,14 @@ def deinterlaced(
         yield from (replace(told.pop(n), frame=frame) for n, frame in _ready(graph) if n in wanted)
 
 
-def _graph(frame: "av.VideoFrame") -> Any:
+def _graph(frame: "av.VideoFrame", field_order: str) -> Any:
+    parity = field_order if field_order in ("tff", "bff") else "auto"
     graph = av.filter.Graph()
     graph.threads = 1
     source = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1), name="in"
     )
-    bwdif = graph.add("bwdif", "mode=send_frame:parity=auto:deint=all")
+    bwdif = graph.add("bwdif", f"mode=send_frame:parity={parity}:deint=all")
     sink = graph.add("buffersink")
     source.link_to(bwdif)
     bwdif.link_to(sink)

@@ -11,8 +11,13 @@ from pipeline.index import DISCARD, KEYFRAME, NO_VALUE
 from pipeline.split import is_shown, is_split_point
 from tasks.errors import SourceError
 
-#: Packets kept with their bytes to look at the first pictures, and at most so many bytes.
-HEAD_PACKETS, HEAD_PACKETS_BYTES = 40, 64 << 20
+#: Of the first pictures to look at: packets, and pixels in all.
+_FEWEST_HEAD_PACKETS, _MOST_HEAD_PACKETS, _HEAD_PIXELS = 8, 40, 60_000_000
+
+
+def head_packets(width: int, height: int) -> int:
+    """How many of the first packets are looked at: fewer of large pictures."""
+    return max(_FEWEST_HEAD_PACKETS, min(_MOST_HEAD_PACKETS, _HEAD_PIXELS // max(1, width * height)))
 
 
 @dataclass
@@ -27,7 +32,6 @@ class PacketWalk:
     "Rows that never show a picture."
     head: dict[int, bytes] = field(default_factory=dict)
     "The first packets from the first exact start on, by row."
-    head_bytes: int = 0
     new_parameters: bool = False
     "True where a packet brings new parameter sets: the index's own are not enough."
     encrypted: bool = False
@@ -45,12 +49,17 @@ def walk_packets(
     Raises:
         SourceError: the container breaks off in the middle.
     """
-    walk, codec = PacketWalk(), stream.codec_context.codec.canonical_name
-    extradata = stream.codec_context.extradata or b""
+    walk, context = PacketWalk(), stream.codec_context
+    look = _Look(
+        context.codec.canonical_name,
+        context.extradata or b"",
+        head_packets(context.width, context.height),
+        payload,
+    )
     try:
         for packet in container.demux(stream):
             if packet.size:
-                _note(walk, packet, codec, extradata, payload)
+                _note(walk, packet, look)
     except av.error.FFmpegError as error:
         raise SourceError(
             f"{uri}: the container breaks off after {len(walk.rows)} pictures ({error.strerror}); copy the file again"
@@ -58,25 +67,40 @@ def walk_packets(
     return walk
 
 
-def _note(walk: PacketWalk, packet: "av.Packet[av.VideoStream]", codec: str, extradata: bytes, payload: bool) -> None:
+def mark_keyframes(stream: "av.VideoStream", walk: PacketWalk) -> None:
+    """Sets the keyframe flags that the container's table has: over zeros FFmpeg's parser clears them."""
+    places = {entry.pos for entry in stream.index_entries if entry.is_keyframe}
+    walk.rows = [(*row[:5], row[5] | KEYFRAME * (row[3] in places)) for row in walk.rows]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """How closely packets are looked at."""
+
+    codec: str
+    extradata: bytes
+    head_packets: int
+    payload: bool
+
+
+def _note(walk: PacketWalk, packet: "av.Packet[av.VideoStream]", look: _Look) -> None:
     row = len(walk.rows)
     flags = KEYFRAME * packet.is_keyframe | DISCARD * packet.is_discard
-    pts, dts, pos = (value if value is not None else NO_VALUE for value in (packet.pts, packet.dts, packet.pos))
+    pts, dts, pos = (
+        value if value is not None else NO_VALUE for value in (packet.pts, packet.dts, packet.pos)
+    )
     walk.rows.append((pts, dts, packet.duration or 0, pos, packet.size, flags))
     walk.new_parameters |= row > 0 and packet.has_sidedata("new_extradata")
     walk.encrypted |= packet.has_sidedata("encryption_info")
-    if not payload:
-        return
-    in_head = len(walk.head) < HEAD_PACKETS and walk.head_bytes < HEAD_PACKETS_BYTES
-    if not (packet.is_keyframe or in_head or codec == "vp8"):
+    in_head = len(walk.head) < look.head_packets
+    if not look.payload or not (packet.is_keyframe or in_head or look.codec == "vp8"):
         return
     data = bytes(packet)
-    if not is_shown(codec, data):
+    if not is_shown(look.codec, data):
         walk.hidden.append(row)
-    if packet.is_keyframe and is_split_point(codec, extradata, data):
+    if packet.is_keyframe and is_split_point(look.codec, look.extradata, data):
         if not walk.exact:
-            walk.head, walk.head_bytes, in_head = {}, 0, True
+            walk.head, in_head = {}, True
         walk.exact.append(row)
     if in_head:
         walk.head[row] = data
-        walk.head_bytes += len(data)

@@ -70,7 +70,7 @@ CONTAINERS: Mapping[str, tuple[str, ...]] = {
     "mkv": ("h264", "hevc", "av1", "vp9", "prores", "ffv1"),
     "webm": ("vp9", "av1"),
 }
-_ENDINGS = {"mp4": "mp4", "m4v": "mp4", "mov": "mov", "mkv": "mkv", "webm": "webm"}
+ENDINGS = {"mp4": "mp4", "m4v": "mp4", "mov": "mov", "mkv": "mkv", "webm": "webm"}
 #: FFmpeg's names of the muxers.
 MUXERS = {"mp4": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm"}
 
@@ -82,9 +82,9 @@ def container_of(output_uri: str) -> str:
         JobError: another ending.
     """
     ending = output_uri.rsplit("/", 1)[-1].rpartition(".")[2].lower()
-    if ending not in _ENDINGS:
-        raise JobError(f"output {output_uri}: found ending {ending!r}; expected one of .{', .'.join(_ENDINGS)}")
-    return _ENDINGS[ending]
+    if ending not in ENDINGS:
+        raise JobError(f"output {output_uri}: found ending {ending!r}; expected one of .{', .'.join(ENDINGS)}")
+    return ENDINGS[ending]
 
 
 def choose_encoding(

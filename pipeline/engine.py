@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.decode import Counts, decode_lease, decode_source_frames
 from pipeline.encode import encode_lease
@@ -22,10 +22,12 @@ from pipeline.segments import ScanUnit
 from pipeline.stages import Stopped, in_thread, render_batches, split_at, staged
 from pipeline.storage import Storage
 from pipeline.work import Lease
-from tasks.chain import Chain
 from tasks.picture import FrameBatch, frames_per_batch
 from tasks.table import open_task
 from tasks.task import TaskSpec, UnitMeasurement
+
+if TYPE_CHECKING:
+    from tasks.chain import Chain
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -65,6 +67,9 @@ class InProcessPool:
             return in_thread(frames, "decode", self._stop)
 
         def measure(unit: ScanUnit, batches: Iterator[FrameBatch]) -> UnitMeasurement:
+            from tasks.chain import settle_arithmetic
+
+            settle_arithmetic()
             task = open_task(spec)
             task.load(self._device)
             try:
@@ -95,19 +100,29 @@ class InProcessPool:
     def render(
         self, index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[Lease]
     ) -> Iterator[Part]:
-        chain = Chain([open_task(spec) for spec in specs], self._device)
-        chain.load()
+        chain = self._loaded_chain(specs)
         try:
             for parts in self._at_once(lambda lease: self._lease(index, chain, lease), leases):
                 yield from parts
         finally:
-            chain.release()
+            if chain is not None:
+                chain.release()
 
-    def _lease(self, index: SourceIndex, chain: Chain, lease: Lease) -> list[Part]:
+    def _loaded_chain(self, specs: Sequence[TaskSpec]) -> "Chain | None":
+        if not specs:
+            return None
+        # Brings torch, which takes longer to import than a frame without tasks takes to render.
+        from tasks.chain import Chain
+
+        chain = Chain([open_task(spec) for spec in specs], self._device)
+        chain.load()
+        return chain
+
+    def _lease(self, index: SourceIndex, chain: "Chain | None", lease: Lease) -> list[Part]:
         counts: Counts = {}
         batches = staged(decode_lease(self._storage, index, lease, counts=counts), "decode", _HERE)
         batches = in_thread(batches, "decode", self._stop)
-        if chain.tasks or lease.bake_rotation:
+        if chain is not None or lease.bake_rotation:
             batches = staged(render_batches(chain, lease, batches, self._device_lock), "render", _HERE)
             batches = in_thread(batches, "render", self._stop)
         parts = encode_lease(self._storage, lease, self._counted(batches), self._scratch, counts)

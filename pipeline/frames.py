@@ -19,6 +19,7 @@ from pipeline.packets import (
     Packets,
     demuxed_packets,
     new_decoder,
+    prefixed,
     prepare_decoder,
     ranged_packets,
     starts_exactly,
@@ -33,7 +34,12 @@ Frames = npt.NDArray[np.int64]
 _REORDER_FRAMES = 16
 #: Split points gone back to find a picture to show in place of a damaged one.
 _LOOK_BACK_SPLITS = 10
-_DECODER_ERRORS = (av.error.InvalidDataError, av.error.ArgumentError, av.error.ExternalError, av.error.UnknownError)
+_DECODER_ERRORS = (
+    av.error.InvalidDataError,
+    av.error.ArgumentError,
+    av.error.ExternalError,
+    av.error.UnknownError,
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,9 @@ class FrameReader:
             ValueError: a linear source is asked to run backwards; it needs an intermediate.
         """
         if self.index.mode == "linear" and np.any(np.diff(wanted) < 0):
-            raise ValueError(f"{self.index.uri} is read in one pass; render a reversed stretch from an intermediate")
+            raise ValueError(
+                f"{self.index.uri} is read in one pass; render a reversed stretch from an intermediate"
+            )
         for run in plan_runs(wanted, self.index):
             yield from self._run(run, wanted[run.start : run.end])
 
@@ -81,59 +89,53 @@ class FrameReader:
     def _ascending(self, numbers: Frames) -> Iterator[Picture]:
         """The pictures of ascending `numbers`, in one pass; gaps are filled."""
         if self.deinterlace:
-            yield from deinterlaced(numbers, self.index.frames, self._filled)
+            yield from deinterlaced(numbers, self.index.frames, self.index.format.field_order, self._filled)
         else:
             yield from self._filled(numbers)
 
     def _filled(self, numbers: Frames) -> Iterator[Picture]:
         """As the decoder gives them; a missing one is stood in for by the source frame before it."""
-        before: av.VideoFrame | None = None
-        for number, frame, passed in self._decoded(numbers):
-            before = passed if passed is not None else before
-            if frame is None:
-                stand_in = before if before is not None else self._last_before(number)
-                yield Picture(number, stand_in, True)
+        before: Picture | None = None
+        for number, frame in self._decoded(numbers):
+            if frame is not None:
+                before = Picture(number, frame)
             else:
-                before = frame
-                yield Picture(number, frame)
+                near = before is not None and before.number == number - 1
+                before = Picture(number, before.frame if before and near else self._last_before(number), True)
+            yield before
 
     def _last_before(self, number: int) -> "av.VideoFrame | None":
-        """The last frame before `number` that decodes, from earlier split points."""
+        """The last frame before `number` that decodes, from earlier split points.
+
+        The same wherever the video is cut: what a run has decoded by chance plays no part.
+        """
         high = number - 1
         for _ in range(_LOOK_BACK_SPLITS):
-            if high < 0 or self.index.mode == "linear":
+            if high < 0:
                 return None
-            low = split_before(self.index, high)
-            found = [frame for _, frame, _ in self._decoded(np.arange(low, high + 1)) if frame is not None]
-            if found:
-                return found[-1]
+            low, last = split_before(self.index, high), None
+            for _, frame in self._decoded(np.arange(low, high + 1)):
+                last = frame if frame is not None else last
+            if last is not None:
+                return last
             high = low - 1
         return None
 
-    def _decoded(self, numbers: Frames) -> "Iterator[tuple[int, av.VideoFrame | None, av.VideoFrame | None]]":
-        """(number, frame or None, the frame that passed just before it unasked) for ascending `numbers`."""
+    def _decoded(self, numbers: Frames) -> "Iterator[tuple[int, av.VideoFrame | None]]":
+        """(number, frame or None where it is missing) for ascending `numbers`."""
+        wanted, waiting, next_ = numbers.tolist(), dict[int, av.VideoFrame](), 0
         with ExitStack() as stack:
-            waiting: dict[int, av.VideoFrame] = {}
-            passed: av.VideoFrame | None = None
-            next_ = 0
             for number, frame in self._numbered(numbers, stack):
-                if number < numbers[next_]:
-                    passed = frame
-                    continue
-                waiting[number] = frame
-                while waiting and (numbers[next_] in waiting or len(waiting) > _REORDER_FRAMES):
-                    wanted = int(numbers[next_])
-                    yield wanted, waiting.pop(wanted, None), passed
-                    passed, next_ = None, next_ + 1
-                    if next_ == len(numbers):
+                if number >= wanted[next_]:
+                    waiting[number] = frame
+                while wanted[next_] in waiting or len(waiting) > _REORDER_FRAMES:
+                    yield wanted[next_], waiting.pop(wanted[next_], None)
+                    next_ += 1
+                    if next_ == len(wanted):
                         return
-                    for late in [n for n in waiting if n < numbers[next_]]:
-                        passed = waiting.pop(late)
-            for wanted in numbers[next_:].tolist():
-                for late in sorted(n for n in waiting if n < wanted):
-                    passed = waiting.pop(late)
-                yield wanted, waiting.pop(wanted, None), passed
-                passed = None
+                    for late in [n for n in waiting if n < wanted[next_]]:
+                        del waiting[late]
+            yield from ((number, waiting.get(number)) for number in wanted[next_:])
 
     def _numbered(self, numbers: Frames, stack: ExitStack) -> "Iterator[tuple[int, av.VideoFrame]]":
         """What the decoder gives from the split point before the first number on, with frame numbers."""
@@ -160,6 +162,8 @@ class FrameReader:
             first = earlier if earlier < first else 0
             decoder, packets = self._open(first, last, stack)
             head = next(packets, None)
+        if head is not None and first > 0 and self.index.prefix:
+            head = prefixed(head, self.index.prefix)
         return decoder, _chain(head, packets)
 
     def _open(self, first: int, last: int, stack: ExitStack) -> "tuple[av.VideoCodecContext, Packets]":
@@ -178,7 +182,9 @@ class FrameReader:
         yield from all_frames(container, stream)
 
 
-def all_frames(container: "av.container.InputContainer", stream: "av.VideoStream") -> "Iterator[av.VideoFrame]":
+def all_frames(
+    container: "av.container.InputContainer", stream: "av.VideoStream"
+) -> "Iterator[av.VideoFrame]":
     """Every frame that decoding the stream from its start gives, in the decoder's order."""
     for packet in container.demux(stream):
         yield from decode_or_skip(stream.codec_context, packet if packet.size else None)

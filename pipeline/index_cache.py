@@ -60,12 +60,14 @@ def parse_index(data: bytes, uri: str) -> SourceIndex:
         "stream": _stream(values["stream"]),
         "streams": tuple(_stream(s) for s in values["streams"]),
         "extradata": bytes.fromhex(values["extradata"]),
+        "prefix": bytes.fromhex(values["prefix"]),
         "format": _format(values["format"]),
         "display_matrix": tuple(values["display_matrix"]) if values["display_matrix"] else None,
         "average_rate": Fraction(values["average_rate"]) if values["average_rate"] else None,
         "origin_seconds": Fraction(values["origin_seconds"]),
         "chapters": tuple(
-            Chapter(Fraction(c["start_seconds"]), Fraction(c["end_seconds"]), c["title"]) for c in values["chapters"]
+            Chapter(Fraction(c["start_seconds"]), Fraction(c["end_seconds"]), c["title"])
+            for c in values["chapters"]
         ),
         "metadata": tuple((key, value) for key, value in values["metadata"]),
         "codec_hdr": {name: bytes.fromhex(text) for name, text in values["codec_hdr"].items()},

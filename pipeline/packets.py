@@ -4,12 +4,13 @@ Each packet carries its row of the index as its timestamp, so that frames are kn
 broken the file's own clock is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias, cast
 
 import av
 import av.container
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.index import DTS, FLAGS, KEYFRAME, NO_VALUE, POS, PTS, SIZE, SourceIndex
 from pipeline.source import picture_stream, quiet_decoders
@@ -19,6 +20,8 @@ from tasks.errors import SourceError
 
 AnyPacket: TypeAlias = "av.Packet[Any]"
 Packets = Iterator["av.Packet[Any]"]
+
+Table = npt.NDArray[np.int64]
 
 #: A read ends where it would grow beyond this, or jump over a hole larger than that.
 _REMOTE_READ_BYTES, _LOCAL_READ_BYTES, _HOLE_BYTES = 64 << 20, 8 << 20, 4 << 20
@@ -35,7 +38,9 @@ RANGED_DECODERS = {
 def new_decoder(index: SourceIndex, thread_count: int) -> "av.VideoCodecContext":
     """A decoder that knows the index only."""
     quiet_decoders()
-    decoder = cast("av.VideoCodecContext", av.VideoCodecContext.create(RANGED_DECODERS[index.stream.codec], "r"))
+    decoder = cast(
+        "av.VideoCodecContext", av.VideoCodecContext.create(RANGED_DECODERS[index.stream.codec], "r")
+    )
     decoder.extradata = index.extradata or None
     decoder.width, decoder.height = index.format.width, index.format.height
     return prepare_decoder(decoder, index.stream.codec, thread_count)
@@ -54,28 +59,42 @@ def prepare_decoder(decoder: "av.VideoCodecContext", codec: str, thread_count: i
 def ranged_packets(storage: Storage, index: SourceIndex, first: int, last: int) -> Packets:
     """Rows [first, last], read by ranges that follow the file's order; usually one."""
     largest = _REMOTE_READ_BYTES if storage.local_path(index.uri) is None else _LOCAL_READ_BYTES
-    for a, b, start, end in _windows(index, first, last, largest):
-        data = memoryview(storage.read_range(index.uri, start, end, index.identity))
+
+    def read(start: int, end: int) -> bytes:
+        return storage.read_range(index.uri, start, end, index.identity)
+
+    for row, data in row_bytes(read, index.packets, first, last, largest):
+        if len(data) < int(index.packets[row, SIZE]):
+            raise SourceError(
+                f"{index.uri}: picture {row} has {len(data)} bytes, expected {int(index.packets[row, SIZE])}; "
+                "the file was cut short while copied: copy it again"
+            )
+        packet = av.Packet(cast(bytes, data))
+        packet.pts = packet.dts = row
+        yield packet
+
+
+def row_bytes(
+    read: Callable[[int, int], bytes], packets: Table, first: int, last: int, largest: int
+) -> Iterator[tuple[int, memoryview]]:
+    """(row, its bytes) of rows [first, last] by few reads; fewer bytes where the file ends."""
+    for a, b, start, end in _windows(packets, first, last, largest):
+        data = memoryview(read(start, end))
         for row in range(a, b):
-            at, size = int(index.packets[row, POS]) - start, int(index.packets[row, SIZE])
-            if at + size > len(data):
-                raise SourceError(
-                    f"{index.uri}: ends at byte {start + len(data)}, expected a picture up to {start + at + size}; "
-                    "it was cut short while copied: copy it again"
-                )
-            packet = av.Packet(cast(bytes, data[at : at + size]))
-            packet.pts = packet.dts = row
-            yield packet
+            at = int(packets[row, POS]) - start
+            yield row, data[at : at + int(packets[row, SIZE])]
 
 
-def _windows(index: SourceIndex, first: int, last: int, largest: int) -> Iterator[tuple[int, int, int, int]]:
+def _windows(packets: Table, first: int, last: int, largest: int) -> Iterator[tuple[int, int, int, int]]:
     """(row, row, byte, byte): rows [a, b) lie in bytes [start, end)."""
-    a, start, end = first, int(index.packets[first, POS]), int(index.packets[first, POS])
+    a, start, end = first, int(packets[first, POS]), int(packets[first, POS])
     for row in range(first, last + 1):
-        low = int(index.packets[row, POS])
-        high = low + int(index.packets[row, SIZE])
+        low = int(packets[row, POS])
+        high = low + int(packets[row, SIZE])
         joined = (min(start, low), max(end, high))
-        if row > a and (joined[1] - joined[0] > largest or low - end > _HOLE_BYTES or start - high > _HOLE_BYTES):
+        if row > a and (
+            joined[1] - joined[0] > largest or low - end > _HOLE_BYTES or start - high > _HOLE_BYTES
+        ):
             yield a, row, start, end
             a, joined = row, (low, high)
         start, end = joined
@@ -163,6 +182,13 @@ def _seek_targets(index: SourceIndex, first: int) -> Iterator[int]:
         dts, pts = int(index.packets[row, DTS]), int(index.packets[row, PTS])
         if dts != NO_VALUE or pts != NO_VALUE:
             yield dts if dts != NO_VALUE else pts
+
+
+def prefixed(packet: AnyPacket, prefix: bytes) -> AnyPacket:
+    """The packet with other units before its own."""
+    whole = av.Packet(prefix + bytes(packet))
+    whole.pts, whole.dts = packet.pts, packet.dts
+    return whole
 
 
 def starts_exactly(index: SourceIndex, packet: "AnyPacket") -> bool:

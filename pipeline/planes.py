@@ -72,5 +72,3 @@ def _copy_plane(plane: "av.video.plane.VideoPlane", target: Plane) -> None:
     height, width = target.shape
     rows = np.frombuffer(cast(Any, plane), target.dtype).reshape(-1, plane.line_size // target.dtype.itemsize)
     target[:] = rows[:height, :width]
-
-

@@ -72,6 +72,7 @@ def prepare(storage: Storage, pool: Pool, job: RenderJob, tasks: list[Task]) -> 
         raise JobError(f"{names} needs a voice; found none; give one with --audio FILE")
     index = pool.probe(job.source, f"{prefix}/index")
     _check_source(index, job, bool(specs))
+    identity = index.identity.key
     audio = open_audio(storage, job.audio) if job.audio else None
     timeline = plan_timeline(index, job, audio.duration_seconds if audio else None)
     format = decoded_format(index, deinterlace=job.deinterlace)
@@ -85,7 +86,7 @@ def prepare(storage: Storage, pool: Pool, job: RenderJob, tasks: list[Task]) -> 
     audio_key = storage.identity(job.audio).key if job.audio else None
     notes = tuple(dict.fromkeys(filter(None, (index.conversion, *encode.notes, *carry.lines))))
     return RenderPlan(
-        job, job_key(job, index.identity.key, audio_key), prefix, index, audio, timeline,
+        job, job_key(job, identity, audio_key), prefix, index, audio, timeline,
         plan_segments(index, timeline, job.segment_seconds), plan_scan_units(index, timeline),
         specs, format, encode, carry, notes,
     )  # fmt: skip

@@ -24,7 +24,12 @@ _FORMATS = (
     "jpegxl_anim,webp,jxl,qoi_pipe,ppm_pipe,pgm_pipe,"
     "wav,w64,mp3,aac,flac,aiff,ac3,eac3,dts,caf,amr,amrnb,amrwb,au,opus,tta,wv,ape,truehd"
 )
-_OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "none", "enable_drefs": "0", "use_absolute_path": "0"}
+_OPTIONS = {
+    "format_whitelist": _FORMATS,
+    "protocol_whitelist": "none",
+    "enable_drefs": "0",
+    "use_absolute_path": "0",
+}
 _READ_BYTES = 256 << 10
 
 
@@ -44,10 +49,22 @@ def open_container(
         raise SourceError(error.message) from error
     try:
         return av.open(
-            file, "r", options=dict(_OPTIONS), metadata_errors="replace", buffer_size=_READ_BYTES, io_open=_refuse_open
+            _Nameless(file),
+            "r",
+            options=dict(_OPTIONS),
+            metadata_errors="replace",
+            buffer_size=_READ_BYTES,
+            io_open=_refuse_open,
         )
     except (av.error.FFmpegError, ValueError) as error:
         raise SourceError(f"{uri}: {_describe(storage, uri)}; expected a video or a picture file") from error
+
+
+class _Nameless:
+    """A file whose name no demuxer sees: by a name's ending or pattern it would choose to look elsewhere."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read, self.seek, self.tell, self.close = file.read, file.seek, file.tell, file.close
 
 
 def picture_stream(container: "av.container.InputContainer", number: int) -> "av.VideoStream":
@@ -72,17 +89,23 @@ _TEXT_KINDS = (
 )
 
 
+#: Boxes and codes of common encryption (ISO 23001-7).
+_ENCRYPTED = (b"encv", b"pssh", b"cenc", b"cbcs")
+
+
 def _describe(storage: Storage, uri: str) -> str:
     """What the bytes look like, for a user who expected a video there."""
     size = storage.size(uri)
-    head = storage.read_range(uri, 0, min(size, 4096))
+    head = storage.read_range(uri, 0, min(size, 65536))
     if not head:
         return "found 0 bytes; the copy or download never finished"
     for mark, words in _TEXT_KINDS:
         if mark in head[:1024]:
             return f"found {words}"
+    if any(mark in head for mark in _ENCRYPTED):
+        return "found an encrypted mp4 (DRM); use an unprotected copy"
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"styp"):
         return "found an mp4 or mov whose index (moov) is missing or damaged; it was cut short while copied or recorded"
-    if all(b >= 32 or b in (9, 10, 12, 13) for b in head):
+    if all(b >= 32 or b in (9, 10, 12, 13) for b in head[:4096]):
         return "found text"
     return f"found {size} bytes of no format that is read here"

@@ -5,13 +5,15 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import pairwise
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.work import Lease
-from tasks.chain import Chain
 from tasks.errors import ReelyardError, SegmentError
 from tasks.picture import FrameBatch
 from tasks.upright import upright_batch
+
+if TYPE_CHECKING:
+    from tasks.chain import Chain
 
 T = TypeVar("T")
 
@@ -89,7 +91,7 @@ def staged(items: Iterator[T], stage: str, worker: str) -> Iterator[T]:
 
 
 def render_batches(
-    chain: Chain,
+    chain: "Chain | None",
     lease: Lease,
     batches: Iterator[FrameBatch],
     device_lock: AbstractContextManager[object] | None = None,
@@ -104,7 +106,7 @@ def render_batches(
         first, last = batch.first_frame, batch.first_frame + len(batch)
         inputs = [task_inputs.narrow(first, last) for task_inputs in work.inputs]
         with lock:
-            rendered = chain.render(batch, inputs, owned=True)
+            rendered = batch if chain is None else chain.render(batch, inputs, owned=True)
         yield upright_batch(rendered) if lease.bake_rotation else rendered
         del batch, rendered
 

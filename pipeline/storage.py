@@ -123,7 +123,10 @@ class Storage:
             found = self._attempt(lambda: _regular_file(path), uri, "read")
             return self._weak_identity(uri, found.st_size, str(found.st_mtime_ns))
         info = self._info(uri)
-        size, etag = self.size(uri) if info.get("size") is None else int(info["size"]), str(info.get("ETag") or "")
+        size, etag = (
+            self.size(uri) if info.get("size") is None else int(info["size"]),
+            str(info.get("ETag") or ""),
+        )
         if etag:
             return SourceIdentity(hashlib.sha256(f"{etag}|{size}".encode()).hexdigest(), size, False, etag)
         modified = info.get("LastModified") or info.get("created") or info.get("mtime") or ""
@@ -138,7 +141,9 @@ class Storage:
         try:
             found = self.identity(uri)
         except NotFound as error:
-            raise SourceError(f"{uri}: was there when it was indexed, now is gone; put it back and run again") from error
+            raise SourceError(
+                f"{uri}: was there when it was indexed, now is gone; put it back and run again"
+            ) from error
         if found.key != identity.key:
             raise changed(uri)
 
@@ -164,7 +169,9 @@ class Storage:
         """
         if (target := self.local_path(uri)) is not None:
             with open(path, "rb") as source:
-                self._attempt(lambda: _write_local(target, lambda out: _copy(source, out), create_only), uri, "write")
+                self._attempt(
+                    lambda: _write_local(target, lambda out: _copy(source, out), create_only), uri, "write"
+                )
             return
         fs, key = self._writable(uri)
         self._refuse_taken(uri, create_only)
@@ -181,7 +188,9 @@ class Storage:
         key = key.rstrip("/")
         with contextlib.suppress(NotFound):
             names = self._attempt(lambda: fs.find(key), prefix, "list")
-            return tuple(sorted(f"{prefix}{name[len(key) :]}" for name in names if name.startswith(f"{key}/")))
+            return tuple(
+                sorted(f"{prefix}{name[len(key) :]}" for name in names if name.startswith(f"{key}/"))
+            )
         return ()
 
     def delete(self, uri: str) -> None:
@@ -192,6 +201,15 @@ class Storage:
                 return
             fs, key = self._writable(uri)
             self._attempt(lambda: fs.rm_file(key), uri, "delete")
+
+    def delete_empty_folders(self, prefix: str) -> None:
+        """Remove the local folder `prefix` as far as it is empty; stores of objects have no folders."""
+        if (path := self.local_path(prefix)) is None or not path.is_dir():
+            return
+        folders = sorted((p for p in path.rglob("*") if p.is_dir()), key=lambda p: -len(p.parts))
+        for folder in [*folders, path]:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
     def honours_create(self, prefix: str) -> bool:
         """Whether a create-only write below `prefix` really refuses a second writer; asked once."""
@@ -249,7 +267,9 @@ class Storage:
     def _remote(self, uri: str) -> tuple[Any, str]:
         """The file system of a remote URI and its name there."""
         try:
-            fs, key = import_module("fsspec.core").url_to_fs(uri, **_driver_options(scheme_of(uri), self.options))
+            fs, key = import_module("fsspec.core").url_to_fs(
+                uri, **_driver_options(scheme_of(uri), self.options)
+            )
         except (ImportError, ValueError) as error:
             raise StorageError(
                 f"{uri}: found scheme {scheme_of(uri)!r}; expected a path, file, s3, http, https or memory ({error})"
@@ -275,7 +295,9 @@ class Storage:
 def _driver_options(scheme: str, options: Mapping[str, str]) -> dict[str, Any]:
     if scheme != "s3":
         return {"use_listings_cache": False} if scheme in ("http", "https") else {}
-    chosen: dict[str, Any] = {k: options[k] for k in ("endpoint_url", "key", "secret", "token") if k in options}
+    chosen: dict[str, Any] = {
+        k: options[k] for k in ("endpoint_url", "key", "secret", "token") if k in options
+    }
     if "anon" in options:
         chosen["anon"] = options["anon"].lower() in ("1", "true", "yes")
     if "region" in options:
@@ -289,7 +311,9 @@ async def _get_s3(fs: Any, key: str, start: int, end: int, etag: str) -> bytes:
     """One GET of a range, refused by the store where the object is no longer `etag`."""
     bucket, name, _ = fs.split_path(key)
     condition = {"IfMatch": etag} if etag else {}
-    reply = await fs._call_s3("get_object", Bucket=bucket, Key=name, Range=f"bytes={start}-{end - 1}", **condition)
+    reply = await fs._call_s3(
+        "get_object", Bucket=bucket, Key=name, Range=f"bytes={start}-{end - 1}", **condition
+    )
     try:
         return cast(bytes, await reply["Body"].read())
     finally:

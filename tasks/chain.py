@@ -3,9 +3,11 @@
 import time
 from collections.abc import Sequence
 
+import cv2
 import torch
 
 from tasks.device_batch import DeviceBatch
+from tasks.errors import OutOfVram
 from tasks.picture import FrameBatch
 from tasks.task import Task, TaskInputs
 
@@ -37,6 +39,9 @@ class Chain:
 
         `inputs` holds one entry for each task, over the batch's frames.  With `owned` the caller gives
         the planes up: they are written in place where numpy says that they are writeable.
+
+        Raises:
+            OutOfVram: a task ran out of the device's memory; on a GPU the batch is as it was.
         """
         if len(inputs) != len(self.tasks):
             raise ValueError(f"{len(inputs)} inputs for {len(self.tasks)} tasks")
@@ -45,11 +50,22 @@ class Chain:
         pictures = DeviceBatch.from_frames(batch, self.device, owned=owned)
         for position, (task, values) in enumerate(zip(self.tasks, inputs, strict=True)):
             started = time.perf_counter()
+            self._render_one(task, pictures, values)
+            self.seconds[position] += time.perf_counter() - started
+        return pictures.to_frames()
+
+    def _render_one(self, task: Task, pictures: DeviceBatch, values: TaskInputs) -> None:
+        try:
             task.render(pictures, values)
             if pictures.device.type == "cuda":
                 torch.cuda.synchronize(pictures.device)
-            self.seconds[position] += time.perf_counter() - started
-        return pictures.to_frames()
+        except torch.OutOfMemoryError as error:
+            shown = pictures.format
+            raise OutOfVram(
+                f"task {task.spec.name} ran out of memory on {self.device} with {len(pictures)} pictures of "
+                f"{shown.width}x{shown.height}: {str(error).splitlines()[0]}; render fewer at a time, free the "
+                "device from other work, or use --device cpu"
+            ) from error
 
     def release(self) -> None:
         """Free the device; every task is asked, the first failure is raised at the end."""
@@ -67,8 +83,10 @@ def settle_arithmetic() -> None:
     """One thread and one choice of algorithms for this process: the same frames from any segmentation.
 
     Cores are kept busy by threads of the pipeline; torch's own would change how sums are split.
+    A process that measures without a chain calls this too.
     """
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False

@@ -91,7 +91,8 @@ class DeviceBatch:
             self._read_stored(frame, box, region)
         regions = self._turned_upright(regions).contiguous()
         view = self._view() if tone_mapped else None
-        return view.to_sdr(regions) if view else regions
+        # One by one: a region must not depend on its neighbours, and stays in the CPU's cache.
+        return torch.stack([view.to_sdr(region) for region in regions]) if view else regions
 
     def write(
         self,
@@ -115,10 +116,16 @@ class DeviceBatch:
         size = _one_size(frames, boxes)
         if tuple(rgb.shape) != (len(frames), 3, *size):
             raise ValueError(f"regions are {tuple(rgb.shape)}, expected {(len(frames), 3, *size)}")
+        masks = None if mask is None else mask.reshape(len(frames), *size)
         if tone_mapped and (view := self._view()) is not None:
-            rgb = view.composite(self.read(frames, boxes), rgb)
+            rgb = torch.stack(
+                [
+                    _composite(view, source, sdr, None if masks is None else masks[i])
+                    for i, (source, sdr) in enumerate(zip(self.read(frames, boxes), rgb, strict=True))
+                ]
+            )
         regions = self._turned_back(rgb)
-        masks = None if mask is None else self._turned_back(mask.reshape(len(frames), *size))
+        masks = None if masks is None else self._turned_back(masks)
         for i, (frame, box) in enumerate(zip(frames, boxes, strict=True)):
             stored = stored_box(box, self.format)
             inside = clipped(stored, self.format)
@@ -235,6 +242,19 @@ class DeviceBatch:
         down = _overlaps(window.y0, window.y1, sy, area.y0, area.y1)
         across = _overlaps(window.x0, window.x1, sx, area.x0, area.x1)
         return torch.from_numpy(np.outer(down, across)).to(self.device)
+
+
+def _composite(
+    view: ToneMap, source: torch.Tensor, sdr: torch.Tensor, mask: torch.Tensor | None
+) -> torch.Tensor:
+    """(3, h, w) of the source with what `sdr` changed in its view; the costly way back for that alone."""
+    changed = (sdr != view.to_sdr(source)).any(dim=0)
+    if mask is not None:
+        changed &= mask > 0
+    pixels = changed.flatten().nonzero().flatten()
+    old, new = (picture.flatten(1).index_select(1, pixels)[..., None] for picture in (source, sdr))
+    composed: torch.Tensor = view.composite(old, new)
+    return source.flatten(1).index_copy(1, pixels, composed[..., 0]).reshape(source.shape)
 
 
 def _one_size(frames: Sequence[int], boxes: Sequence[Box]) -> tuple[int, int]:

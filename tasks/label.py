@@ -3,19 +3,20 @@
 Drawn once per format and blended into the planes under its box; all else stays bit for bit.
 """
 
+import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 import PIL
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from tasks.colour import conversion
 from tasks.device_batch import Box, DeviceBatch
 from tasks.errors import JobError
 from tasks.identity import IdentityTask
+from tasks.lettering import Font, font_of, length, line_box, paint, unknown_letters
 from tasks.picture import PictureFormat
 from tasks.task import TaskInputs, TaskSpec
 from tasks.tone_map import tone_map
@@ -31,7 +32,6 @@ _PLATE_DARKNESS = 0.6
 _VERSION = 1
 
 Picture = npt.NDArray[np.float32]
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 class LabelTask(IdentityTask):
@@ -80,16 +80,15 @@ def checked_text(text: str) -> str:
     Raises:
         JobError: as for `LabelTask`.
     """
-    text = " ".join(text.split())
+    text = unicodedata.normalize("NFC", " ".join(text.split()))
     if not text:
         raise JobError("the label is empty, expected some text (--label TEXT)")
     if len(text) > LONGEST:
         raise JobError(f"the label has {len(text)} characters, expected at most {LONGEST}: shorten it")
-    missing = sorted({c for c in text if not c.isspace() and not _has_glyph(c)})
-    if missing:
+    if missing := unknown_letters(text):
         raise JobError(
             f"the label has characters that the built-in font cannot draw: {' '.join(missing)}; "
-            "write it with Latin letters"
+            "it has ASCII and Latin letters with one accent"
         )
     return text
 
@@ -161,10 +160,10 @@ def _laid_out(text: str, width: int, height: int) -> tuple[list[str], Font]:
     side = min(width, height)
     pixels = max(round(_TEXT_SIZE * side), _FIRST_PIXELS)
     while pixels >= _LEAST_PIXELS:
-        font = _font(pixels)
+        font = font_of(pixels)
         room = width - 2 * _MARGIN * side - _padding(font)[0] * 2
         lines = _wrapped(text, font, room)
-        if len(lines) <= LINES and max(font.getlength(line) for line in lines) <= room:
+        if len(lines) <= LINES and max(length(line, font) for line in lines) <= room:
             return _balanced(text, font, room, len(lines)), font
         pixels = min(pixels - 1, round(pixels * 0.92))
     raise _too_small(text, width, height)
@@ -182,12 +181,12 @@ def _wrapped(text: str, font: Font, room: float) -> list[str]:
     lines = [""]
     for word in text.split(" "):
         joined = f"{lines[-1]} {word}".strip()
-        if font.getlength(joined) <= room:
+        if length(joined, font) <= room:
             lines[-1] = joined
             continue
         lines.append("")
         for letter in word:
-            if lines[-1] and font.getlength(lines[-1] + letter) > room:
+            if lines[-1] and length(lines[-1] + letter, font) > room:
                 lines.append("")
             lines[-1] += letter
     return [line for line in lines if line]
@@ -208,42 +207,18 @@ def _balanced(text: str, font: Font, room: float, count: int) -> list[str]:
 def _painted(lines: list[str], font: Font) -> tuple[Image.Image, Image.Image]:
     """Plate and letters as grey coverage, in square pixels."""
     across, down = _padding(font)
-    step, ascent = _line_step(font), _line_box(font)[1]
-    width = int(max(font.getlength(line) for line in lines)) + 1 + 2 * across
-    height = step * (len(lines) - 1) + _line_box(font)[3] - ascent + 2 * down
+    top, bottom = line_box("".join(lines), font)
+    step = round((bottom - top) * 1.1)
+    width = int(max(length(line, font) for line in lines)) + 1 + 2 * across
+    height = step * (len(lines) - 1) + bottom - top + 2 * down
     plate, letters = Image.new("L", (width, height)), Image.new("L", (width, height))
     ImageDraw.Draw(plate).rounded_rectangle((0, 0, width - 1, height - 1), radius=down, fill=255)
-    pen = ImageDraw.Draw(letters)
     for row, line in enumerate(lines):
-        x = (width - font.getlength(line)) / 2
-        pen.text((x, down - ascent + row * step), line, fill=255, font=font)
+        paint(letters, (width - length(line, font)) / 2, down - top + row * step, line, font)
     return plate, letters
-
-
-@lru_cache(maxsize=64)
-def _font(pixels: int) -> Font:
-    return ImageFont.load_default(pixels)
-
-
-def _line_box(font: Font) -> tuple[int, int, int, int]:
-    """Of a line with the tallest accent and the lowest foot."""
-    left, top, right, bottom = font.getbbox("ÅÉgjpqy")
-    return int(left), int(top), int(right), int(bottom)
-
-
-def _line_step(font: Font) -> int:
-    _, top, _, bottom = _line_box(font)
-    return round((bottom - top) * 1.1)
 
 
 def _padding(font: Font) -> tuple[int, int]:
     """Between the plate's edge and the letters: across, down."""
-    _, top, _, bottom = _line_box(font)
+    top, bottom = line_box("", font)
     return max(round((bottom - top) * 0.5), 3), max(round((bottom - top) * 0.22), 2)
-
-
-def _has_glyph(character: str) -> bool:
-    """False where the font draws its box for the unknown."""
-    font = _font(24)
-    drawn, unknown = font.getmask(character), font.getmask("\U0010fffd")
-    return drawn.size != unknown.size or bytes(drawn) != bytes(unknown)

@@ -34,13 +34,14 @@ _PQ_M1, _PQ_M2 = 2610 / 16384, 2523 / 4096 * 128
 _PQ_C1, _PQ_C2, _PQ_C3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
 #: d(light) / d(code) at code 1.0 over the light there: PQ goes on linearly above it.
 _PQ_SLOPE = (1 / (1 - _PQ_C1) + _PQ_C3 / (_PQ_C2 - _PQ_C3)) / (_PQ_M1 * _PQ_M2)
-_HLG_A, _HLG_B, _HLG_C = 0.17883277, 0.28466892, 0.55991073
+_HLG_A, _HLG_B = 0.17883277, 0.28466892
 _HLG_GAMMA, _HLG_NITS = 1.2, 1000.0
 
 _CURVE_A = -(KNEE**2) * (PEAK - 1) / (KNEE**2 - 2 * KNEE + PEAK)
 _CURVE_B = (KNEE**2 - 2 * KNEE * PEAK + PEAK) / (PEAK - 1)
 _CURVE_K = (_CURVE_B + KNEE) ** 2 / (_CURVE_B - _CURVE_A)
-_PEAK_SLOPE = _CURVE_K * (_CURVE_B - _CURVE_A) / (PEAK + _CURVE_B) ** 2
+_CURVE_SPAN = _CURVE_K * (_CURVE_B - _CURVE_A)
+_PEAK_SLOPE = _CURVE_SPAN / (PEAK + _CURVE_B) ** 2
 
 #: (x, y) of red, green, blue by primaries code point; white is D65 in all.
 _PRIMARIES = {
@@ -63,11 +64,11 @@ class ToneMap:
     def to_sdr(self, rgb: Any) -> Any:
         """Source R'G'B' as SDR BT.709 R'G'B' for a 2.4 gamma display, not clamped."""
         light = _mixed(self._to_bt709, self._light(rgb))
-        return _power(_compressed(light), 1 / DISPLAY_GAMMA)
+        return _signed_power(_compressed(light), 1 / DISPLAY_GAMMA)
 
     def to_source(self, sdr: Any) -> Any:
         """The inverse of `to_sdr`."""
-        light = _mixed(self._from_bt709, _expanded(_power(sdr, DISPLAY_GAMMA)))
+        light = _mixed(self._from_bt709, _expanded(_signed_power(sdr, DISPLAY_GAMMA)))
         return _pq_encoded(light) if self.transfer == 16 else _hlg_encoded(light, self._luminance)
 
     def composite(self, source: Any, sdr: Any) -> Any:
@@ -113,9 +114,15 @@ def _operations(values: Any) -> Any:
 
 
 def _power(values: Any, exponent: float) -> Any:
+    """`values ** exponent` for values from 0 up, in torch at half the cost of its own."""
+    if isinstance(values, np.ndarray):
+        return values**exponent
+    return values.log().mul_(exponent).exp_()
+
+
+def _signed_power(values: Any, exponent: float) -> Any:
     """Odd-symmetric power: the sign stays."""
-    ops = _operations(values)
-    return ops.sign(values) * abs(values) ** exponent
+    return _operations(values).sign(values) * _power(abs(values), exponent)
 
 
 def _mixed(matrix: npt.NDArray[np.float64], rgb: Any) -> Any:
@@ -125,56 +132,67 @@ def _mixed(matrix: npt.NDArray[np.float64], rgb: Any) -> Any:
     return ops.stack([r * float(x) + g * float(y) + b * float(z) for x, y, z in matrix], -3)
 
 
+# Piecewise curves below are sums of clipped pieces, each 0 where it begins: choosing by a mask
+# costs torch more than the curve, and a piece that is not exactly 0 would lift black.
+
+
 def _compressed(light: Any) -> Any:
     ops = _operations(light)
-    middle = ops.clip(light, KNEE, PEAK)
-    bent = _CURVE_K * (middle + _CURVE_A) / (middle + _CURVE_B)
-    above = 1 + (light - PEAK) * _PEAK_SLOPE
-    return ops.where(light <= KNEE, light, ops.where(light <= PEAK, bent, above))
+    low, middle, high = _pieces(ops, light, KNEE, PEAK)
+    bent = middle * (_CURVE_SPAN / (KNEE + _CURVE_B)) / (middle + (KNEE + _CURVE_B))
+    return low + bent + high * _PEAK_SLOPE
 
 
 def _expanded(view: Any) -> Any:
     ops = _operations(view)
-    middle = ops.clip(view, KNEE, 1.0)
-    straight = (_CURVE_K * _CURVE_A - middle * _CURVE_B) / (middle - _CURVE_K)
-    above = PEAK + (view - 1) / _PEAK_SLOPE
-    return ops.where(view <= KNEE, view, ops.where(view <= 1.0, straight, above))
+    low, middle, high = _pieces(ops, view, KNEE, 1.0)
+    straight = middle * (_CURVE_SPAN / (_CURVE_K - KNEE)) / ((_CURVE_K - KNEE) - middle)
+    return low + straight + high / _PEAK_SLOPE
+
+
+def _pieces(ops: Any, values: Any, first: float, second: float) -> tuple[Any, Any, Any]:
+    """What lies below `first`, above it up to `second`, and above that; their sum is `values`."""
+    return (
+        ops.clip(values, None, first),
+        ops.clip(values, first, second) - first,
+        ops.clip(values, second, None) - second,
+    )
 
 
 def _pq_light(encoded: Any) -> Any:
     ops = _operations(encoded)
     size = abs(encoded)
-    root = ops.clip(size, 0.0, 1.0) ** (1 / _PQ_M2)
-    share = (ops.clip(root - _PQ_C1, 0.0, None) / (_PQ_C2 - _PQ_C3 * root)) ** (1 / _PQ_M1)
-    share = ops.where(size <= 1.0, share, 1 + (size - 1) * _PQ_SLOPE)
+    root = _power(ops.clip(size, None, 1.0), 1 / _PQ_M2)
+    share = _power(ops.clip(root - _PQ_C1, 0.0, None) / (_PQ_C2 - _PQ_C3 * root), 1 / _PQ_M1)
+    share = share + (ops.clip(size, 1.0, None) - 1.0) * _PQ_SLOPE
     return ops.sign(encoded) * share * (10000.0 / WHITE_NITS)
 
 
 def _pq_encoded(light: Any) -> Any:
     ops = _operations(light)
     share = abs(light) * (WHITE_NITS / 10000.0)
-    power = ops.clip(share, 0.0, 1.0) ** _PQ_M1
-    size = ((_PQ_C1 + _PQ_C2 * power) / (1 + _PQ_C3 * power)) ** _PQ_M2
-    return ops.sign(light) * ops.where(share <= 1.0, size, 1 + (share - 1) / _PQ_SLOPE)
+    power = _power(ops.clip(share, None, 1.0), _PQ_M1)
+    size = _power((_PQ_C1 + _PQ_C2 * power) / (1 + _PQ_C3 * power), _PQ_M2)
+    return ops.sign(light) * (size + (ops.clip(share, 1.0, None) - 1.0) / _PQ_SLOPE)
 
 
 def _hlg_light(encoded: Any, luminance: tuple[float, float, float]) -> Any:
     ops = _operations(encoded)
-    size = ops.clip(abs(encoded), 0.0, 2.0)
-    high = (ops.exp((size - _HLG_C) / _HLG_A) + _HLG_B) / 12
-    scene = ops.sign(encoded) * ops.where(size <= 0.5, size**2 / 3, high)
+    size = ops.clip(abs(encoded), None, 2.0)
+    high = ops.expm1((ops.clip(size, 0.5, None) - 0.5) / _HLG_A) * ((1 - _HLG_B) / 12)
+    scene = ops.sign(encoded) * (ops.clip(size, None, 0.5) ** 2 / 3 + high)
     bright = ops.clip(_luma(scene, luminance), 1e-6, None)
-    return scene * bright ** (_HLG_GAMMA - 1) * (_HLG_NITS / WHITE_NITS)
+    return scene * _power(bright, _HLG_GAMMA - 1) * (_HLG_NITS / WHITE_NITS)
 
 
 def _hlg_encoded(light: Any, luminance: tuple[float, float, float]) -> Any:
     ops = _operations(light)
     display = light * (WHITE_NITS / _HLG_NITS)
-    bright = ops.clip(_luma(display, luminance), 1e-6**_HLG_GAMMA, None) ** (1 / _HLG_GAMMA)
-    scene = display / bright ** (_HLG_GAMMA - 1)
+    bright = _power(ops.clip(_luma(display, luminance), 1e-6**_HLG_GAMMA, None), 1 / _HLG_GAMMA)
+    scene = display / _power(bright, _HLG_GAMMA - 1)
     size = abs(scene)
-    high = _HLG_A * ops.log(ops.clip(12 * size - _HLG_B, 1e-6, None)) + _HLG_C
-    return ops.sign(scene) * ops.where(size <= 1 / 12, (3 * size) ** 0.5, high)
+    high = _HLG_A * ops.log1p((12 * ops.clip(size, 1 / 12, None) - 1) / (1 - _HLG_B))
+    return ops.sign(scene) * ((3 * ops.clip(size, None, 1 / 12)) ** 0.5 + high)
 
 
 def _luma(rgb: Any, weights: tuple[float, float, float]) -> Any:

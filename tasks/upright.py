@@ -15,13 +15,21 @@ def upright_format(format: PictureFormat) -> PictureFormat:
         JobError: an odd angle, or a quarter turn of unequal chroma subsampling (4:2:2, 4:4:0).
     """
     turn = format.orientation
+    layout = format.layout
     if turn is None:
         raise JobError(
             "--bake-rotation: the display matrix turns by an angle that is no multiple of 90 degrees"
         )
+    mirrored_width, mirrored_height = _mirrored(turn)
+    if (mirrored_width and format.width % (1 << layout.chroma_shift_x)) or (
+        mirrored_height and format.height % (1 << layout.chroma_shift_y)
+    ):
+        raise JobError(
+            f"--bake-rotation: {format.width}x{format.height} in {layout.name} cannot be turned without moving its "
+            "colour by a line; keep the display matrix (leave the option out)"
+        )
     if not turn.transpose:
         return replace(format, orientation=Orientation())
-    layout = format.layout
     if layout.chroma_shift_x != layout.chroma_shift_y:
         raise JobError(
             f"--bake-rotation: {layout.name} cannot be turned by 90 degrees without resampling its colour; "
@@ -48,9 +56,14 @@ def upright_batch(batch: FrameBatch) -> FrameBatch:
 
 
 def _turned(plane: Plane, turn: Orientation) -> Plane:
-    turned = plane.transpose(0, 2, 1) if turn.transpose else plane  # (N, H, W) -> (N, W, H)
+    turned: Plane = plane.transpose(0, 2, 1) if turn.transpose else plane  # (N, H, W) -> (N, W, H)
     if turn.mirror_x:
         turned = turned[:, :, ::-1]
     if turn.mirror_y:
         turned = turned[:, ::-1]
-    return np.ascontiguousarray(turned)
+    return turned.copy(order="C")
+
+
+def _mirrored(turn: Orientation) -> tuple[bool, bool]:
+    """Whether the stored width, and the stored height, run the other way afterwards."""
+    return (turn.mirror_y, turn.mirror_x) if turn.transpose else (turn.mirror_x, turn.mirror_y)

@@ -28,7 +28,10 @@ def luma_of(number: int, *, width: int = WIDTH, height: int = HEIGHT, salt: int 
 def number_in(luma: "np.ndarray") -> int:
     """The frame number drawn in a decoded luma plane of any depth."""
     half = 1 << (7 if luma.dtype == np.uint8 else 9)
-    cells = (luma[2 : _BIT - 2, b * _BIT + 2 : (b + 1) * _BIT - 2] for b in range(min(_BITS, luma.shape[1] // _BIT)))
+    cells = (
+        luma[2 : _BIT - 2, b * _BIT + 2 : (b + 1) * _BIT - 2]
+        for b in range(min(_BITS, luma.shape[1] // _BIT))
+    )
     return sum(int(cell.mean() > half) << bit for bit, cell in enumerate(cells))
 
 
@@ -122,7 +125,7 @@ def remux(
     """The packets of `source` in another container, their times shifted, or looped `repeat` times."""
     with av.open(str(source)) as inp, av.open(str(target), "w", format=format, options=options or {}) as out:
         streams = {s.index: out.add_stream_from_template(s, opaque=True) for s in inp.streams}
-        length = Fraction(inp.duration, 1_000_000)
+        length = Fraction(inp.duration, 1_000_000) + Fraction(1, 25)
         for round_ in range(repeat):
             inp.seek(int((seek_seconds or 0) * 1_000_000))
             for packet in inp.demux():
@@ -185,7 +188,11 @@ def _remuxed(kind: str, **values: object) -> Make:
 
 def _two_transport_streams(sources: Sources, path: Path) -> None:
     second = encode(
-        path.with_name("second.ts"), "libx264", options=_x264("keyint=48:bframes=2:ref=5:cabac=0"), audio=None, salt=3
+        path.with_name("second.ts"),
+        "libx264",
+        options=_x264("keyint=48:bframes=2:ref=5:cabac=0"),
+        audio=None,
+        salt=3,
     )
     first = encode(path.with_name("first.ts"), "libx264", options=_x264("keyint=48:bframes=3"), audio=None)
     path.write_bytes(first.read_bytes() + second.read_bytes())
@@ -195,12 +202,22 @@ _HEVC = {
     "preset": "ultrafast",
     "x265-params": "log-level=none:pools=1:frame-threads=1:keyint=48:min-keyint=48:bframes=4:open-gop=1:scenecut=0",
 }
-_VP9 = {"deadline": "realtime", "cpu-used": "8", "auto-alt-ref": "1", "lag-in-frames": "16", "g": "48", "b": "400k"}
+_VP9 = {
+    "deadline": "realtime",
+    "cpu-used": "8",
+    "auto-alt-ref": "1",
+    "lag-in-frames": "16",
+    "g": "48",
+    "b": "400k",
+}
 _INTERLACED = 0x00040000 | 0x20000000
 
 #: kind -> (file name, how it is made).  The kinds of the media fact page's appendix.
 KINDS: dict[str, tuple[str, Make]] = {
-    "closed mp4": ("closed.mp4", _encoded("libx264", options=_x264("keyint=48:bframes=3:b-pyramid=normal:open-gop=0"))),
+    "closed mp4": (
+        "closed.mp4",
+        _encoded("libx264", options=_x264("keyint=48:bframes=3:b-pyramid=normal:open-gop=0")),
+    ),
     "open mp4": ("open.mp4", _encoded("libx264", options=_x264(_OPEN))),
     "no-B mp4": ("nob.mp4", _encoded("libx264", options=_x264("keyint=48:bframes=0"))),
     "open mkv": ("open.mkv", _remuxed("open mp4")),
@@ -225,14 +242,22 @@ KINDS: dict[str, tuple[str, Make]] = {
         "vp8.webm",
         _encoded(
             "libvpx",
-            options={"deadline": "good", "cpu-used": "5", "auto-alt-ref": "1", "lag-in-frames": "16", "g": "48"},
+            options={
+                "deadline": "good",
+                "cpu-used": "5",
+                "auto-alt-ref": "1",
+                "lag-in-frames": "16",
+                "g": "48",
+            },
             audio=None,
             bits=400_000,
         ),
     ),
     "av1 mp4": (
         "av1.mp4",
-        _encoded("libsvtav1", options={"preset": "12", "g": "48", "crf": "40", "svtav1-params": "lp=1"}, audio=None),
+        _encoded(
+            "libsvtav1", options={"preset": "12", "g": "48", "crf": "40", "svtav1-params": "lp=1"}, audio=None
+        ),
     ),
     "av1 webm": ("av1.webm", _remuxed("av1 mp4", format="webm")),
     "mpeg2 ts": ("mpeg2.ts", _encoded("mpeg2video", options={"g": "15", "bf": "2"}, audio="mp2")),
@@ -266,7 +291,9 @@ KINDS: dict[str, tuple[str, Make]] = {
     ),
     "single keyframe mp4": (
         "single.mp4",
-        _encoded("libx264", options=_x264("keyint=infinite:scenecut=0:bframes=3"), frames=range(600), audio=None),
+        _encoded(
+            "libx264", options=_x264("keyint=infinite:scenecut=0:bframes=3"), frames=range(600), audio=None
+        ),
     ),
     "duplicate-pts ts": ("duplicate.ts", _two_transport_streams),
     "prores mov": ("prores.mov", _encoded("prores_ks", options={"profile": "2"}, pixel_format="yuv422p10le")),
@@ -282,9 +309,9 @@ KINDS: dict[str, tuple[str, Make]] = {
 LINEAR_KINDS = ("intra-refresh mp4", "single keyframe mp4", "duplicate-pts ts")
 
 
-def sequential(path: Path, stream_index: int = 0) -> "Iterator[av.VideoFrame]":
+def sequential(path: Path, number: int | None = None) -> "Iterator[av.VideoFrame]":
     """Every frame in order, by a plain decode of the whole file: what all else must equal."""
-    with av.open(str(path)) as container:
-        stream = container.streams.video[stream_index]
+    with av.open(str(path), metadata_errors="replace") as container:
+        stream = container.streams.video[0] if number is None else container.streams[number]
         stream.codec_context.thread_count = 1
         yield from container.decode(stream)

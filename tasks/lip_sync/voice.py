@@ -204,7 +204,7 @@ def _average(curve: Array, first: Times, last: Times) -> Array:
 
 
 def _largest(curve: Array, first: Times, last: Times) -> Array:
-    """The largest value at the columns within [first, last), or after it where there is none; 0 beyond the ends."""
+    """The largest value at the columns within [first, last), or just after where there is none; 0 outside."""
     padded = np.concatenate([[0.0], curve, [0.0]]).astype(np.float32)
     end = len(padded) - 1
     start = np.clip(np.ceil(first).astype(np.int64) + 1, 0, end)

@@ -1,5 +1,6 @@
 """Tasks in a row over one batch: order, cost of nothing, and a clean end whatever fails."""
 
+import pickle
 import threading
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from tasks.chain import Chain
 from tasks.device_batch import Box, DeviceBatch
-from tasks.errors import WeightsError
+from tasks.errors import OutOfVram, WeightsError
 from tasks.identity import IdentityTask
 from tasks.table import open_task, task_spec
 from tasks.task import TaskInputs, TaskSpec
@@ -112,3 +113,16 @@ def test_a_thread_of_the_pipeline_renders_on_one_thread_too() -> None:
     thread.start()
     thread.join()
     assert found == [1]
+
+
+def test_a_device_out_of_memory_is_named_for_the_ladder() -> None:
+    class Greedy(Painter):
+        def render(self, batch: DeviceBatch, inputs: TaskInputs) -> None:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB\nmore")
+
+    batch = random_batch(picture_format())
+    with pytest.raises(
+        OutOfVram, match=r"task paint-0.5 ran out of memory on cpu with 2 pictures of 64x48.*9 GiB;"
+    ) as caught:
+        Chain([Greedy(0.5, [])], "cpu").render(batch, [inputs(7, 9)])
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)

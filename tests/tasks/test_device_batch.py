@@ -11,6 +11,7 @@ from tasks.errors import JobError
 from tasks.picture import Colour, FrameBatch, PictureFormat
 from tasks.planes import DevicePlanes
 from tests.tasks.pictures import (
+    BT709,
     HLG,
     LAYOUTS,
     ORIENTATIONS,
@@ -20,6 +21,9 @@ from tests.tasks.pictures import (
     picture_format,
     random_batch,
 )
+
+# As in production; more threads than cores make small regions slow.
+torch.set_num_threads(1)
 
 LUMA = {
     1: (0.2126, 0.0722),
@@ -40,9 +44,7 @@ def ycc_from_rgb(colour: Colour, depth: int) -> tuple[np.ndarray, np.ndarray]:
         spans, foot = [2**depth - 1] * 3, 0
     else:
         spans, foot = [219 * 2 ** (depth - 8)] + [224 * 2 ** (depth - 8)] * 2, 16 * 2 ** (depth - 8)
-    return np.stack([y, cb, cr]) * np.array(spans)[:, None], np.array(
-        [foot, 2 ** (depth - 1), 2 ** (depth - 1)]
-    )
+    return np.stack([y, cb, cr]) * np.array(spans)[:, None], np.array([foot, 2 ** (depth - 1), 2 ** (depth - 1)])
 
 
 def turned_upright(picture: np.ndarray, format: PictureFormat) -> np.ndarray:
@@ -64,11 +66,7 @@ def upright_rgb(batch: FrameBatch, frame: int) -> np.ndarray:
     format = batch.format
     up = [np.asarray(batch.planes[0][frame], float)]
     for plane in batch.planes[1:]:
-        big = (
-            plane[frame]
-            .repeat(1 << format.layout.chroma_shift_y, 0)
-            .repeat(1 << format.layout.chroma_shift_x, 1)
-        )
+        big = plane[frame].repeat(1 << format.layout.chroma_shift_y, 0).repeat(1 << format.layout.chroma_shift_x, 1)
         up.append(big[: format.height, : format.width].astype(float))
     matrix, offset = ycc_from_rgb(format.colour, format.layout.depth)
     stored = np.einsum("ij,jhw->ihw", np.linalg.inv(matrix), np.stack(up) - offset[:, None, None])
@@ -156,9 +154,7 @@ def test_a_masked_write_touches_exactly_what_it_should(data: st.DataObject) -> N
     box = data.draw(boxes(format))
     random = np.random.default_rng(data.draw(st.integers(0, 99)))
     region = random.uniform(-0.2, 1.2, (1, 3, box.height, box.width)).astype(np.float32)
-    mask = random.random((1, box.height, box.width)).astype(np.float32) * (
-        random.random(region[0, 0].shape) < 0.4
-    )
+    mask = random.random((1, box.height, box.width)).astype(np.float32) * (random.random(region[0, 0].shape) < 0.4)
     device = DeviceBatch.from_frames(batch, "cpu")
     device.write([1], [box], torch.from_numpy(region), torch.from_numpy(mask[:, None]))
     found = device.to_frames().planes
@@ -231,9 +227,7 @@ def test_read_only_planes_are_copied_though_owned() -> None:
 def test_a_later_write_of_the_same_picture_sees_the_earlier_one() -> None:
     batch = random_batch(picture_format())
     device = DeviceBatch.from_frames(batch, "cpu")
-    device.write(
-        [0, 0], [Box(0, 0, 8, 8), Box(4, 4, 12, 12)], torch.stack([torch.zeros(3, 8, 8), torch.ones(3, 8, 8)])
-    )
+    device.write([0, 0], [Box(0, 0, 8, 8), Box(4, 4, 12, 12)], torch.stack([torch.zeros(3, 8, 8), torch.ones(3, 8, 8)]))
     luma = device.to_frames().planes[0][0]
     assert luma[2, 2] == 16
     assert luma[6, 6] == 235
@@ -284,6 +278,36 @@ def test_a_changed_view_of_hdr_reads_back_as_written(colour: Colour) -> None:
     assert wrong.mean() < 1e-4
 
 
+@pytest.mark.parametrize("colour", [BT709, PQ, HLG])
+def test_a_region_does_not_depend_on_what_is_read_and_written_with_it(colour: Colour) -> None:
+    batch = random_batch(picture_format("yuv420p10le", 160, 90, colour), 5)
+    box = Box(31, -3, 128, 61)  # an odd number of samples: the end of a vector is not its middle
+    together, alone = (DeviceBatch.from_frames(batch, "cpu") for _ in range(2))
+    rgb = together.read(range(5), [box] * 5, tone_mapped=True)
+    mask = torch.rand(5, 1, 64, 97, generator=torch.Generator().manual_seed(0)) - 0.5
+    together.write(range(5), [box] * 5, rgb * 0.8, mask, tone_mapped=True)
+    for i in range(5):
+        single = alone.read([i], [box], tone_mapped=True)
+        assert torch.equal(single[0], rgb[i])
+        alone.write([i], [box], single * 0.8, mask[i : i + 1], tone_mapped=True)
+    for a, b in zip(together.to_frames().planes, alone.to_frames().planes, strict=True):
+        assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("colour", [BT709, PQ, HLG])
+def test_a_pixel_does_not_depend_on_the_box_that_holds_it(colour: Colour) -> None:
+    batch = random_batch(picture_format("yuv420p10le", 160, 90, colour), 1)
+    whole, halves = (DeviceBatch.from_frames(batch, "cpu") for _ in range(2))
+    rgb = whole.read([0], [Box(0, 0, 160, 90)], tone_mapped=True)
+    whole.write([0], [Box(0, 0, 160, 90)], rgb * 0.9, tone_mapped=True)
+    for box in (Box(0, 0, 54, 90), Box(54, 0, 160, 38), Box(54, 38, 160, 90)):
+        part = halves.read([0], [box], tone_mapped=True)
+        assert torch.equal(part, rgb[:, :, box.y0 : box.y1, box.x0 : box.x1])
+        halves.write([0], [box], part * 0.9, tone_mapped=True)
+    for a, b in zip(whole.to_frames().planes, halves.to_frames().planes, strict=True):
+        assert np.array_equal(a, b)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here: its CPU twin is `store`")
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -297,9 +321,7 @@ def test_a_gpu_holds_the_round_trip_and_agrees_with_the_cpu(name: str) -> None:
         pictures = DeviceBatch.from_frames(batch, device)
         rgb = pictures.read([0, 1], boxes_of_both)
         pictures.write([0, 1], boxes_of_both, rgb)
-        assert all(
-            np.array_equal(a, b) for a, b in zip(pictures.to_frames().planes, batch.planes, strict=True)
-        )
+        assert all(np.array_equal(a, b) for a, b in zip(pictures.to_frames().planes, batch.planes, strict=True))
         pictures.write([0, 1], boxes_of_both, 1 - rgb, mask.to(pictures.device))
         after.append(pictures.to_frames().planes)
     for cpu, gpu in zip(*after, strict=True):

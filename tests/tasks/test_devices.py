@@ -27,9 +27,7 @@ def torch_with(
     return SimpleNamespace(
         __version__="2.13.0",
         version=SimpleNamespace(cuda=built),
-        cuda=SimpleNamespace(
-            device_count=lambda: devices, is_available=lambda: devices > 0 and not start, init=init
-        ),
+        cuda=SimpleNamespace(device_count=lambda: devices, is_available=lambda: devices > 0 and not start, init=init),
         ones=ones,
     )
 

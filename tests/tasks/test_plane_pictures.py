@@ -31,9 +31,7 @@ def moved(x: float, y: float, scale: float = 1.0) -> np.ndarray:
 @pytest.mark.parametrize("name", ["yuv444p", "yuv444p10le"])
 def test_a_crop_on_the_grid_is_the_region_itself(name: str, orientation: Orientation) -> None:
     batch = random_batch(picture_format(name, 61, 47, BT601_FULL, orientation))
-    exact = (
-        DeviceBatch.from_frames(batch, "cpu").read([1], [Box(5, -4, 37, 28)])[0].numpy().transpose(1, 2, 0)
-    )
+    exact = DeviceBatch.from_frames(batch, "cpu").read([1], [Box(5, -4, 37, 28)])[0].numpy().transpose(1, 2, 0)
     pictures = PlanePictures(batch)
     np.testing.assert_allclose(pictures.crop_float(1, moved(5, -4), 32), exact, atol=1e-4)
     shown = (exact.clip(0, 1) * 255).round()
@@ -44,9 +42,7 @@ def test_a_crop_on_the_grid_is_the_region_itself(name: str, orientation: Orienta
 def test_smooth_pictures_come_out_close_in_every_layout(name: str) -> None:
     orientation = ORIENTATIONS[LAYOUTS.index(name) % 8]
     batch = smooth_batch(name, 80, 66, BT709, orientation)
-    exact = (
-        DeviceBatch.from_frames(batch, "cpu").read([0], [Box(11, 7, 51, 47)])[0].numpy().transpose(1, 2, 0)
-    )
+    exact = DeviceBatch.from_frames(batch, "cpu").read([0], [Box(11, 7, 51, 47)])[0].numpy().transpose(1, 2, 0)
     found = PlanePictures(batch).crop_float(0, moved(11, 7), 40)
     assert np.abs(found - exact).max() < 0.05
     assert np.abs(found - exact).mean() < 0.006
@@ -55,9 +51,7 @@ def test_smooth_pictures_come_out_close_in_every_layout(name: str) -> None:
 def test_a_crop_between_pixels_is_between_their_values() -> None:
     ramp = np.tile(np.arange(64, dtype=np.uint8) * 2 + 40, (64, 1))[None]
     grey = np.full((1, 64, 64), 128, np.uint8)
-    pictures = PlanePictures(
-        batch_of(picture_format("yuv444p", 64, 64, BT601_FULL), [ramp, grey.copy(), grey])
-    )
+    pictures = PlanePictures(batch_of(picture_format("yuv444p", 64, 64, BT601_FULL), [ramp, grey.copy(), grey]))
     found = pictures.crop_float(0, moved(10.5, 20), 16)[0, :, 0] * 255
     np.testing.assert_allclose(found, np.arange(16) * 2 + 61, atol=0.6)
 
@@ -66,9 +60,7 @@ def test_a_rotated_crop_looks_where_its_matrix_points() -> None:
     luma = np.zeros((1, 100, 100), np.uint8)
     luma[0, 58:63, 28:33] = 255
     grey = np.full((1, 100, 100), 128, np.uint8)
-    pictures = PlanePictures(
-        batch_of(picture_format("yuv444p", 100, 100, BT601_FULL), [luma, grey.copy(), grey])
-    )
+    pictures = PlanePictures(batch_of(picture_format("yuv444p", 100, 100, BT601_FULL), [luma, grey.copy(), grey]))
     turn = np.array([[0.0, -1.0, 60.0], [1.0, 0.0, 40.0]])  # crop (x, y) -> picture (60 - y, 40 + x)
     ys, xs = np.nonzero(pictures.crop(0, turn, 48)[..., 0] > 128)
     assert (xs.mean(), ys.mean()) == (20, 30)
@@ -79,9 +71,7 @@ def test_a_coarse_crop_averages_what_it_covers(scale: float) -> None:
     y, x = np.mgrid[0:400, 0:400]
     luma = (((x // 1 + y // 1) % 2) * 200 + 20).astype(np.uint8)[None]
     grey = np.full((1, 400, 400), 128, np.uint8)
-    pictures = PlanePictures(
-        batch_of(picture_format("yuv444p", 400, 400, BT601_FULL), [luma, grey.copy(), grey])
-    )
+    pictures = PlanePictures(batch_of(picture_format("yuv444p", 400, 400, BT601_FULL), [luma, grey.copy(), grey]))
     crop = pictures.crop(0, moved(7.3, 11.9, scale), 40)
     assert np.abs(crop.astype(int) - 120).max() <= 2
 
@@ -137,11 +127,7 @@ def test_hdr_greys_look_as_networks_see_them(colour: Colour) -> None:
     luma = np.repeat(np.linspace(64, 940, 64).round().astype(np.uint16), 8).reshape(1, 1, -1).repeat(8, 1)
     grey = np.full((1, 8, 512), 512, np.uint16)
     batch = batch_of(picture_format("yuv444p10le", 512, 8, colour), [luma, grey.copy(), grey])
-    exact = (
-        DeviceBatch.from_frames(batch, "cpu")
-        .read([0], [Box(0, 0, 512, 8)], tone_mapped=True)[0, 0, 0]
-        .numpy()
-    )
+    exact = DeviceBatch.from_frames(batch, "cpu").read([0], [Box(0, 0, 512, 8)], tone_mapped=True)[0, 0, 0].numpy()
     pictures = PlanePictures(batch)
     found = np.concatenate([pictures.crop_float(0, moved(x, 0), 8)[0, :, 0] for x in range(0, 512, 8)])
     assert np.abs(found - exact.clip(0, 1)).max() < 0.01

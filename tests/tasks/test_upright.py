@@ -15,8 +15,8 @@ from tests.pipeline.made import picture_format
 TURNS = [Orientation(*bits) for bits in product((False, True), repeat=3)]
 
 
-def _batch(turn, layout="yuv420p"):
-    format = replace(picture_format(33, 21, layout), orientation=turn, sample_aspect_ratio=Fraction(4, 3))
+def _batch(turn, layout="yuv420p", width=34, height=22):
+    format = replace(picture_format(width, height, layout), orientation=turn, sample_aspect_ratio=Fraction(4, 3))
     rng = np.random.default_rng(1)
     planes = tuple(rng.integers(0, 255, (2, *shape), np.uint8) for shape in format.plane_shapes)
     return FrameBatch(format, planes, 0, np.arange(2), np.arange(2))
@@ -47,3 +47,9 @@ def test_a_quarter_turn_turns_the_sample_aspect_ratio():
 def test_a_quarter_turn_of_422_is_refused():
     with pytest.raises(JobError, match="keep the display matrix"):
         upright_format(_batch(Orientation(transpose=True), "yuv422p").format)
+
+
+def test_an_odd_size_is_not_mirrored_off_its_colour():
+    with pytest.raises(JobError, match="colour by a line"):
+        upright_format(_batch(Orientation(mirror_x=True), width=33).format)
+    assert upright_format(_batch(Orientation(mirror_y=True), width=33).format).width == 33

@@ -1,0 +1,248 @@
+"""The workers of a cell; thin: each method calls one function of the pipeline.
+
+The encode worker is the root of a pull chain: it pulls from the render worker, which pulls from
+the decode worker.  Without tasks there is nothing to render and it pulls from the decode worker
+itself.  The driver sends an order and gets parts of about 1 KB; no picture passes through it.
+"""
+
+import os
+import resource
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import av.logging
+
+from cluster.messages import Carried, Order, WorkerFacts
+from cluster.packages import own_code
+from cluster.transport import Worker, fetch, pull
+from pipeline.decode import Counts
+from pipeline.index import SourceIndex
+from pipeline.part import Part
+from pipeline.segments import ScanUnit
+from pipeline.stages import Stopped, staged
+from pipeline.storage import Storage
+from tasks.picture import FrameBatch
+from tasks.task import TaskSpec, UnitMeasurement
+
+if TYPE_CHECKING:
+    from tasks.chain import Chain
+
+T = TypeVar("T")
+
+
+class CellWorker:
+    """What every worker of a cell can do: probe, measure a scan unit, tell of itself."""
+
+    stage = "cell"
+
+    def __init__(self, name: str, storage_options: Mapping[str, str]) -> None:
+        # Must come after all imports: an importer may install libav's log callback again, and a
+        # codec that is freed while it logs then deadlocks (PyAV #1861).
+        av.logging.set_level(None)
+        self.name = name
+        self._storage = Storage(dict(storage_options))
+        self._stopped: set[int] = set()
+
+    def facts(self) -> WorkerFacts:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        cpu_seconds = usage.ru_utime + usage.ru_stime
+        return WorkerFacts(f"{self.name}:{os.getpid()}", own_code(), cpu_seconds, usage.ru_maxrss * 1024)
+
+    def stop(self, order: int) -> None:
+        """Make the stages of one order end at their next batch."""
+        self._stopped.add(order)
+
+    def probe(self, uri: str, cache_prefix: str | None) -> SourceIndex:
+        from pipeline.probe import probe
+
+        return probe(self._storage, uri, cache_prefix=cache_prefix)
+
+    def choose_device(self, asked: str) -> tuple[str, str]:
+        """(device, reason) as this worker finds it."""
+        from tasks.devices import choose_device
+
+        choice = choose_device(asked)
+        return choice.device, choice.reason
+
+    def measure(
+        self, index: SourceIndex, spec: TaskSpec, units: Sequence[ScanUnit], deinterlace: bool, device: str
+    ) -> Iterator[UnitMeasurement]:
+        """Measurements of the units, decoded and measured by the engine in this process."""
+        from pipeline.engine import InProcessPool
+
+        _one_thread_each()
+        pool = InProcessPool(self._storage, device, Path(tempfile.gettempdir()), lambda stage, frames: None)
+        measured = staged(pool.measure(index, spec, units, deinterlace), "scan", self.name)
+        with ended(measured):
+            yield from measured
+
+    def _until_stopped(self, order: Order, batches: Iterator[FrameBatch]) -> Iterator[FrameBatch]:
+        for batch in batches:
+            if order.number in self._stopped:
+                raise Stopped
+            yield batch
+            del batch
+
+
+class DecodeWorker(CellWorker):
+    """Source bytes to batches."""
+
+    stage = "decode"
+
+    def batches(self, order: Order) -> Iterator[Carried]:
+        from pipeline.decode import decode_lease
+
+        tally = Tally()
+        lease = fetch(order.lease)
+        decoded = decode_lease(self._storage, fetch(order.index), lease, counts=tally.counts)
+        with ended(staged(self._until_stopped(order, decoded), self.stage, self.name)) as batches:
+            for batch in batches:
+                yield tally.carry(batch, self.stage)
+                del batch
+
+
+class RenderWorker(CellWorker):
+    """Batches to batches, through tasks that stay loaded; one batch at a time is on the device."""
+
+    stage = "render"
+
+    def __init__(self, name: str, storage_options: Mapping[str, str]) -> None:
+        super().__init__(name, storage_options)
+        self._loading = threading.Lock()
+        self._device_lock = threading.Lock()
+        self._loaded: tuple[object, ...] | None = None
+        self._chain: Chain | None = None
+
+    def load(self, specs: tuple[TaskSpec, ...], device: str) -> None:
+        """Bring the chain onto the device."""
+        self._ready_chain(specs, device)
+
+    def _ready_chain(self, specs: tuple[TaskSpec, ...], device: str) -> "Chain":
+        """The chain, loaded; the same one as long as it is asked for the same."""
+        from tasks.chain import Chain
+        from tasks.table import open_task
+
+        with self._loading:
+            if self._chain is not None and self._loaded == (specs, device):
+                return self._chain
+            if self._chain is not None:
+                self._chain.release()
+            _one_thread_each()
+            chain = Chain([open_task(spec) for spec in specs], device)
+            chain.load()
+            self._chain, self._loaded = chain, (specs, device)
+            av.logging.set_level(None)
+            return chain
+
+    def batches(self, order: Order, decode: Worker) -> Iterator[Carried]:
+        from pipeline.stages import render_batches
+
+        chain = self._ready_chain(order.specs, order.device)
+        tally = Tally()
+        decoded = tally.unpacked(pull(decode, "batches", order, window=order.window))
+        rendered = render_batches(chain, fetch(order.lease), decoded, self._device_lock)
+        with ended(decoded), ended(staged(self._until_stopped(order, rendered), self.stage, self.name)) as batches:
+            for batch in batches:
+                yield tally.carry(batch, self.stage)
+                del batch
+
+
+class EncodeWorker(CellWorker):
+    """The root of the pull chain: batches to committed parts."""
+
+    stage = "encode"
+
+    def __init__(self, name: str, storage_options: Mapping[str, str]) -> None:
+        super().__init__(name, storage_options)
+        self._frames = 0
+        self._counting = threading.Lock()
+        self._scratch = Path(tempfile.mkdtemp(prefix="reelyard-encode-"))
+
+    def frames(self) -> int:
+        """Frames encoded by this process so far."""
+        return self._frames
+
+    def end(self) -> None:
+        """Remove the scratch folder; the process is about to be ended."""
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def parts(self, order: Order, decode: Worker, render: Worker | None) -> Iterator[Part]:
+        from pipeline.encode import encode_lease
+
+        tally = Tally()
+        upstream = (decode, "batches", order) if render is None else (render, "batches", order, decode)
+        pulled = tally.unpacked(pull(*upstream, window=order.window))
+        batches = self._counted(self._until_stopped(order, pulled))
+        parts = encode_lease(self._storage, fetch(order.lease), batches, self._scratch, tally.counts)
+        with ended(pulled), ended(staged(parts, self.stage, self.name)) as committed:
+            for part in committed:
+                yield replace(part, worker=self.name, seconds={**part.seconds, **tally.seconds_since(self.stage)})
+
+    def _counted(self, batches: Iterator[FrameBatch]) -> Iterator[FrameBatch]:
+        for batch in batches:
+            count = len(batch)
+            yield batch
+            del batch
+            with self._counting:
+                self._frames += count
+
+
+class Tally:
+    """What one stage of one order counted and used, with what came from the stages before it."""
+
+    def __init__(self) -> None:
+        self.counts: Counts = {}
+        self._seconds: dict[str, float] = {}
+        self._told: dict[str, float] = {}
+        self._cpu = time.thread_time()
+        self._wall = time.monotonic()
+
+    def carry(self, batch: FrameBatch, stage: str) -> Carried:
+        """The batch as it leaves this stage."""
+        counts = {segment: dict(found) for segment, found in self.counts.items()}
+        return Carried(batch, counts, {**self._seconds, stage: time.thread_time() - self._cpu})
+
+    def unpacked(self, stream: Iterator[Carried]) -> Iterator[FrameBatch]:
+        """The batches of a stream; the tally becomes what it was where each batch left."""
+        with ended(stream):
+            for item in stream:
+                self.counts.update({segment: dict(found) for segment, found in item.counts.items()})
+                self._seconds.update(item.seconds)
+                batch = item.batch
+                del item
+                yield batch
+                del batch
+
+    def seconds_since(self, stage: str) -> dict[str, float]:
+        """CPU seconds by stage, and wall seconds, since this was last asked."""
+        now = {**self._seconds, stage: time.thread_time() - self._cpu, "wall": time.monotonic() - self._wall}
+        since = {name: value - self._told.get(name, 0.0) for name, value in now.items()}
+        self._told = now
+        return since
+
+
+@contextmanager
+def ended(items: Iterator[T]) -> Iterator[Iterator[T]]:
+    """The same iterator; closed at the end of the block, so that what it pulls from is cancelled."""
+    try:
+        yield items
+    finally:
+        close = getattr(items, "close", None)
+        if close is not None:
+            close()
+
+
+def _one_thread_each() -> None:
+    """Cores are shared out by processes, and one thread makes the same sums everywhere."""
+    import cv2
+    import torch
+
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)

@@ -1,0 +1,50 @@
+"""`reelyard demo`: the main job on files that ship with the package."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import typer
+
+from cluster.cli.console import say, told_errors
+from cluster.cli.options import RenderOptions, takes_render_options
+
+_LABEL = "Demonstration: synthetic voice, moved by a computer"
+
+
+def register(app: typer.Typer) -> None:
+    help = "Make the photo that ships with Reelyard say the line that ships with it."
+    left_out = (
+        "source",
+        "audio",
+        "task",
+        "label",
+        "face",
+        "no_face",
+        "trim",
+        "fit",
+        "damaged",
+        "alpha",
+        "deinterlace",
+        "bake_rotation",
+    )
+    app.command("demo", help=help)(takes_render_options(demo, *left_out))
+
+
+def demo(options: RenderOptions) -> None:
+    with told_errors(options.verbose, "run the same command again to go on"):
+        from cluster.cli.render import run_job
+        from cluster.cli.request import check_device, job_of
+
+        folder = Path(__file__).resolve().parents[2] / "tasks" / "data" / "demo"
+        options = replace(
+            options,
+            source=str(folder / "portrait.jpg"),
+            audio=str(folder / "voice.wav"),
+            task=["lip-sync"],
+            label=_LABEL,
+        )
+        local = "://" not in options.output
+        if local:
+            Path(options.output).parent.mkdir(parents=True, exist_ok=True)
+        run_job(job_of(options), options, check_device(options.device))
+        say(f"video: {options.output}")

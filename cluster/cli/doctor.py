@@ -1,0 +1,59 @@
+"""`reelyard doctor`: is this machine fit to render, and if not, what to do."""
+
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cluster.cli.console import FAILED, print_json, say, told_errors
+
+if TYPE_CHECKING:
+    from cluster.doctor import Check
+
+_MARKS = {"ok": "ok    ", "note": "note  ", "broken": "BROKEN"}
+
+
+def register(app: typer.Typer) -> None:
+    help = "Look whether this machine is fit to render; exit code 1 where something needed is broken."
+    app.command("doctor", help=help)(doctor)
+
+
+def doctor(
+    storage: Annotated[str | None, typer.Option(metavar="URI", help="Also try this storage prefix.")] = None,
+    storage_option: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE")] = None,
+    start_ray: Annotated[bool, typer.Option("--start-ray", help="Also start and end a local Ray.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Tracebacks.")] = False,
+) -> None:
+    with told_errors(verbose):
+        from cluster.cli.request import storage_options
+        from cluster.doctor import examine, machine, media
+        from cluster.doctor.remote import storage_checks
+
+        examinations = [
+            machine.python_and_packages, machine.own_packages, machine.opencv, media.codecs,
+            media.hardware_encoders, media.fonts, media.weights, machine.gpu, machine.memory_and_disks,
+            machine.shared_memory, machine.ray_version,
+        ]  # fmt: skip
+        if start_ray:
+            examinations.append(machine.local_ray)
+        if storage:
+            options = dict(storage_options(storage_option or []))
+            examinations.append(partial(storage_checks, storage, options))
+        checks = []
+        for check in examine(tuple(examinations)):
+            checks.append(check)
+            if not json:
+                typer.echo(line_of(check))
+    broken = [check for check in checks if check.state == "broken"]
+    if json:
+        print_json({"fit": not broken, "checks": [asdict(check) for check in checks]})
+    elif broken:
+        say(f"{len(broken)} of {len(checks)} checks found something broken")
+    raise SystemExit(FAILED if broken else 0)
+
+
+def line_of(check: "Check") -> str:
+    remedy = f"\n         -> {check.remedy}" if check.remedy and check.state != "ok" else ""
+    return f"{_MARKS[check.state]} {check.name:<20} {check.found}{remedy}"

@@ -1,0 +1,127 @@
+"""The options that `render`, `plan` and `demo` share: declared once, as the fields of one value."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from typing import Annotated, get_type_hints
+
+import typer
+
+_WHAT, _HOW, _WHERE, _OUTPUT = "What is rendered", "Encoding", "Where it runs", "Output and report"
+
+
+def _option(*names: str, panel: str, help: str, metavar: str | None = None) -> object:
+    return typer.Option(*names, help=help, metavar=metavar, rich_help_panel=panel)
+
+
+@dataclass(frozen=True)
+class RenderOptions:
+    """What was typed, unchecked."""
+
+    source: Annotated[str, typer.Argument(help="Photo or video: a path, s3:// or http(s):// URI.")]
+    output: Annotated[
+        str,
+        _option("-o", "--output", panel=_OUTPUT, help="What is written: .mp4, .mov, .mkv or .webm; path or URI."),
+    ]
+    task: Annotated[
+        list[str] | None,
+        _option("--task", panel=_WHAT, metavar="NAME[:key=value,…]", help="A task; may be given several times."),
+    ] = None
+    audio: Annotated[str | None, _option("--audio", panel=_WHAT, help="The new voice: any file with sound.")] = None
+    fit: Annotated[
+        str | None,
+        _option(
+            "--fit",
+            panel=_WHAT,
+            help="audio[:ping-pong|loop|hold] draws the video out to the voice; video keeps it.",
+        ),
+    ] = None
+    face: Annotated[
+        str | None, _option("--face", panel=_WHAT, help="largest, all, left, right or #N: whose mouth moves.")
+    ] = None
+    no_face: Annotated[
+        str | None,
+        _option("--no-face", panel=_WHAT, metavar="keep|fail", help="Frames without a usable face."),
+    ] = None
+    frame_rate: Annotated[
+        str | None, _option("--frame-rate", panel=_WHAT, help="Constant rate: 25, 29.97, 30000/1001.")
+    ] = None
+    trim: Annotated[
+        str | None, _option("--trim", panel=_WHAT, metavar="START:END", help="Seconds, or H:MM:SS-H:MM:SS.")
+    ] = None
+    label: Annotated[str | None, _option("--label", panel=_WHAT, help="A visible text on every frame.")] = None
+    damaged: Annotated[
+        str, _option("--damaged", panel=_WHAT, metavar="fail|repeat", help="Frames that cannot be decoded.")
+    ] = "fail"
+    alpha: Annotated[
+        str,
+        _option("--alpha", panel=_WHAT, metavar="drop|fail", help="Transparency, which outputs cannot hold."),
+    ] = "drop"
+    deinterlace: Annotated[bool, _option("--deinterlace", panel=_WHAT, help="Make fields into whole pictures.")] = False
+    bake_rotation: Annotated[
+        bool,
+        _option("--bake-rotation", panel=_WHAT, help="Turn the pictures instead of carrying the rotation."),
+    ] = False
+    segment_seconds: Annotated[
+        float | None,
+        _option("--segment-seconds", panel=_HOW, help="Usual length of a segment (10 to 30 by itself)."),
+    ] = None
+    codec: Annotated[
+        str,
+        _option("--codec", panel=_HOW, help="auto, h264, hevc, av1, vp9, prores, ffv1, or an encoder's name."),
+    ] = "auto"
+    crf: Annotated[float | None, _option("--crf", panel=_HOW, help="Constant quality; lower is better.")] = None
+    qp: Annotated[int | None, _option("--qp", panel=_HOW, help="Constant quantiser; 0 is lossless with h264.")] = None
+    preset: Annotated[str | None, _option("--preset", panel=_HOW, help="Speed of the encoder.")] = None
+    pixel_format: Annotated[str | None, _option("--pixel-format", panel=_HOW, help="yuv420p, yuv420p10le, …")] = None
+    in_process: Annotated[bool, _option("--in-process", panel=_WHERE, help="Threads of this process, no Ray.")] = False
+    address: Annotated[
+        str | None, _option("--address", panel=_WHERE, metavar="HOST:PORT", help="Join this Ray cluster.")
+    ] = None
+    device: Annotated[str, _option("--device", panel=_WHERE, metavar="auto|cpu|cuda", help="Where tasks compute.")] = (
+        "auto"
+    )
+    storage_option: Annotated[
+        list[str] | None,
+        _option("--storage-option", panel=_WHERE, metavar="KEY=VALUE", help="endpoint_url, region, anon, …"),
+    ] = None
+    work: Annotated[
+        str | None,
+        _option("--work", panel=_OUTPUT, help="Where parts lie meanwhile; beside the output by itself."),
+    ] = None
+    overwrite: Annotated[bool, _option("--overwrite", panel=_OUTPUT, help="Replace an output of another job.")] = False
+    keep_parts: Annotated[bool, _option("--keep-parts", panel=_OUTPUT, help="Leave the parts in place.")] = False
+    report: Annotated[
+        str | None,
+        _option("--report", panel=_OUTPUT, metavar="FILE.json", help="Where the report goes, its page beside it."),
+    ] = None
+    json: Annotated[bool, _option("--json", panel=_OUTPUT, help="Print the report as one JSON document.")] = False
+    verbose: Annotated[bool, _option("-v", "--verbose", panel=_OUTPUT, help="Tracebacks and every decision.")] = False
+
+
+def takes_render_options(command: Callable[[RenderOptions], None], *left_out: str) -> Callable[..., None]:
+    """A command whose parameters are the fields of RenderOptions; those in `left_out` keep their defaults."""
+
+    unasked = {field.name: "" for field in fields(RenderOptions) if field.default is MISSING}
+
+    @functools.wraps(command)
+    def typed(**given: object) -> None:
+        command(RenderOptions(**{**unasked, **given}))  # type: ignore[arg-type]
+
+    hints = get_type_hints(RenderOptions, include_extras=True)
+    shown = [field for field in fields(RenderOptions) if field.name not in left_out]
+    empty = inspect.Parameter.empty
+    parameters = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in shown
+    ]
+    typed.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    typed.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    del typed.__dict__["__wrapped__"]
+    return typed

@@ -1,0 +1,137 @@
+"""One run from a job to its report: a place, a pool on it, and the pipeline's journey; no Ray call here."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from cluster.address import Place
+from cluster.messages import WorkerFacts
+from cluster.report.document import Usage, usage_here
+from cluster.watch import RunWatch, WatchedPool
+from pipeline.job import RenderJob
+from pipeline.pool import Decision, Pool
+from pipeline.run_report import RunReport, StageSpan
+from pipeline.storage import Storage
+from tasks.errors import JobError
+
+log = logging.getLogger("reelyard")
+
+_Used = Callable[[], list[Usage]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: the pipeline's report and what only the cluster knows."""
+
+    report: RunReport
+    place: Place
+    usage: tuple[Usage, ...]
+    first_frame_seconds: float | None
+
+
+def run(job: RenderJob, place: Place, device: str, watch: RunWatch) -> Run:
+    """One video, rendered where `place` says.
+
+    Raises:
+        ReelyardError: as `pipeline.render.render`; what was committed stays for the next try.
+    """
+    from cluster.leftovers import remove_empty_folders
+    from pipeline.prepare import work_prefix
+    from pipeline.render import render, scratch_folder
+
+    storage = Storage(dict(job.storage_options))
+    with scratch_folder() as scratch, pool_at(place, job, device, scratch, watch) as (pool, usage):
+        ready = watch.seconds
+        report = render(job, cast(Pool, WatchedPool(pool, watch)), storage, scratch, watch.progress)
+        used = usage()
+    if not job.keep_parts:
+        remove_empty_folders(storage, work_prefix(job))
+    return Run(_placed(report, place, ready, watch), place, tuple(used), watch.first_frame_seconds)
+
+
+def _placed(report: RunReport, place: Place, ready: float, watch: RunWatch) -> RunReport:
+    """The report on the clock of the whole run, which began before its place stood `ready` seconds later."""
+    later = [
+        replace(s, start_seconds=s.start_seconds + ready, end_seconds=s.end_seconds + ready) for s in report.stages
+    ]
+    return replace(
+        report,
+        decisions=(Decision("place", place.kind, place.reason), *report.decisions),
+        stages=(StageSpan("start", 0.0, ready), *later, *watch.spans),
+        wall_seconds=watch.seconds,
+    )
+
+
+@contextmanager
+def pool_at(place: Place, job: RenderJob, device: str, scratch: Path, watch: RunWatch) -> Iterator[tuple[Pool, _Used]]:
+    """The pool of a place, closed at the end, and a way to ask what was used."""
+    altering = bool(job.tasks or job.label or job.bake_rotation)
+    if place.kind == "in-process":
+        with _in_process_pool(job, device, altering, scratch, watch) as pool:
+            yield pool, lambda: [usage_here("in-process")]
+        return
+    from cluster.connection import connected
+
+    _refuse_memory(job)
+    with connected(place) as connection:
+        from cluster.ray_pool import RayPool
+
+        if not connection.one_machine:
+            _refuse_local(job)
+        ray_pool = RayPool(
+            connection, dict(job.storage_options), device=device, altering=altering, progress=watch.progress
+        )
+        try:
+            yield ray_pool, lambda: [usage_here("driver"), *map(_used_by, ray_pool.worker_facts())]
+        finally:
+            ray_pool.close()
+
+
+@contextmanager
+def _in_process_pool(job: RenderJob, device: str, altering: bool, scratch: Path, watch: RunWatch) -> Iterator[Pool]:
+    import av.logging
+
+    from pipeline.engine import InProcessPool
+
+    chosen, reason = "cpu", "no task draws: nothing is computed on a device"
+    if altering:
+        from tasks.devices import choose_device
+
+        choice = choose_device(device)
+        chosen, reason = choice.device, choice.reason
+    av.logging.set_level(None)
+    pool = InProcessPool(Storage(dict(job.storage_options)), chosen, scratch, watch.progress)
+    pool.decisions = (Decision("device", chosen, reason),)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+def _uris(job: RenderJob) -> list[str]:
+    return [uri for uri in (job.source, job.audio, job.output, job.work) if uri]
+
+
+def _refuse_memory(job: RenderJob) -> None:
+    for uri in _uris(job):
+        if uri.startswith("memory://"):
+            raise JobError(
+                f"{uri}: lies in the memory of this process, where Ray's workers cannot read it; add --in-process"
+            )
+
+
+def _refuse_local(job: RenderJob) -> None:
+    storage = Storage(dict(job.storage_options))
+    for uri in _uris(job):
+        if storage.local_path(uri) is not None:
+            raise JobError(
+                f"{uri}: a path of this machine, but the Ray cluster has other machines too; "
+                "put it on s3:// or another object store, or leave out --address"
+            )
+
+
+def _used_by(facts: WorkerFacts) -> Usage:
+    return Usage(facts.name, facts.cpu_seconds, facts.peak_memory_bytes)

@@ -1,0 +1,56 @@
+"""What travels inside a cell besides pictures; small values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.packages import Code
+from tasks.picture import FrameBatch
+from tasks.task import TaskSpec
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A value put once into the object store; travels as a reference and is read without a copy."""
+
+    reference: Any
+    "ObjectRef; wrapped, so that Ray passes it on instead of the value."
+
+
+@dataclass(frozen=True)
+class Order:
+    """A lease to a cell: what every stage of its pull chain is given."""
+
+    number: int
+    "Of this attempt; a stop names it."
+    index: Shared
+    "A SourceIndex."
+    lease: Shared
+    "A Lease."
+    specs: tuple[TaskSpec, ...]
+    device: str
+    window: int
+    "Batches made ahead on each hop."
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A batch on its way, with what had been counted and used when it left, so that the part can tell it."""
+
+    batch: FrameBatch
+    counts: Mapping[int, Mapping[str, int]]
+    "By segment: frames repeated …"
+    seconds: Mapping[str, float]
+    "CPU seconds by stage since the order began."
+
+
+@dataclass(frozen=True)
+class WorkerFacts:
+    """What a worker says of itself."""
+
+    name: str
+    "Stage, number, node and process: render-0@10.0.0.7:4242."
+    code: Code
+    cpu_seconds: float
+    peak_memory_bytes: int
+    "Of the process, pictures that it maps from the object store among them."

@@ -1,0 +1,44 @@
+"""The report as one self-contained HTML page: no script, no file or host beside it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cluster.report.chart import ROW, WIDTH, chart_of
+from cluster.report.pictures import Pictures
+
+_TEMPLATE = Path(__file__).with_name("page.html.j2")
+
+
+def page_of(document: Mapping[str, Any], pictures: Pictures) -> str:
+    """The page; every text of the document is escaped."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["size"] = _size
+    environment.filters["words"] = _words
+    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(
+        report=document, pictures=pictures, chart=chart_of(document["stages"]), chart_width=WIDTH, row=ROW
+    )
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError("unreachable")
+
+
+def _words(value: object) -> str:
+    """A value of the document as a person would write it."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_words(item)}" for key, item in value.items()) or "–"
+    if isinstance(value, list | tuple):
+        return "; ".join(_words(item) for item in value) or "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.3f}".rstrip("0").rstrip(".")
+    return str(value).replace("_", " ") if isinstance(value, str) and value.isidentifier() else str(value)

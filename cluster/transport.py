@@ -1,0 +1,227 @@
+"""How workers are called: the only file that knows Ray's streams, references and failures.
+
+A stream is pulled: its producer stays `window` items ahead and waits.  A stream that is dropped
+would run to its end, unthrottled, so it is always cancelled.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import ray.exceptions
+
+from cluster.host import host_class
+from cluster.messages import Shared
+from cluster.packages import own_code
+from pipeline.stages import Stopped
+from tasks.errors import JobError, ReelyardError, SegmentError, WorkerLost
+
+#: A stream that gives nothing for so long has lost its end (ray #62535) or its worker.
+IDLE_SECONDS = 900.0
+#: How often a waiting caller looks whether it was told to stop.
+_LOOK_SECONDS = 0.25
+#: How long a call to a worker that is being restarted may take.
+RESTART_SECONDS = 90.0
+
+_LOST = (
+    ray.exceptions.RayActorError,
+    ray.exceptions.NodeDiedError,
+    ray.exceptions.WorkerCrashedError,
+    ray.exceptions.ObjectLostError,
+    ray.exceptions.OutOfMemoryError,
+)
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A worker as its callers know it."""
+
+    stage: str
+    "decode | render | encode"
+    name: str
+    handle: Any
+    "Ray's actor handle of a Host."
+
+
+def start_worker(
+    target: str,
+    stage: str,
+    name: str,
+    arguments: Mapping[str, object],
+    *,
+    calls: int,
+    options: Mapping[str, object],
+) -> Worker:
+    """A worker of class `target` (module:Class) in a process of its own; returns before it stands."""
+    code = own_code()
+    groups = {"work": calls, "ctl": 2}
+    remote: Any = ray.remote
+    actor = remote(concurrency_groups=groups, max_restarts=-1, max_task_retries=0)(host_class())
+    actor = actor.options(**options)
+    return Worker(stage, name, actor.remote(code.root, code.digest, target, dict(arguments)))
+
+
+def share(value: object) -> Shared:
+    """The value in the object store, once; every worker reads it without a copy."""
+    return Shared(ray.put(value))
+
+
+def fetch(shared: Shared) -> Any:
+    return ray.get(shared.reference)
+
+
+def pull(
+    worker: Worker, method: str, *arguments: object, window: int, stopped: Callable[[], bool] = lambda: False
+) -> Iterator[Any]:
+    """Items of a worker's generator, at most `window` made ahead.
+
+    Raises:
+        SegmentError: what the worker raised, or that it was lost.
+        Stopped: `stopped` came true while waiting.
+    """
+    streamed = worker.handle.stream.options(
+        num_returns="streaming", _generator_backpressure_num_objects=window, concurrency_group="work"
+    )
+    generator = streamed.remote(method, *arguments)
+    try:
+        while True:
+            _wait(generator, worker, stopped)
+            try:
+                reference = next(generator)
+            except StopIteration:
+                return
+            item = ray.get(reference)
+            del reference
+            yield item
+            del item
+    except (*_LOST, ray.exceptions.RayTaskError, ray.exceptions.TaskCancelledError) as error:
+        raise told(error, worker) from None
+    finally:
+        _cancel(generator)
+
+
+def _wait(generator: Any, worker: Worker, stopped: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + IDLE_SECONDS
+    while not ray.wait([generator], timeout=_LOOK_SECONDS, fetch_local=False)[0]:
+        if stopped():
+            raise Stopped
+        if time.monotonic() > deadline:
+            message = f"{worker.stage} worker {worker.name} gave nothing for {IDLE_SECONDS:.0f} s"
+            raise SegmentError(message, worker.stage, worker.name, WorkerLost.__name__)
+
+
+def _cancel(generator: Any) -> None:
+    try:
+        ray.cancel(generator)
+    except Exception:  # Its worker or the whole of Ray is gone: there is nothing left to cancel.
+        return
+
+
+def call(worker: Worker, method: str, *arguments: object, stopped: Callable[[], bool] = lambda: False) -> Any:
+    """The answer of a `work` call.
+
+    Raises:
+        ReelyardError: what the worker raised; WorkerLost where it went away.
+        Stopped: `stopped` came true while waiting.
+    """
+    reference = worker.handle.call.options(concurrency_group="work").remote(method, *arguments)
+    return _answer(reference, worker, stopped)
+
+
+def control(worker: Worker, method: str, *arguments: object, timeout_seconds: float = RESTART_SECONDS) -> Any:
+    """The answer of a call that is served while all work calls are busy.
+
+    Raises:
+        ReelyardError: as `call`; WorkerLost also where no answer came in time.
+    """
+    reference = worker.handle.control.options(concurrency_group="ctl").remote(method, *arguments)
+    try:
+        return ray.get(reference, timeout=timeout_seconds)
+    except ray.exceptions.GetTimeoutError:
+        raise WorkerLost(f"{worker.stage} worker {worker.name} gave no sign for {timeout_seconds:.0f} s") from None
+    except (*_LOST, ray.exceptions.RayTaskError) as error:
+        raise _unplaced(told(error, worker)) from None
+
+
+def await_alive(worker: Worker) -> None:
+    """Returns once the worker answers, started anew where it had to be.
+
+    Raises:
+        WorkerLost: it gave no answer for RESTART_SECONDS.
+    """
+    deadline = time.monotonic() + RESTART_SECONDS
+    while True:
+        try:
+            control(worker, "facts")
+            return
+        except WorkerLost:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_LOOK_SECONDS)
+
+
+def notify(worker: Worker, method: str, *arguments: object) -> None:
+    """As `control`, without waiting for an answer."""
+    worker.handle.control.options(concurrency_group="ctl").remote(method, *arguments)
+
+
+def _answer(reference: Any, worker: Worker, stopped: Callable[[], bool]) -> Any:
+    try:
+        while not ray.wait([reference], timeout=_LOOK_SECONDS)[0]:
+            if stopped():
+                raise Stopped
+        return ray.get(reference)
+    except (*_LOST, ray.exceptions.RayTaskError, ray.exceptions.TaskCancelledError) as error:
+        raise _unplaced(told(error, worker)) from None
+
+
+def told(error: Exception, worker: Worker) -> SegmentError:
+    """A failure that came out of Ray, in our words.
+
+    An actor's death inside another's call is both a RayTaskError and a RayActorError: what was
+    raised by our own code is looked for first, then the loss of a worker.
+    """
+    cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else None
+    if isinstance(cause, SegmentError):
+        return cause
+    if isinstance(cause, ReelyardError):
+        return SegmentError(cause.message, worker.stage, worker.name, type(cause).__name__)
+    if isinstance(error, ray.exceptions.ActorDiedError) and "Host.__init__" in str(error):
+        return SegmentError(_failed_start(worker, error), worker.stage, worker.name, JobError.__name__)
+    if isinstance(error, _LOST) or isinstance(cause, _LOST):
+        reason = str(error).strip().splitlines()[0][:200]
+        message = f"{worker.stage} worker {worker.name} was lost ({type(error).__name__}: {reason})"
+        return SegmentError(message, worker.stage, worker.name, WorkerLost.__name__)
+    if isinstance(cause, Stopped) or isinstance(error, ray.exceptions.TaskCancelledError):
+        return SegmentError("stopped", worker.stage, worker.name, Stopped.__name__)
+    found = cause or error
+    message = f"{worker.stage} failed: {type(found).__name__}: {found}"
+    return SegmentError(message, worker.stage, worker.name, "bug")
+
+
+def _failed_start(worker: Worker, error: Exception) -> str:
+    told_lines = [line.strip() for line in str(error).splitlines() if "Error:" in line]
+    reason = told_lines[-1] if told_lines else str(error)
+    return (
+        f"{worker.stage} worker {worker.name} did not start: {reason}; every node needs the same reelyard as the driver"
+    )
+
+
+def _unplaced(error: SegmentError) -> ReelyardError:
+    """The error of its own class where a call was no part of a segment."""
+    from tasks import errors
+
+    kind = getattr(errors, error.kind, None)
+    if isinstance(kind, type) and issubclass(kind, ReelyardError) and kind is not SegmentError:
+        return kind(error.message)
+    return error
+
+
+def kill(worker: Worker) -> None:
+    """End the worker's process for good."""
+    try:
+        ray.kill(worker.handle, no_restart=True)
+    except Exception:  # Already gone with its node or with Ray.
+        return

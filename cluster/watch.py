@@ -1,0 +1,97 @@
+"""What goes on in a run: totals and frames by stage, told to whoever watches; knows no terminal."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from pipeline.index import SourceIndex
+from pipeline.part import Part
+from pipeline.pool import Decision, Pool
+from pipeline.run_report import StageSpan
+from pipeline.segments import ScanUnit
+from pipeline.work import Lease
+from tasks.task import TaskSpec, UnitMeasurement
+
+log = logging.getLogger("reelyard")
+
+
+class RunWatch:
+    """Frames done and to do by stage, the first frame, and when each segment was finished."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.first_frame_seconds: float | None = None
+        "From the start of the run to the first frame out of the encoder."
+        self.totals: dict[str, int] = {}
+        self.done: dict[str, int] = {}
+        self.spans: list[StageSpan] = []
+        self.committed = 0
+        self.listener: Callable[[str, int, int], None] = lambda stage, done, total: None
+        self._lock = threading.Lock()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def expect(self, stage: str, frames: int) -> None:
+        with self._lock:
+            self.totals[stage] = self.totals.get(stage, 0) + frames
+            self.done.setdefault(stage, 0)
+        self._tell(stage)
+
+    def progress(self, stage: str, frames: int) -> None:
+        """`pipeline.pool.Progress`; called from any thread."""
+        with self._lock:
+            self.done[stage] = self.done.get(stage, 0) + frames
+            if stage == "render" and self.first_frame_seconds is None:
+                self.first_frame_seconds = self.seconds
+                log.info("first frame rendered %.1f s after the start of the run", self.first_frame_seconds)
+        self._tell(stage)
+
+    def _tell(self, stage: str) -> None:
+        self.listener(stage, self.done.get(stage, 0), self.totals.get(stage, 0))
+
+
+class WatchedPool:
+    """A pool that tells a RunWatch what it was given and what came of it."""
+
+    def __init__(self, pool: Pool, watch: RunWatch) -> None:
+        self._pool = pool
+        self._watch = watch
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        return self._pool.decisions
+
+    @property
+    def device_class(self) -> str:
+        return self._pool.device_class
+
+    def probe(self, uri: str, cache_prefix: str | None) -> SourceIndex:
+        self._watch.listener("probe", 0, 0)
+        return self._pool.probe(uri, cache_prefix)
+
+    def measure(
+        self, index: SourceIndex, spec: TaskSpec, units: Sequence[ScanUnit], deinterlace: bool
+    ) -> Iterator[UnitMeasurement]:
+        self._watch.expect("scan", sum(unit.end - unit.start for unit in units))
+        return self._pool.measure(index, spec, units, deinterlace)
+
+    def render(self, index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[Lease]) -> Iterator[Part]:
+        frames = sum(len(work.segment) for lease in leases for work in lease.works)
+        if frames:
+            self._watch.expect("render", frames)
+        begun = self._watch.seconds
+        for part in self._pool.render(index, specs, leases):
+            self._watch.committed += 1
+            now = self._watch.seconds
+            # Two leases are in flight: without its own clock a segment began when the last but one ended.
+            ends = [span.end_seconds for span in self._watch.spans]
+            since = sorted(ends)[-2] if len(ends) > 1 else begun
+            start = max(begun, now - part.seconds["wall"]) if "wall" in part.seconds else since
+            self._watch.spans.append(StageSpan(f"segment {part.segment}", start, now, part.worker))
+            yield part
+
+    def close(self) -> None:
+        self._pool.close()

@@ -1,0 +1,19 @@
+"""The rows of the table, by the name that `--rows` takes, in the order of the table."""
+
+from collections.abc import Callable
+
+from tests.benchmarks.rows.first_frame import measure_first_frame
+from tests.benchmarks.rows.identity import measure_identity
+from tests.benchmarks.rows.index_bytes import measure_index_bytes
+from tests.benchmarks.rows.lip_sync import measure_lip_sync
+from tests.benchmarks.rows.peak_memory import measure_peak_memory
+from tests.benchmarks.settings import Settings
+from tests.benchmarks.table import Figure
+
+ROWS: dict[str, Callable[[Settings], list[Figure]]] = {
+    "identity": measure_identity,
+    "lip-sync": measure_lip_sync,
+    "memory": measure_peak_memory,
+    "index": measure_index_bytes,
+    "first-frame": measure_first_frame,
+}

@@ -1,0 +1,162 @@
+"""A cell of Ray workers renders what the engine in one process renders, whatever dies on the way."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from cluster import transport
+from cluster.connection import Connection
+from cluster.packages import own_code
+from cluster.ray_pool import RayPool
+from pipeline.engine import InProcessPool
+from pipeline.index import SourceIndex
+from pipeline.part import Part
+from pipeline.storage import Storage
+from tasks.errors import JobError, SegmentError
+from tasks.table import task_spec
+from tasks.task import TaskSpec
+from tests.cluster.conftest import FRAMES, GOP, leases_over, numbers_of, write_numbered
+
+_CUTS = (0, 30, 60, FRAMES)
+_LABEL = task_spec("label", {"text": "a test"})
+
+MakePool = Callable[..., RayPool]
+PlanLeases = Callable[..., Sequence[Any]]
+
+
+def _by_segment(parts: Sequence[Part]) -> dict[int, str]:
+    return {part.segment: part.sha256 for part in parts}
+
+
+def _in_process(index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[Any], scratch: Path) -> list[Part]:
+    pool = InProcessPool(Storage(), "cpu", scratch, lambda stage, frames: None)
+    try:
+        return list(pool.render(index, specs, leases))
+    finally:
+        pool.close()
+
+
+@pytest.mark.parametrize("specs", [(), (_LABEL,)], ids=["identity", "label"])
+def test_a_cell_and_one_process_give_the_same_bytes(
+    specs: tuple[TaskSpec, ...],
+    ray_pool: MakePool,
+    labelling: RayPool,
+    plan_leases: PlanLeases,
+    index: SourceIndex,
+    tmp_path: Path,
+) -> None:
+    alone = _in_process(index, specs, plan_leases("alone", _CUTS, specs), tmp_path)
+    pool = labelling if specs else ray_pool()
+    through_ray = list(pool.render(index, specs, plan_leases("ray", _CUTS, specs)))
+    assert _by_segment(through_ray) == _by_segment(alone)
+    assert [n for part in sorted(through_ray, key=lambda p: p.segment) for n in numbers_of(part.uri)] == list(
+        range(FRAMES)
+    )
+
+
+def test_a_probe_through_ray_is_the_probe_here(ray_pool: MakePool, index: SourceIndex, source: Path) -> None:
+    found = ray_pool().probe(str(source), None)
+    assert found.identity == index.identity
+    assert found.frame_pts.tolist() == index.frame_pts.tolist()
+    assert found.split_points.tolist() == list(range(0, FRAMES, GOP))
+
+
+def test_what_is_asked_of_a_missing_source_fails_in_its_own_class(ray_pool: MakePool, tmp_path: Path) -> None:
+    from tasks.errors import SourceError
+
+    with pytest.raises(SourceError, match="nowhere"):
+        ray_pool().probe(str(tmp_path / "nowhere.mp4"), None)
+
+
+@pytest.fixture(scope="module")
+def labelling(connection: Connection) -> Iterator[RayPool]:
+    """One pool with a render worker for all tests that leave it whole."""
+    pool = RayPool(connection, {}, device="cpu", altering=True, progress=lambda stage, frames: None)
+    yield pool
+    pool.close()
+
+
+@pytest.mark.parametrize("stage", ["decode", "render", "encode"])
+def test_a_worker_that_dies_costs_no_frame(stage: str, labelling: RayPool, tmp_path: Path) -> None:
+    from pipeline.probe import probe
+
+    source = write_numbered(tmp_path / "long.mp4", frames=300)
+    index = probe(Storage(), str(source), cache_prefix=None)
+    specs, cuts = (_LABEL,), (0, 150, 300)
+    whole = _in_process(index, specs, leases_over(index, tmp_path / "whole", cuts, specs, 2, "fail"), tmp_path)
+    victim = next(worker for worker in labelling._cell.workers if worker.stage == stage)
+    retries = len(labelling.decisions)
+    encoded = transport.control(labelling._cell.encode, "frames")
+
+    def kill_in_the_middle() -> None:
+        while transport.control(labelling._cell.encode, "frames") < encoded + 10:
+            time.sleep(0.01)
+        ray.kill(victim.handle, no_restart=False)
+
+    killer = threading.Thread(target=kill_in_the_middle)
+    killer.start()
+    parts = list(labelling.render(index, specs, leases_over(index, tmp_path / "killed", cuts, specs, 2, "fail")))
+    killer.join()
+    assert _by_segment(parts) == _by_segment(whole)
+    assert any(decision.what == "retry" for decision in labelling.decisions[retries:])
+
+
+def test_a_damaged_source_fails_once_and_stops_the_rest(
+    ray_pool: MakePool, plan_leases: PlanLeases, index: SourceIndex, source: Path, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    content = bytearray(source.read_bytes())
+    third = len(content) // 3
+    content[third : 2 * third] = bytes(third)
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(content)
+    damaged = replace(index, uri=str(broken), identity=Storage().identity(str(broken)))
+    pool = ray_pool()
+    with pytest.raises(SegmentError) as told:
+        list(pool.render(damaged, (), plan_leases("broken", range(0, FRAMES + 1, 10))))
+    assert (told.value.stage, told.value.kind) == ("decode", "SourceError")
+    assert "segment" in told.value.message
+    assert not any(decision.what == "retry" for decision in pool.decisions)
+
+
+def test_closing_a_render_stops_the_workers(
+    ray_pool: MakePool, connection: Connection, index: SourceIndex, plan_leases: PlanLeases
+) -> None:
+    pool = ray_pool()
+    rendering = pool.render(index, (), plan_leases("closed", range(0, FRAMES + 1, 5), batch_frames=1))
+    next(rendering)
+    rendering.close()  # type: ignore[attr-defined]
+    time.sleep(1.0)
+    before = transport.control(pool._cell.encode, "frames")
+    time.sleep(1.0)
+    assert transport.control(pool._cell.encode, "frames") == before < FRAMES
+
+
+def test_progress_counts_every_frame(ray_pool: MakePool, plan_leases: PlanLeases, index: SourceIndex) -> None:
+    went: list[int] = []
+    pool = ray_pool(progress=lambda stage, frames: went.append(frames))
+    list(pool.render(index, (), plan_leases("progress", _CUTS)))
+    assert sum(went) == FRAMES
+
+
+def test_a_worker_of_other_code_is_refused(connection: Connection) -> None:
+    code = own_code()
+    remote: Any = ray.remote
+    from cluster.host import host_class
+
+    actor = remote(concurrency_groups={"work": 1, "ctl": 1})(host_class()).remote(
+        code.root, "0" * 64, "cluster.cell:DecodeWorker", {"name": "decode-0", "storage_options": {}}
+    )
+    with pytest.raises(JobError, match="did not start.*not found on this node.*same reelyard as the driver"):
+        transport.call(transport.Worker("decode", "decode-0", actor), "facts")
+
+
+def test_workers_run_the_drivers_code(ray_pool: MakePool) -> None:
+    facts = [transport.call(worker, "facts") for worker in ray_pool()._cell.workers]
+    assert {found.code.digest for found in facts} == {own_code().digest}

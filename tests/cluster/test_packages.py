@@ -1,0 +1,39 @@
+"""Whose code runs."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from cluster.host import host_class
+from cluster.packages import PACKAGES, Code, code_digest, differences, own_code
+
+
+def _copy(tmp_path: Path) -> Path:
+    root = tmp_path / "copy"
+    for package in PACKAGES:
+        shutil.copytree(Path(own_code().root) / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return root
+
+
+def test_a_copy_elsewhere_is_the_same_code(tmp_path: Path) -> None:
+    assert code_digest(_copy(tmp_path)) == own_code().digest
+
+
+def test_one_changed_letter_is_another_code(tmp_path: Path) -> None:
+    root = _copy(tmp_path)
+    file = root / "tasks" / "errors.py"
+    file.write_text(file.read_text() + "#")
+    assert code_digest(root) != own_code().digest
+
+
+def test_the_host_reads_the_same_digest_without_our_packages() -> None:
+    assert host_class().digest_of(own_code().root) == own_code().digest
+
+
+def test_another_code_or_version_is_told_by_name() -> None:
+    ours = own_code()
+    assert differences(ours, ours) == []
+    other = replace(ours, digest="0" * 64, root="/elsewhere")
+    assert "reelyard itself" in differences(ours, other)[0]
+    older = Code(ours.root, ours.digest, tuple((n, "1.0" if n == "av" else v) for n, v in ours.versions))
+    assert differences(ours, older) == [f"av 1.0 instead of {dict(ours.versions)['av']}"]
