@@ -43,7 +43,7 @@ def test_lips_that_cross_are_brought_to_touch() -> None:
     s = measure_shape(crossed[None])
     x = np.linspace(-0.8, 0.8, 9)
     gap = evaluate(s.lower, x) - evaluate(s.upper, x)
-    assert abs(float(gap.mean())) < 0.02
+    assert abs(float(gap.mean())) < 0.04
     assert np.abs(gap).max() < 0.08
 
 
