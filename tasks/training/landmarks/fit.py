@@ -4,7 +4,7 @@ import copy
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -33,6 +33,8 @@ class Schedule:
     batch: int = 32
     peak_rate: float = 2.5e-3
     average: float = 0.998
+    settling_steps: int = 2000
+    settling_rate: float = 1e-3
     seed: int = 0
     workers: int = 1
     "1: a process beside this one makes the examples; 0: this one does"
@@ -83,7 +85,9 @@ class _Examples(IterableDataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
                 torch.tensor([m[3] for m in made]),
             )
 
-    def _example(self, i: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.float32], float, float]:
+    def _example(
+        self, i: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], float, float]:
         points = self.labelled.points[i] if self.labelled.group[i] >= 0 else None
         return example(self.labelled.crops[i], points, self.shape, rng)
 
@@ -105,24 +109,38 @@ def loss_of(found: Tensor, logits: Tensor, wanted: Tensor, there: Tensor, hidden
 
 
 def fit(labelled: Labelled, schedule: Schedule) -> LandmarkNet:
-    """The network fitted to `labelled`, averaged over its last steps, folded."""
+    """The network fitted to `labelled`: first with normalisation, then folded and settled without."""
     torch.manual_seed(schedule.seed)
     shape = mean_shape(labelled.points[labelled.group >= 0])
-    network: LandmarkNet = LandmarkNet(norm=True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = LandmarkNet(norm=True)
     network.mean_shape.copy_(torch.from_numpy(shape))
+    first = folded(_cycle(network, labelled, schedule).eval())
+    return settle(first, labelled, schedule)
+
+
+def settle(network: LandmarkNet, labelled: Labelled, schedule: Schedule) -> LandmarkNet:
+    """A folded network after a second cycle, at a lower rate and with other examples."""
+    second = replace(
+        schedule,
+        steps=schedule.settling_steps,
+        peak_rate=schedule.settling_rate,
+        average=0.999,
+        seed=schedule.seed + 1,
+    )
+    return _cycle(network.train(), labelled, second).eval()
+
+
+def _cycle(network: LandmarkNet, labelled: Labelled, schedule: Schedule) -> LandmarkNet:
+    """The running average of `network` over one cycle of rates from low to peak to nothing."""
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(network)
     optimiser = torch.optim.AdamW(network.parameters(), schedule.peak_rate, weight_decay=0.02)
     rates = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, schedule.peak_rate, total_steps=schedule.steps, pct_start=0.08
     )
-    loader = DataLoader(
-        _Examples(labelled, shape, schedule),
-        batch_size=None,
-        num_workers=schedule.workers,
-        prefetch_factor=8 if schedule.workers else None,
-    )
     started, recent = time.monotonic(), 0.0
-    for step, (pictures, *wanted) in zip(range(1, schedule.steps + 1), loader, strict=False):
+    batches = _batches(labelled, network.mean_shape.numpy(), schedule)
+    for step, (pictures, *wanted) in zip(range(1, schedule.steps + 1), batches, strict=False):
         x = pictures.permute(0, 3, 1, 2).float() / 255
         loss = loss_of(*network(x), *wanted)
         optimiser.zero_grad()
@@ -134,7 +152,18 @@ def fit(labelled: Labelled, schedule: Schedule) -> LandmarkNet:
         recent = loss.item() if step == 1 else 0.98 * recent + 0.02 * loss.item()
         if step % 50 == 0:
             log.info("step %d loss %.3f, %.0f s", step, recent, time.monotonic() - started)
-    return folded(average.eval())
+    return average
+
+
+def _batches(
+    labelled: Labelled, shape: NDArray[np.float32], schedule: Schedule
+) -> DataLoader[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    return DataLoader(
+        _Examples(labelled, shape, schedule),
+        batch_size=None,
+        num_workers=schedule.workers,
+        prefetch_factor=8 if schedule.workers else None,
+    )
 
 
 @torch.no_grad()
