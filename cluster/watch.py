@@ -1,5 +1,6 @@
 """What goes on in a run: totals and frames by stage, told to whoever watches; knows no terminal."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,8 @@ from pipeline.run_report import StageSpan
 from pipeline.segments import ScanUnit
 from pipeline.work import Lease
 from tasks.task import TaskSpec, UnitMeasurement
+
+log = logging.getLogger("reelyard")
 
 
 class RunWatch:
@@ -43,6 +46,7 @@ class RunWatch:
             self.done[stage] = self.done.get(stage, 0) + frames
             if stage == "render" and self.first_frame_seconds is None:
                 self.first_frame_seconds = self.seconds
+                log.info("first frame rendered %.1f s after the start of the run", self.first_frame_seconds)
         self._tell(stage)
 
     def _tell(self, stage: str) -> None:

@@ -76,7 +76,7 @@ class CarryPlan:
 def plan_carry(index: SourceIndex, timeline: Timeline, container: str, *, new_audio: bool, bake_rotation: bool = False) -> CarryPlan:  # fmt: skip
     """What goes over from the source into a `container` (mp4, mov, mkv, webm) on this timeline."""
     main = main_audio(index.streams) if new_audio else None
-    streams, lines = [], list(index.dropped)
+    streams, lines = [], [f"{what} dropped" for what in index.dropped]
     for stream in index.streams:
         if stream.number == index.stream.number or _is_chapter_track(stream, index):
             continue

@@ -1,5 +1,6 @@
 """Decodes the first pictures of a source: what they are made of, and that they decode at all."""
 
+import contextlib
 import struct
 from collections import Counter
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import av
 import av.container
 
 from pipeline.demux import PacketWalk
-from pipeline.formats import has_alpha
+from pipeline.formats import has_alpha, matrix_of_rotation
 from pipeline.frames import decode_or_skip
 from pipeline.packets import AnyPacket, prepare_decoder
 from tasks.errors import SourceError
@@ -67,7 +68,7 @@ def look_at_first(uri: str, stream: "av.VideoStream", walk: PacketWalk) -> First
         for frame in decode_or_skip(context, _packet(row, data)):
             frames = frames or [frame]
             rows.append(frame.pts if frame.pts is not None else -1)
-            summary.add(frame)
+            summary.add(frame, codec)
     if not frames:
         why = "it is encrypted" if walk.encrypted else "it is damaged or encrypted"
         raise SourceError(
@@ -98,10 +99,10 @@ class _Summary:
         self.scans: Counter[bool] = Counter()
         self.transparent = False
 
-    def add(self, frame: "av.VideoFrame") -> None:
+    def add(self, frame: "av.VideoFrame", codec: str) -> None:
         self.scans[frame.interlaced_frame] += 1
         self.transparent |= _is_transparent(frame)
-        for name, data in side_data(frame):
+        for name, data in side_data(frame, codec):
             if name == "DISPLAYMATRIX":
                 self.matrix = self.matrix or struct.unpack("<9i", data[:36])
             elif name in _HDR_SIDE_DATA:
@@ -115,12 +116,21 @@ class _Summary:
         return "bff" if code in _BOTTOM_FIELD_FIRST else "tff"
 
 
-def side_data(frame: "av.VideoFrame") -> list[tuple[str, bytes]]:
-    """(FFmpeg's name, bytes) of a frame's side data, empty where PyAV does not know a kind (Exif)."""
-    try:
-        return [(data.type.name, bytes(data)) for data in cast(Any, frame.side_data)]
-    except ValueError:
-        return []
+#: Codecs whose frames' side data PyAV 18 may touch: an Exif or ICC block of a picture carries a
+#: dictionary that it frees twice, which kills the process (av/sidedata/sidedata.py, SideData.__init__).
+_SIDE_DATA_CODECS = (
+    "h264", "hevc", "av1", "vp9", "vp8", "mpeg1video", "mpeg2video", "mpeg4", "h263", "prores", "dnxhd", "ffv1", "vvc",
+)  # fmt: skip
+
+
+def side_data(frame: "av.VideoFrame", codec: str) -> list[tuple[str, bytes]]:
+    """(FFmpeg's name, bytes) of a frame's side data, as far as it may be looked at."""
+    if codec in _SIDE_DATA_CODECS:
+        # Kinds that PyAV does not know are a ValueError.
+        with contextlib.suppress(ValueError):
+            return [(data.type.name, bytes(data)) for data in cast(Any, frame.side_data)]
+    matrix = matrix_of_rotation(frame.rotation)
+    return [("DISPLAYMATRIX", struct.pack("<9i", *matrix))] if matrix is not None else []
 
 
 def _is_transparent(frame: "av.VideoFrame") -> bool:

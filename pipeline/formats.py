@@ -130,3 +130,11 @@ def matrix_of(orientation: Orientation) -> tuple[int, ...] | None:
     x, y = (-65536 if mirror else 65536 for mirror in (orientation.mirror_x, orientation.mirror_y))
     a, b, c, d = (0, y, x, 0) if orientation.transpose else (x, 0, 0, y)
     return (a, b, 0, c, d, 0, 0, 0, 1 << 30)
+
+
+def matrix_of_rotation(degrees: int) -> tuple[int, ...] | None:
+    """The display matrix of a turn anticlockwise, None for none (libavutil/display.c, av_display_rotation_get)."""
+    if degrees == 0:
+        return None
+    cos, sin = (round(65536 * part(math.radians(-degrees))) for part in (math.cos, math.sin))
+    return (cos, sin, 0, -sin, cos, 0, 0, 0, 1 << 30)

@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.boxes import BoxLayout, ZeroFilledReader, box_layout
 from pipeline.clock import constant_rate, end_of_last, mean_rate, unwrapped
-from pipeline.demux import PacketWalk, head_packets, walk_packets
+from pipeline.demux import PacketWalk, head_packets, mark_keyframes, walk_packets
 from pipeline.exif import exif_orientation
 from pipeline.first_look import FirstLook, look_at_first
 from pipeline.formats import Conversion, colour_of, conversion_of, matrix_of, orientation_of
@@ -33,7 +33,7 @@ from pipeline.index_cache import load_index, store_index
 from pipeline.inventory import chapters, choose_picture_stream, stream_infos
 from pipeline.packets import RANGED_DECODERS, prepare_decoder, row_bytes
 from pipeline.source import open_container, picture_stream
-from pipeline.split import HEAD_BYTES, is_split_point
+from pipeline.split import HEAD_BYTES, decoder_prefix, is_split_point
 from pipeline.storage import Storage
 from pipeline.storage_errors import AccessRefused, NotFound
 from tasks.errors import SourceError
@@ -104,6 +104,7 @@ def _index(storage: Storage, uri: str, identity: SourceIdentity) -> SourceIndex:
         walk = walk_packets(container, stream, uri, payload=not subject.light)
         _refuse_incomplete(subject, stream, walk)
         if subject.light:
+            mark_keyframes(stream, walk)
             _look_into_payload(subject, stream, walk)
         look = look_at_first(uri, stream, walk)
         return _assemble(subject, container, stream, walk, look)
@@ -194,6 +195,7 @@ def _assemble(
         chapters=chapters(container, subject.read),
         metadata=tuple(sorted(container.metadata.items())),
         codec_hdr=look.hdr,
+        prefix=_prefix(stream, walk),
         dropped=_dropped(stream, look, table),
     )
 
@@ -233,6 +235,11 @@ def _mode(table: FrameTable, pts: Table, end: int, base: Fraction) -> tuple[str,
     if seconds is not None:
         return "linear", f"no exact start for {seconds:.0f} s (a single keyframe, or periodic intra-refresh)"
     return "random", ""
+
+
+def _prefix(stream: "av.VideoStream", walk: PacketWalk) -> bytes:
+    context, first = stream.codec_context, next(iter(walk.head.values()), b"")
+    return decoder_prefix(context.codec.canonical_name, context.extradata or b"", first)
 
 
 def _is_picture_file(subject: _Subject, name: str, stream: "av.VideoStream") -> bool:

@@ -92,10 +92,10 @@ def render(job: RenderJob, pool: Pool, storage: Storage, scratch: Path, progress
     clock = Clock()
     tasks = [open_task(spec) for spec in job.tasks]
     with clock.stage("probe"):
-        plan = _prepared(storage, pool, job, tasks)
+        plan, done = _prepared(storage, pool, job, tasks)
     tasks += [open_task(spec) for spec in plan.specs[len(tasks) :]]
     ledger = Ledger(storage, plan.prefix)
-    if _is_done(storage, plan):
+    if done:
         if job.work is None and not job.keep_parts:
             ledger.clear_all()
         return report_of(plan, [], [], pool, clock, "already done")
@@ -158,11 +158,12 @@ def _render_missing(
     return [committed[work.key] for work in works], len(works) - len(missing)
 
 
-def _prepared(storage: Storage, pool: Pool, job: RenderJob, tasks: list[Task]) -> RenderPlan:
-    """The plan; a request that is refused leaves no folder beside the output."""
+def _prepared(storage: Storage, pool: Pool, job: RenderJob, tasks: list[Task]) -> tuple[RenderPlan, bool]:
+    """The plan, and whether its output is there; a refused request leaves no folder beside the output."""
     fresh = job.work is None and not storage.list(work_prefix(job))
     try:
-        return prepare(storage, pool, job, tasks)
+        plan = prepare(storage, pool, job, tasks)
+        return plan, _is_done(storage, plan)
     except ReelyardError:
         if fresh:
             Ledger(storage, work_prefix(job)).clear_all()

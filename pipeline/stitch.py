@@ -23,12 +23,16 @@ from pipeline.carried import Timed, add_carried, tag_output
 from pipeline.carry import CarryPlan
 from pipeline.encode import pts_digest
 from pipeline.encoders import MUXERS, container_of
+from pipeline.matroska import write_aspect
 from pipeline.part import EncodeSpec, Part
 from pipeline.source import quiet_decoders
 from pipeline.stamps import Stamps, decode_stamps, rescaled
 from pipeline.storage import Storage
 from pipeline.timeline import Timeline
 from tasks.errors import StitchError
+
+#: Encoders whose stream itself tells the sample aspect ratio.
+_TELL_ASPECT = ("libx264", "libx265", "h264_nvenc", "hevc_nvenc")
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,9 @@ def _write(
         for _, packet in heapq.merge(pictures, *(o.packets() for o in others), key=lambda timed: timed[0]):
             output.mux_one(packet)
         lines = (*_rounding(edges, timeline, time_base, container), *(line for o in others for line in o.lines()))
+    if MUXERS[container] in ("matroska", "webm") and spec.sample_aspect_ratio != 1 and spec.encoder not in _TELL_ASPECT:
+        if not write_aspect(path, spec.sample_aspect_ratio):
+            lines += (f"sample aspect ratio {spec.sample_aspect_ratio} not written: .{container} header not as expected",)
     verify(path, edges[:-1], time_base)
     return (*request.carry.lines, *lines)
 

@@ -56,12 +56,12 @@ def upright_batch(batch: FrameBatch) -> FrameBatch:
 
 
 def _turned(plane: Plane, turn: Orientation) -> Plane:
-    turned = plane.transpose(0, 2, 1) if turn.transpose else plane  # (N, H, W) -> (N, W, H)
+    turned: Plane = plane.transpose(0, 2, 1) if turn.transpose else plane  # (N, H, W) -> (N, W, H)
     if turn.mirror_x:
         turned = turned[:, :, ::-1]
     if turn.mirror_y:
         turned = turned[:, ::-1]
-    return np.ascontiguousarray(turned)
+    return turned.copy(order="C")
 
 
 def _mirrored(turn: Orientation) -> tuple[bool, bool]:

@@ -75,9 +75,7 @@ class Articulation:
         loses a short one.  Beyond the ends of the sound the mouth rests.
         """
         times = np.array([float(t) for t in times_seconds], np.float64)
-        durations = (
-            _gaps(times) if durations_seconds is None else np.array([float(d) for d in durations_seconds])
-        )
+        durations = _gaps(times) if durations_seconds is None else np.array([float(d) for d in durations_seconds])
         half = np.maximum(durations, 1 / COLUMNS_PER_SECOND) / 2
         middle = times - sync_offset_seconds
         first, last = ((middle + side * half) * COLUMNS_PER_SECOND for side in (-1, 1))
@@ -206,7 +204,7 @@ def _average(curve: Array, first: Times, last: Times) -> Array:
 
 
 def _largest(curve: Array, first: Times, last: Times) -> Array:
-    """The largest value at the columns within [first, last), or after it where there is none; 0 beyond the ends."""
+    """The largest value at the columns within [first, last), or just after where there is none; 0 outside."""
     padded = np.concatenate([[0.0], curve, [0.0]]).astype(np.float32)
     end = len(padded) - 1
     start = np.clip(np.ceil(first).astype(np.int64) + 1, 0, end)

@@ -116,6 +116,7 @@ def test_the_same_job_again_is_done_and_another_job_is_refused(sources: Sources,
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
     with pytest.raises(JobError, match="add --overwrite"):
         render_in_process(replace(job, label="Other"))
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
     assert (tmp_path / "out.mp4").read_bytes() == content
     assert render_in_process(replace(job, label="Other", overwrite=True)).status == "rendered"
     assert (tmp_path / "out.mp4").read_bytes() != content

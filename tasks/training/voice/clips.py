@@ -1,16 +1,15 @@
 """Real clips with sound: which may train, their voice, and the mouth that the teacher measures in them.
 
-Knows files and two tools (OpenCV for pictures, the `ffmpeg` command for sound); knows no networks
-but the teacher.
+Knows files (OpenCV reads their pictures, PyAV their sound); knows no networks but the teacher.
 """
 
 import csv
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import av
 import cv2
 import numpy as np
 import torch
@@ -75,19 +74,12 @@ def load_clips(data: Path, teacher: Path, cache: Path) -> list[Clip]:
 
 def read_sound(path: Path) -> Array:
     """The first sound of a file as 16 kHz mono samples, silence filled in up to its start."""
-    command = ["ffmpeg", "-v", "error", "-i", str(path), "-map", "0:a:0"]
-    command += [
-        "-af",
-        "aresample=async=1:first_pts=0",
-        "-ac",
-        "1",
-        "-ar",
-        str(SAMPLE_RATE),
-        "-f",
-        "f32le",
-        "-",
-    ]
-    return np.frombuffer(subprocess.run(command, check=True, capture_output=True).stdout, np.float32).copy()
+    with av.open(str(path)) as container:
+        resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE)
+        frames = list(container.decode(audio=0))
+        late = max(float(frames[0].time or 0), 0.0) if frames else 0.0
+        heard = [piece.to_ndarray()[0] for frame in [*frames, None] for piece in resampler.resample(frame)]
+    return np.concatenate([np.zeros(round(late * SAMPLE_RATE)), *heard]).astype(np.float32)
 
 
 def _measure(path: Path, mesh: FaceMesh) -> dict[str, NDArray[np.floating]]:

@@ -23,7 +23,7 @@ FOLDER: Final = Path(__file__).parents[2] / "data" / "demo"
 
 
 def write(utterance: Utterance, folder: Path) -> None:
-    """`voice.wav` (16 kHz, 16 bit, mono, 0.4 s of silence at the end) and `voice.phonemes.json` ([[seconds, end, IPA], ...])."""
+    """`voice.wav` (16 kHz, 16 bit, mono; 0.4 s of silence at the end) and `voice.phonemes.json`."""
     with wave.open(str(folder / "voice.wav"), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)

@@ -12,7 +12,7 @@ from tests.benchmarks.sources import UNIT_SECONDS, Source, video
 from tests.benchmarks.table import Figure
 
 LIMITS_SECONDS = {IN_PROCESS: 3.0, RAY: 9.0}
-_WORDS = "first frame"
+_WORDS = "first frame rendered"
 
 
 def measure_first_frame(settings: Settings) -> list[Figure]:
@@ -33,5 +33,6 @@ def _figure(settings: Settings, where: str, limit: float) -> Figure:
         walls.append(measured.wall_seconds)
     return Figure(
         "first-frame", f"from the command to the first rendered frame, {where}",
-        statistics.median(moments), "s", limit, True, f"the whole command on {UNIT_SECONDS} s: {statistics.median(walls):.1f} s",
+        statistics.median(moments), "s", limit, True,
+        f"the whole command on {UNIT_SECONDS} s: {statistics.median(walls):.1f} s",
     )  # fmt: skip

@@ -11,9 +11,7 @@ def syllables(seconds: float, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     spectrum = np.fft.rfft(rng.standard_normal(int(seconds * 80)))
     hertz = np.fft.rfftfreq(int(seconds * 80), 1 / 80)
-    return np.fft.irfft(spectrum * np.exp(-0.5 * ((hertz - 3) / 2) ** 2), int(seconds * 80)).astype(
-        np.float32
-    )
+    return np.fft.irfft(spectrum * np.exp(-0.5 * ((hertz - 3) / 2) ** 2), int(seconds * 80)).astype(np.float32)
 
 
 def measured_from(curve: np.ndarray, times: np.ndarray, late: float) -> np.ndarray:
@@ -53,9 +51,7 @@ def test_missing_and_uneven_pictures_do_no_harm() -> None:
 def test_strangers_are_not_believed() -> None:
     times = np.arange(30, 570) / 30
     confident = [
-        estimate_offset(
-            syllables(20, seed), measured_from(syllables(20, seed + 100), times, 0), times
-        ).confidence
+        estimate_offset(syllables(20, seed), measured_from(syllables(20, seed + 100), times, 0), times).confidence
         for seed in range(10)
     ]
     assert np.median(confident) < 0.8

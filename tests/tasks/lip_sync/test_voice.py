@@ -58,9 +58,7 @@ def test_the_mouth_rests_in_pauses(said: Articulation, phonemes: list[tuple[floa
 
 
 def test_open_vowels_open_the_mouth(said: Articulation, phonemes: list[tuple[float, float, str]]) -> None:
-    vowels = [
-        columns(said.opening, a, b).max() for a, b, ipa in phonemes if set(ipa) & set("aɑæɛ") and b - a > 0.06
-    ]
+    vowels = [columns(said.opening, a, b).max() for a, b, ipa in phonemes if set(ipa) & set("aɑæɛ") and b - a > 0.06]
     assert len(vowels) >= 5
     assert np.mean(vowels) > 0.6
     assert min(vowels) > 0.25
@@ -72,15 +70,11 @@ def test_lips_meet_in_m_b_p(said: Articulation, phonemes: list[tuple[float, floa
     closed = [columns(said.opening, a, b).min() < 0.2 for a, b in bilabials]
     assert np.mean(closed) >= 0.8
     within = np.concatenate([columns(said.closure, a + 0.01, b - 0.01) for a, b in bilabials])
-    vowels = np.concatenate(
-        [columns(said.closure, a, b) for a, b, ipa in phonemes if set(ipa) & set("aɑæɛoʌ")]
-    )
+    vowels = np.concatenate([columns(said.closure, a, b) for a, b, ipa in phonemes if set(ipa) & set("aɑæɛoʌ")])
     assert within.mean() > 3 * vowels.mean()
 
 
-def test_rounded_and_spread_vowels_differ(
-    said: Articulation, phonemes: list[tuple[float, float, str]]
-) -> None:
+def test_rounded_and_spread_vowels_differ(said: Articulation, phonemes: list[tuple[float, float, str]]) -> None:
     rounded = [columns(said.width, a, b).mean() for a, b, ipa in phonemes if set(ipa) & set("uw") and b > a]
     spread = [columns(said.width, a, b).mean() for a, b, ipa in phonemes if set(ipa) & set("iɪ") and b > a]
     assert np.mean(spread) > np.mean(rounded) + 0.15
@@ -196,9 +190,7 @@ def test_time_stays_exact_after_five_hours() -> None:
 def test_damaged_weights_are_refused(tmp_path: Path) -> None:
     broken = tmp_path / "voice.safetensors"
     broken.write_bytes(b"not weights")
-    with pytest.raises(
-        WeightsError, match=r"voice networks in .*voice\.safetensors: found .*; install reelyard"
-    ):
+    with pytest.raises(WeightsError, match=r"voice networks in .*voice\.safetensors: found .*; install reelyard"):
         load_voice_net(broken)
     with pytest.raises(WeightsError, match="found"):
         load_voice_net(tmp_path / "missing.safetensors")
