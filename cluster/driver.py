@@ -1,6 +1,7 @@
 """One run from a job to its report: a place, a pool on it, and the pipeline's journey; no Ray call here."""
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -45,20 +46,22 @@ def run(job: RenderJob, place: Place, device: str, watch: RunWatch) -> Run:
     storage = Storage(dict(job.storage_options))
     with scratch_folder() as scratch, pool_at(place, job, device, scratch, watch) as (pool, usage):
         ready = watch.seconds
-        report = render(job, cast(Pool, WatchedPool(pool, watch)), storage, scratch, watch.progress)
+        report = render(_absolute(job), cast(Pool, WatchedPool(pool, watch)), storage, scratch, watch.progress)
         used = usage()
     if not job.keep_parts:
         remove_empty_folders(storage, work_prefix(job))
-    return Run(_placed(report, place, ready, watch), place, tuple(used), watch.first_frame_seconds)
+    return Run(_placed(report, job, place, ready, watch), place, tuple(used), watch.first_frame_seconds)
 
 
-def _placed(report: RunReport, place: Place, ready: float, watch: RunWatch) -> RunReport:
+def _placed(report: RunReport, job: RenderJob, place: Place, ready: float, watch: RunWatch) -> RunReport:
     """The report on the clock of the whole run, which began before its place stood `ready` seconds later."""
     later = [
         replace(s, start_seconds=s.start_seconds + ready, end_seconds=s.end_seconds + ready) for s in report.stages
     ]
     return replace(
         report,
+        source=job.source,
+        output=job.output,
         decisions=(Decision("place", place.kind, place.reason), *report.decisions),
         stages=(StageSpan("start", 0.0, ready), *later, *watch.spans),
         wall_seconds=watch.seconds,
@@ -113,6 +116,21 @@ def _in_process_pool(job: RenderJob, device: str, altering: bool, scratch: Path,
 
 def _uris(job: RenderJob) -> list[str]:
     return [uri for uri in (job.source, job.audio, job.output, job.work) if uri]
+
+
+def _absolute(job: RenderJob) -> RenderJob:
+    """The same job for processes with other working folders."""
+
+    def absolute(uri: str) -> str:
+        return uri if "://" in uri else os.path.abspath(uri)
+
+    return replace(
+        job,
+        source=absolute(job.source),
+        output=absolute(job.output),
+        audio=absolute(job.audio) if job.audio else None,
+        work=absolute(job.work) if job.work else None,
+    )
 
 
 def _refuse_memory(job: RenderJob) -> None:
