@@ -1,7 +1,9 @@
 """One run from a job to its report: a place, a pool on it, and the pipeline's journey; no Ray call here."""
 
+import contextlib
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +18,7 @@ from pipeline.job import RenderJob
 from pipeline.pool import Decision, Pool
 from pipeline.run_report import RunReport, StageSpan
 from pipeline.storage import Storage
-from tasks.errors import JobError
+from tasks.errors import JobError, ReelyardError
 
 log = logging.getLogger("reelyard")
 
@@ -79,6 +81,7 @@ def pool_at(place: Place, job: RenderJob, device: str, scratch: Path, watch: Run
     from cluster.connection import connected
 
     _refuse_memory(job)
+    threading.Thread(target=_import_ahead, args=(job,), daemon=True, name="import").start()
     with connected(place) as connection:
         from cluster.ray_pool import RayPool
 
@@ -91,6 +94,17 @@ def pool_at(place: Place, job: RenderJob, device: str, scratch: Path, watch: Run
             yield ray_pool, lambda: [usage_here("driver"), *map(_used_by, ray_pool.worker_facts())]
         finally:
             ray_pool.close()
+
+
+def _import_ahead(job: RenderJob) -> None:
+    """What the journey imports, while Ray starts."""
+    import pipeline.render
+    from tasks.table import open_task
+
+    with contextlib.suppress(ReelyardError):  # The journey will say it in its place.
+        for spec in job.tasks:
+            open_task(spec)
+    log.debug("%s imported", pipeline.render.__name__)
 
 
 @contextmanager
