@@ -118,6 +118,8 @@ class RenderWorker(CellWorker):
         self._loading = threading.Lock()
         self._device_lock = threading.Lock()
         self._loaded: tuple[object, ...] | None = None
+        # The source is being probed meanwhile; whoever needs torch waits for this import, not for two.
+        threading.Thread(target=_one_thread_each, daemon=True, name="warm").start()
         self._chain: Chain | None = None
 
     def load(self, specs: tuple[TaskSpec, ...], device: str) -> None:
