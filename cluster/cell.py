@@ -10,6 +10,7 @@ import resource
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +22,7 @@ import av.logging
 from cluster.messages import Carried, Order, WorkerFacts
 from cluster.packages import own_code
 from cluster.transport import Worker, fetch, pull
+from pipeline.decode import Counts
 from pipeline.index import SourceIndex
 from pipeline.part import Part
 from pipeline.segments import ScanUnit
@@ -30,7 +32,6 @@ from tasks.picture import FrameBatch
 from tasks.task import TaskSpec, UnitMeasurement
 
 if TYPE_CHECKING:
-    from pipeline.decode import Counts
     from tasks.chain import Chain
 
 T = TypeVar("T")
@@ -98,11 +99,12 @@ class DecodeWorker(CellWorker):
     def batches(self, order: Order) -> Iterator[Carried]:
         from pipeline.decode import decode_lease
 
-        counts: "Counts" = {}
-        decoded = decode_lease(self._storage, fetch(order.index), fetch(order.lease), counts=counts)
+        tally = Tally()
+        lease = fetch(order.lease)
+        decoded = decode_lease(self._storage, fetch(order.index), lease, counts=tally.counts)
         with ended(staged(self._until_stopped(order, decoded), self.stage, self.name)) as batches:
             for batch in batches:
-                yield Carried(batch, {segment: dict(found) for segment, found in counts.items()})
+                yield tally.carry(batch, self.stage)
                 del batch
 
 
@@ -143,15 +145,12 @@ class RenderWorker(CellWorker):
         from pipeline.stages import render_batches
 
         chain = self._ready_chain(order.specs, order.device)
-        counts: "Counts" = {}
-        decoded = carried(pull(decode, "batches", order, window=order.window), counts)
+        tally = Tally()
+        decoded = tally.unpacked(pull(decode, "batches", order, window=order.window))
         rendered = render_batches(chain, fetch(order.lease), decoded, self._device_lock)
-        with (
-            ended(decoded),
-            ended(staged(self._until_stopped(order, rendered), self.stage, self.name)) as batches,
-        ):
+        with ended(decoded), ended(staged(self._until_stopped(order, rendered), self.stage, self.name)) as batches:
             for batch in batches:
-                yield Carried(batch, {segment: dict(found) for segment, found in counts.items()})
+                yield tally.carry(batch, self.stage)
                 del batch
 
 
@@ -163,6 +162,7 @@ class EncodeWorker(CellWorker):
     def __init__(self, name: str, storage_options: Mapping[str, str]) -> None:
         super().__init__(name, storage_options)
         self._frames = 0
+        self._counting = threading.Lock()
         self._scratch = Path(tempfile.mkdtemp(prefix="reelyard-encode-"))
 
     def frames(self) -> int:
@@ -176,23 +176,56 @@ class EncodeWorker(CellWorker):
     def parts(self, order: Order, decode: Worker, render: Worker | None) -> Iterator[Part]:
         from pipeline.encode import encode_lease
 
-        counts: "Counts" = {}
-        if render is None:
-            pulled = carried(pull(decode, "batches", order, window=order.window), counts)
-        else:
-            pulled = carried(pull(render, "batches", order, decode, window=order.window), counts)
+        tally = Tally()
+        upstream = (decode, "batches", order) if render is None else (render, "batches", order, decode)
+        pulled = tally.unpacked(pull(*upstream, window=order.window))
         batches = self._counted(self._until_stopped(order, pulled))
-        parts = encode_lease(self._storage, fetch(order.lease), batches, self._scratch, counts)
+        parts = encode_lease(self._storage, fetch(order.lease), batches, self._scratch, tally.counts)
         with ended(pulled), ended(staged(parts, self.stage, self.name)) as committed:
             for part in committed:
-                yield replace(part, worker=self.name)
+                yield replace(part, worker=self.name, seconds={**part.seconds, **tally.seconds_since(self.stage)})
 
     def _counted(self, batches: Iterator[FrameBatch]) -> Iterator[FrameBatch]:
         for batch in batches:
             count = len(batch)
             yield batch
             del batch
-            self._frames += count
+            with self._counting:
+                self._frames += count
+
+
+class Tally:
+    """What one stage of one order counted and used, with what came from the stages before it."""
+
+    def __init__(self) -> None:
+        self.counts: Counts = {}
+        self._seconds: dict[str, float] = {}
+        self._told: dict[str, float] = {}
+        self._cpu = time.thread_time()
+        self._wall = time.monotonic()
+
+    def carry(self, batch: FrameBatch, stage: str) -> Carried:
+        """The batch as it leaves this stage."""
+        counts = {segment: dict(found) for segment, found in self.counts.items()}
+        return Carried(batch, counts, {**self._seconds, stage: time.thread_time() - self._cpu})
+
+    def unpacked(self, stream: Iterator[Carried]) -> Iterator[FrameBatch]:
+        """The batches of a stream; the tally becomes what it was where each batch left."""
+        with ended(stream):
+            for item in stream:
+                self.counts.update({segment: dict(found) for segment, found in item.counts.items()})
+                self._seconds.update(item.seconds)
+                batch = item.batch
+                del item
+                yield batch
+                del batch
+
+    def seconds_since(self, stage: str) -> dict[str, float]:
+        """CPU seconds by stage, and wall seconds, since this was last asked."""
+        now = {**self._seconds, stage: time.thread_time() - self._cpu, "wall": time.monotonic() - self._wall}
+        since = {name: value - self._told.get(name, 0.0) for name, value in now.items()}
+        self._told = now
+        return since
 
 
 @contextmanager
@@ -204,17 +237,6 @@ def ended(items: Iterator[T]) -> Iterator[Iterator[T]]:
         close = getattr(items, "close", None)
         if close is not None:
             close()
-
-
-def carried(stream: Iterator[Carried], counts: "Counts") -> Iterator[FrameBatch]:
-    """The batches of a stream; `counts` becomes what it was where each batch left."""
-    with ended(stream):
-        for item in stream:
-            counts.update({segment: dict(found) for segment, found in item.counts.items()})
-            batch = item.batch
-            del item
-            yield batch
-            del batch
 
 
 def _one_thread_each() -> None:

@@ -13,7 +13,7 @@ from cluster.report.document import Usage, usage_here
 from cluster.watch import RunWatch, WatchedPool
 from pipeline.job import RenderJob
 from pipeline.pool import Decision, Pool
-from pipeline.run_report import RunReport
+from pipeline.run_report import RunReport, StageSpan
 from pipeline.storage import Storage
 from tasks.errors import JobError
 
@@ -38,18 +38,31 @@ def run(job: RenderJob, place: Place, device: str, watch: RunWatch) -> Run:
     Raises:
         ReelyardError: as `pipeline.render.render`; what was committed stays for the next try.
     """
+    from cluster.leftovers import remove_empty_folders
+    from pipeline.prepare import work_prefix
     from pipeline.render import render, scratch_folder
 
     storage = Storage(dict(job.storage_options))
     with scratch_folder() as scratch, pool_at(place, job, device, scratch, watch) as (pool, usage):
+        ready = watch.seconds
         report = render(job, cast(Pool, WatchedPool(pool, watch)), storage, scratch, watch.progress)
         used = usage()
-    report = replace(
+    if not job.keep_parts:
+        remove_empty_folders(storage, work_prefix(job))
+    return Run(_placed(report, place, ready, watch), place, tuple(used), watch.first_frame_seconds)
+
+
+def _placed(report: RunReport, place: Place, ready: float, watch: RunWatch) -> RunReport:
+    """The report on the clock of the whole run, which began before its place stood `ready` seconds later."""
+    later = [
+        replace(s, start_seconds=s.start_seconds + ready, end_seconds=s.end_seconds + ready) for s in report.stages
+    ]
+    return replace(
         report,
         decisions=(Decision("place", place.kind, place.reason), *report.decisions),
-        stages=(*report.stages, *watch.spans),
+        stages=(StageSpan("start", 0.0, ready), *later, *watch.spans),
+        wall_seconds=watch.seconds,
     )
-    return Run(report, place, tuple(used), watch.first_frame_seconds)
 
 
 @contextmanager

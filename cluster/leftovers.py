@@ -1,12 +1,13 @@
 """What runs leave in work storage, told apart from everything else by its place and name."""
 
+import contextlib
 import re
-from pathlib import PurePosixPath
 
+from pipeline.encoders import container_of
 from pipeline.job import RenderJob
-from pipeline.encoders import ENDINGS
 from pipeline.prepare import work_prefix
 from pipeline.storage import Storage
+from tasks.errors import JobError
 
 #: Files under a work prefix that are Reelyard's, whatever else lies there.
 _OURS = re.compile(
@@ -16,20 +17,30 @@ _OURS = re.compile(
 
 def leftovers(storage: Storage, work: str) -> tuple[str, list[str]]:
     """(prefix, files of Reelyard's under it); `work` may be an output, whose parts lie beside it."""
-    extension = PurePosixPath(work).suffix.lstrip(".").lower()
-    prefix = work_prefix(RenderJob("", work)) if extension in ENDINGS else work.rstrip("/")
+    prefix = work_prefix(RenderJob("", work)) if _is_output(work) else work.rstrip("/")
     return prefix, [uri for uri in storage.list(f"{prefix}/") if _OURS.search(uri)]
 
 
+def _is_output(uri: str) -> bool:
+    try:
+        container_of(uri)
+    except JobError:
+        return False
+    return True
+
+
 def remove(storage: Storage, prefix: str, found: list[str]) -> None:
-    """Delete the files, and the folders that become empty where storage has folders."""
+    """Delete the files, and the folders that become empty."""
     for uri in found:
         storage.delete(uri)
+    remove_empty_folders(storage, prefix)
+
+
+def remove_empty_folders(storage: Storage, prefix: str) -> None:
+    """Remove folders under a local prefix that hold nothing, the prefix itself among them."""
     root = storage.local_path(prefix)
     if root is None or not root.is_dir():
         return
-    for folder in sorted((p for p in root.rglob("*") if p.is_dir()), reverse=True):
-        if not any(folder.iterdir()):
+    for folder in (*sorted((p for p in root.rglob("*") if p.is_dir()), reverse=True), root):
+        with contextlib.suppress(OSError):  # Another run may just be writing there.
             folder.rmdir()
-    if not any(root.iterdir()):
-        root.rmdir()

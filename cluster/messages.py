@@ -35,11 +35,13 @@ class Order:
 
 @dataclass(frozen=True)
 class Carried:
-    """A batch on its way, with what had been counted when it left (frames repeated …), so that the encoder can tell it."""
+    """A batch on its way, with what had been counted and used when it left, so that the part can tell it."""
 
     batch: FrameBatch
     counts: Mapping[int, Mapping[str, int]]
-    "By segment."
+    "By segment: frames repeated …"
+    seconds: Mapping[str, float]
+    "CPU seconds by stage since the order began."
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cluster import transport
@@ -22,7 +22,7 @@ from pipeline.part import Part
 from pipeline.pool import Decision, Progress
 from pipeline.segments import ScanUnit
 from pipeline.stages import Stopped
-from pipeline.work import Lease
+from pipeline.work import Lease, SegmentWork
 from tasks.errors import JobError, ReelyardError, SegmentError
 from tasks.task import TaskSpec, UnitMeasurement
 
@@ -160,24 +160,23 @@ class RayPool:
             raise
 
     def _lease_with_retries(self, lease: Lease, attempt: Callable[[Lease], Iterator[Part]]) -> Iterator[Part]:
-        left, failed = lease, 0
-        while True:
+        works, failed = lease.works, 0
+        while works:
             try:
-                for part in attempt(left):
+                for part in attempt(replace(lease, works=works)):
                     yield part
                     failed = 0
-                    works = tuple(work for work in left.works if work.segment.number > part.segment)
-                    if not works:
-                        return
-                    left = _narrowed(left, works)
-                return
+                    works = tuple(work for work in works if work.segment.number > part.segment)
+                if works:
+                    raise SegmentError("its stream ended before its part was told", "encode", "", "WorkerLost")
             except SegmentError as error:
                 failed += 1
                 pause = wait_before(error.kind, failed)
                 if pause is None or self._stop.is_set():
-                    raise _placed(error, left) from error
-                log.warning("segment %d again: %s", left.works[0].segment.number, error.message)
-                self.decisions += (Decision("retry", f"segment {left.works[0].segment.number}", error.message),)
+                    raise _placed(error, works or lease.works) from error
+                number = (works or lease.works)[0].segment.number
+                log.warning("segment %d again: %s", number, error.message)
+                self.decisions += (Decision("retry", f"segment {number}", error.message),)
                 time.sleep(pause)
                 self._await_workers()
 
@@ -288,14 +287,8 @@ class _FrameWatch:
         self._told = frames
 
 
-def _narrowed(lease: Lease, works: tuple[Any, ...]) -> Lease:
-    from dataclasses import replace
-
-    return replace(lease, works=works)
-
-
-def _placed(error: SegmentError, lease: Lease) -> SegmentError:
-    first, last = lease.works[0].segment, lease.works[-1].segment
+def _placed(error: SegmentError, works: Sequence[SegmentWork]) -> SegmentError:
+    first, last = works[0].segment, works[-1].segment
     where = f"segment {first.number}" if first == last else f"segments {first.number}-{last.number}"
     message = f"{where} (output frames {first.start}-{last.end}): {error.message}"
     return SegmentError(message, error.stage, error.worker, error.kind)

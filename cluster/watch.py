@@ -86,7 +86,10 @@ class WatchedPool:
         for part in self._pool.render(index, specs, leases):
             self._watch.committed += 1
             now = self._watch.seconds
-            start = max(begun, now - float(part.seconds.get("wall", now - begun)))
+            # Two leases are in flight: without its own clock a segment began when the last but one ended.
+            ends = [span.end_seconds for span in self._watch.spans]
+            since = sorted(ends)[-2] if len(ends) > 1 else begun
+            start = max(begun, now - part.seconds["wall"]) if "wall" in part.seconds else since
             self._watch.spans.append(StageSpan(f"segment {part.segment}", start, now, part.worker))
             yield part
 

@@ -67,6 +67,12 @@ def walk_packets(
     return walk
 
 
+def mark_keyframes(stream: "av.VideoStream", walk: PacketWalk) -> None:
+    """Sets the keyframe flags that the container's table has: over zeros FFmpeg's parser clears them."""
+    places = {entry.pos for entry in stream.index_entries if entry.is_keyframe}
+    walk.rows = [(*row[:5], row[5] | KEYFRAME * (row[3] in places)) for row in walk.rows]
+
+
 @dataclass(frozen=True)
 class _Look:
     """How closely packets are looked at."""

@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 from pipeline.encoder_frames import frames_of
 from pipeline.encoders import configure
 from pipeline.part import EncodeSpec, Part, content_uri, read_sidecar, sidecar_uri, write_sidecar
+from pipeline.source import quiet_decoders
 from pipeline.storage import Storage
 from pipeline.storage_errors import AlreadyThere
 from pipeline.work import Lease, SegmentWork
@@ -54,6 +55,7 @@ class PartEncoder:
     def __init__(self, spec: EncodeSpec, path: Path) -> None:
         layout = pixel_layout(spec.pixel_format)
         assert layout is not None
+        quiet_decoders()
         self._spec, self.path, self._layout = spec, path, layout
         self._ranks: dict[int, int] = {}
         self._written = self._packets = self._reorder = 0

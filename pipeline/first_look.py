@@ -1,5 +1,6 @@
 """Decodes the first pictures of a source: what they are made of, and that they decode at all."""
 
+import contextlib
 import struct
 from collections import Counter
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ import av
 import av.container
 
 from pipeline.demux import PacketWalk
+from pipeline.formats import has_alpha, matrix_of_rotation
 from pipeline.frames import decode_or_skip
 from pipeline.packets import AnyPacket, prepare_decoder
 from tasks.errors import SourceError
@@ -39,6 +41,8 @@ class FirstLook:
     field_order: str
     display_matrix: tuple[int, ...] | None
     hdr: dict[str, bytes]
+    transparent: bool
+    "True where some sample of an alpha plane is not opaque."
     lost: tuple[str, ...]
 
 
@@ -64,7 +68,7 @@ def look_at_first(uri: str, stream: "av.VideoStream", walk: PacketWalk) -> First
         for frame in decode_or_skip(context, _packet(row, data)):
             frames = frames or [frame]
             rows.append(frame.pts if frame.pts is not None else -1)
-            summary.add(frame)
+            summary.add(frame, codec)
     if not frames:
         why = "it is encrypted" if walk.encrypted else "it is damaged or encrypted"
         raise SourceError(
@@ -73,7 +77,7 @@ def look_at_first(uri: str, stream: "av.VideoStream", walk: PacketWalk) -> First
         )
     return FirstLook(
         frames[0], frozenset(rows), tuple(walk.head), tags,
-        summary.field_order(int(context.field_order)), summary.matrix, summary.hdr, tuple(summary.lost),
+        summary.field_order(int(context.field_order)), summary.matrix, summary.hdr, summary.transparent, tuple(summary.lost),
     )  # fmt: skip
 
 
@@ -93,15 +97,16 @@ class _Summary:
         self.hdr: dict[str, bytes] = {}
         self.lost: dict[str, None] = {}
         self.scans: Counter[bool] = Counter()
+        self.transparent = False
 
-    def add(self, frame: "av.VideoFrame") -> None:
+    def add(self, frame: "av.VideoFrame", codec: str) -> None:
         self.scans[frame.interlaced_frame] += 1
-        for data in cast(Any, frame.side_data):
-            name = data.type.name
+        self.transparent |= _is_transparent(frame)
+        for name, data in side_data(frame, codec):
             if name == "DISPLAYMATRIX":
-                self.matrix = self.matrix or struct.unpack("<9i", bytes(data)[:36])
+                self.matrix = self.matrix or struct.unpack("<9i", data[:36])
             elif name in _HDR_SIDE_DATA:
-                self.hdr.setdefault(name, bytes(data))
+                self.hdr.setdefault(name, data)
             elif name in _LOST_SIDE_DATA:
                 self.lost[_LOST_SIDE_DATA[name]] = None
 
@@ -109,3 +114,26 @@ class _Summary:
         if not self.scans[True]:
             return "progressive"
         return "bff" if code in _BOTTOM_FIELD_FIRST else "tff"
+
+
+#: Codecs whose frames' side data PyAV 18 may touch: an Exif or ICC block of a picture carries a
+#: dictionary that it frees twice, which kills the process (av/sidedata/sidedata.py, SideData.__init__).
+_SIDE_DATA_CODECS = (
+    "h264", "hevc", "av1", "vp9", "vp8", "mpeg1video", "mpeg2video", "mpeg4", "h263", "prores", "dnxhd", "ffv1", "vvc",
+)  # fmt: skip
+
+
+def side_data(frame: "av.VideoFrame", codec: str) -> list[tuple[str, bytes]]:
+    """(FFmpeg's name, bytes) of a frame's side data, as far as it may be looked at."""
+    if codec in _SIDE_DATA_CODECS:
+        # Kinds that PyAV does not know are a ValueError.
+        with contextlib.suppress(ValueError):
+            return [(data.type.name, bytes(data)) for data in cast(Any, frame.side_data)]
+    matrix = matrix_of_rotation(frame.rotation)
+    return [("DISPLAYMATRIX", struct.pack("<9i", *matrix))] if matrix is not None else []
+
+
+def _is_transparent(frame: "av.VideoFrame") -> bool:
+    if not has_alpha(frame.format):
+        return False
+    return bool(frame.reformat(format="rgba").to_ndarray()[..., 3].min() < 255)

@@ -32,36 +32,28 @@ class Conversion:
     "planes: the first three planes as they are; grey: luma and neutral chroma; scale: through swscale."
     reason: str
     "For the report; empty where nothing is changed."
-    alpha: bool = False
     to_limited: bool = False
-    "True where swscale also brings full range to limited (stills)."
+    "True where swscale also brings full range to limited (RGB, stills)."
 
 
 def conversion_of(pixel_format: str, *, flat: bool) -> Conversion:
     """The conversion for FFmpeg's `pixel_format`; `flat`: a still picture or GIF."""
     layout = pixel_layout(pixel_format)
-    if layout is not None and not (flat and layout.name != "yuv420p"):
-        return Conversion(layout, "planes", "") if not flat else _flat(pixel_format, False)
+    if layout is not None and (not flat or pixel_format == "yuv420p"):
+        return Conversion(layout, "planes", "")
     video = av.VideoFormat(pixel_format, 64, 64)
-    alpha = _has_alpha(video)
     if flat or video.has_palette:
-        return _flat(pixel_format, alpha)
-    without_alpha = pixel_layout(pixel_format.replace("yuva", "yuv")) if alpha else None
+        reason = f"{pixel_format} moves as yuv420p, limited range"
+        return Conversion(_layout("yuv420p"), "scale", reason, to_limited=True)
+    without_alpha = pixel_layout(pixel_format.replace("yuva", "yuv"))
     if without_alpha is not None:
-        return Conversion(without_alpha, "planes", f"alpha of {pixel_format} dropped", True)
+        return Conversion(without_alpha, "planes", f"{pixel_format} moves as {without_alpha.name}")
     grey = _GREY.match(pixel_format)
-    depth = _depth(video)
     if grey is not None and grey[2] != "be":
-        name = _name("420", depth)
+        name = _name("420", _depth(video))
         return Conversion(_layout(name), "grey", f"{pixel_format} moves as {name} with neutral chroma")
-    name = _name("444" if video.is_rgb else _subsampling(video), depth)
-    reason = f"{pixel_format} converted to {name}" + (", alpha dropped" if alpha else "")
-    return Conversion(_layout(name), "scale", reason, alpha, video.is_rgb)
-
-
-def _flat(pixel_format: str, alpha: bool) -> Conversion:
-    reason = f"picture of {pixel_format} converted to yuv420p" + (", alpha dropped" if alpha else "")
-    return Conversion(_layout("yuv420p"), "scale", reason, alpha, True)
+    name = _name("444" if video.is_rgb else _subsampling(video), _depth(video))
+    return Conversion(_layout(name), "scale", f"{pixel_format} moves as {name}", to_limited=video.is_rgb)
 
 
 def _layout(name: str) -> PixelLayout:
@@ -87,7 +79,8 @@ def _subsampling(video: "av.VideoFormat") -> str:
     return _SUBSAMPLING.get(shifts, "444")
 
 
-def _has_alpha(video: "av.VideoFormat") -> bool:
+def has_alpha(video: "av.VideoFormat") -> bool:
+    """Whether pixels of the format may be transparent."""
     return any(component.is_alpha for component in video.components) or video.name == "pal8"
 
 
@@ -96,18 +89,19 @@ def colour_of(
 ) -> Colour:
     """The colour of the planes that move; `tags` (matrix, primaries, transfer, range) of the container fill gaps."""
     found = (int(frame.colorspace), int(frame.color_primaries), int(frame.color_trc), int(frame.color_range))
-    matrix, primaries, transfer, range_ = (
-        a if a not in _UNSPECIFIED[: 2 if i < 3 else 1] else b
-        for i, (a, b) in enumerate(zip(found, tags or found, strict=True))
-    )
+    filled = [a if a not in _UNSPECIFIED else b for a, b in zip(found[:3], (tags or found)[:3], strict=True)]
+    matrix, primaries, transfer = filled
+    range_ = found[3] or (tags or found)[3]
     rule = 1 if frame.height >= 720 or frame.width >= 1280 else 6
     guessed = matrix in _UNSPECIFIED or frame.format.is_rgb
+    # Pictures of computers and cameras are sRGB, whose primaries are BT.709's.
+    light = 1 if conversion.to_limited else rule
     grey = frame.format.name.startswith(("gray", "ya"))
     full = range_ == _FULL_RANGE or frame.format.name.startswith("yuvj") or (grey and range_ == 0)
     return Colour(
         matrix=rule if guessed else matrix,
-        primaries=rule if primaries in _UNSPECIFIED else primaries,
-        transfer=rule if transfer in _UNSPECIFIED else transfer,
+        primaries=light if primaries in _UNSPECIFIED else primaries,
+        transfer=light if transfer in _UNSPECIFIED else transfer,
         full_range=full and not conversion.to_limited,
         guessed=guessed,
     )
@@ -127,3 +121,20 @@ def orientation_of(matrix: tuple[int, ...] | None) -> Orientation | None:
     if abs(a) <= small and abs(d) <= small and b and c:
         return Orientation(True, c < 0, b < 0)
     return None
+
+
+def matrix_of(orientation: Orientation) -> tuple[int, ...] | None:
+    """The display matrix that says so, None for an upright picture."""
+    if orientation == Orientation():
+        return None
+    x, y = (-65536 if mirror else 65536 for mirror in (orientation.mirror_x, orientation.mirror_y))
+    a, b, c, d = (0, y, x, 0) if orientation.transpose else (x, 0, 0, y)
+    return (a, b, 0, c, d, 0, 0, 0, 1 << 30)
+
+
+def matrix_of_rotation(degrees: int) -> tuple[int, ...] | None:
+    """The display matrix of a turn anticlockwise, None for none (libavutil/display.c, av_display_rotation_get)."""
+    if degrees == 0:
+        return None
+    cos, sin = (round(65536 * part(math.radians(-degrees))) for part in (math.cos, math.sin))
+    return (cos, sin, 0, -sin, cos, 0, 0, 0, 1 << 30)

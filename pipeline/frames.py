@@ -19,6 +19,7 @@ from pipeline.packets import (
     Packets,
     demuxed_packets,
     new_decoder,
+    prefixed,
     prepare_decoder,
     ranged_packets,
     starts_exactly,
@@ -161,6 +162,8 @@ class FrameReader:
             first = earlier if earlier < first else 0
             decoder, packets = self._open(first, last, stack)
             head = next(packets, None)
+        if head is not None and first > 0 and self.index.prefix:
+            head = prefixed(head, self.index.prefix)
         return decoder, _chain(head, packets)
 
     def _open(self, first: int, last: int, stack: ExitStack) -> "tuple[av.VideoCodecContext, Packets]":

@@ -106,6 +106,8 @@ class SourceIndex:
     metadata: tuple[tuple[str, str], ...] = ()
     codec_hdr: dict[str, bytes] = field(default_factory=dict)
     "HDR10 mastering display and content light level side data by FFmpeg's name, where found."
+    prefix: bytes = b""
+    "Put before the packet a decoder starts with: what it must know of the encoder (see pipeline.split)."
     dropped: tuple[str, ...] = ()
     "What cannot be kept, in words for the report (Dolby Vision RPU, alpha …)."
 

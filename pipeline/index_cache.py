@@ -60,6 +60,7 @@ def parse_index(data: bytes, uri: str) -> SourceIndex:
         "stream": _stream(values["stream"]),
         "streams": tuple(_stream(s) for s in values["streams"]),
         "extradata": bytes.fromhex(values["extradata"]),
+        "prefix": bytes.fromhex(values["prefix"]),
         "format": _format(values["format"]),
         "display_matrix": tuple(values["display_matrix"]) if values["display_matrix"] else None,
         "average_rate": Fraction(values["average_rate"]) if values["average_rate"] else None,

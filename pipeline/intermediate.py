@@ -107,6 +107,7 @@ def _index_of_copy(
         reason="",
         stream=replace(index.stream, number=0, codec="ffv1"),
         extradata=extradata,
+        prefix=b"",
         decoded_pixel_format=index.format.layout.name,
         packets=np.stack([index.frame_pts, index.frame_pts, durations, places, sizes, flags], axis=1).astype(
             np.int64

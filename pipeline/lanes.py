@@ -102,6 +102,8 @@ class CopyLane:
             packet.dts = self._last + 1
             packet.pts = max(packet.pts, packet.dts)
             self._moved += 1
+        if not packet.duration and self._kind == "audio" and self._last is not None:
+            packet.duration = packet.dts - self._last  # mp4 would end the track before this packet.
         self._last = packet.dts
         packet.time_base = self._time_base
         packet.stream = self.out

@@ -40,8 +40,16 @@ class Ledger:
         text = json.dumps(plan, indent=1, default=str)
         self._storage.put_bytes(text.encode(), f"{self._prefix}/plan-{key}.json")
 
-    def clear(self, everything: bool) -> None:
-        """Remove parts and plans; with `everything` also scans, indexes and whatever else lies there."""
-        for uri in self._storage.list(f"{self._prefix}/"):
-            if everything or "/parts/" in uri or "/plan-" in uri:
-                self._storage.delete(uri)
+    def clear(self, key: str, works: Iterable[SegmentWork], parts: Iterable[Part]) -> None:
+        """Remove this job's plan, sidecars and parts; what other jobs left under the prefix stays."""
+        for work in works:
+            self._storage.delete(sidecar_uri(work.part_uri))
+        for part in parts:
+            self._storage.delete(part.uri)
+        self._storage.delete(f"{self._prefix}/plan-{key}.json")
+
+    def clear_all(self) -> None:
+        """Remove everything under the prefix; only for a prefix that is one output's own."""
+        for uri in self._storage.list(self._prefix):
+            self._storage.delete(uri)
+        self._storage.delete_empty_folders(self._prefix)

@@ -184,6 +184,13 @@ def _seek_targets(index: SourceIndex, first: int) -> Iterator[int]:
             yield dts if dts != NO_VALUE else pts
 
 
+def prefixed(packet: AnyPacket, prefix: bytes) -> AnyPacket:
+    """The packet with other units before its own."""
+    whole = av.Packet(prefix + bytes(packet))
+    whole.pts, whole.dts = packet.pts, packet.dts
+    return whole
+
+
 def starts_exactly(index: SourceIndex, packet: "AnyPacket") -> bool:
     """Whether a decoder may really start here; the index knows only a sample of an mp4's keyframes."""
     return is_split_point(index.stream.codec, index.extradata, bytes(packet))

@@ -15,9 +15,10 @@ import numpy as np
 
 from pipeline.boxes import BoxLayout, ZeroFilledReader, box_layout
 from pipeline.clock import constant_rate, end_of_last, mean_rate, unwrapped
-from pipeline.demux import PacketWalk, head_packets, walk_packets
+from pipeline.demux import PacketWalk, head_packets, mark_keyframes, walk_packets
+from pipeline.exif import exif_orientation
 from pipeline.first_look import FirstLook, look_at_first
-from pipeline.formats import Conversion, colour_of, conversion_of, orientation_of
+from pipeline.formats import Conversion, colour_of, conversion_of, matrix_of, orientation_of
 from pipeline.frame_table import (
     FrameTable,
     Table,
@@ -32,7 +33,7 @@ from pipeline.index_cache import load_index, store_index
 from pipeline.inventory import chapters, choose_picture_stream, stream_infos
 from pipeline.packets import RANGED_DECODERS, prepare_decoder, row_bytes
 from pipeline.source import open_container, picture_stream
-from pipeline.split import HEAD_BYTES, is_split_point
+from pipeline.split import HEAD_BYTES, decoder_prefix, is_split_point
 from pipeline.storage import Storage
 from pipeline.storage_errors import AccessRefused, NotFound
 from tasks.errors import SourceError
@@ -42,7 +43,13 @@ from tasks.picture import PictureFormat
 _SAMPLED_KEYFRAMES = 16
 #: Bytes of an mp4's payload read for a look at its first pictures, where one is not larger.
 _HEAD_BYTES = 1 << 20
+#: Bytes at a picture file's start in which its Exif block is looked for.
+_EXIF_BYTES = 1 << 20
+_PICTURE_BRANDS = (b"avif", b"heic", b"heix", b"mif1")
 _CLOCKS_THAT_START_ANYWHERE = ("mpegts", "mpeg")
+
+
+Matrix = tuple[int, ...] | None
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,7 @@ def _index(storage: Storage, uri: str, identity: SourceIdentity) -> SourceIndex:
         walk = walk_packets(container, stream, uri, payload=not subject.light)
         _refuse_incomplete(subject, stream, walk)
         if subject.light:
+            mark_keyframes(stream, walk)
             _look_into_payload(subject, stream, walk)
         look = look_at_first(uri, stream, walk)
         return _assemble(subject, container, stream, walk, look)
@@ -158,7 +166,8 @@ def _assemble(
     pts, rows, end = _times(subject, stream, packets, table, base)
     rate = constant_rate(pts, base, (stream.guessed_rate, stream.average_rate, stream.base_rate))
     mode, reason = _mode(table, pts, end, base)
-    still = _is_still(name, stream, len(pts))
+    still = len(pts) == 1 and _is_picture_file(subject, name, stream)
+    matrix = look.display_matrix if not still else matrix_of(exif_orientation(subject.read(0, _EXIF_BYTES)))
     conversion = conversion_of(look.frame.format.name, flat=still or name == "gif")
     return SourceIndex(
         uri=subject.uri,
@@ -168,10 +177,10 @@ def _assemble(
         reason=reason,
         stream=infos[stream.index],
         extradata=bytes(stream.codec_context.extradata or b""),
-        format=_format(stream, look, conversion),
+        format=_format(stream, look, conversion, matrix),
         decoded_pixel_format=look.frame.format.name,
         conversion=conversion.reason,
-        display_matrix=look.display_matrix,
+        display_matrix=matrix,
         packets=packets,
         frame_pts=pts,
         frame_packets=rows,
@@ -186,7 +195,8 @@ def _assemble(
         chapters=chapters(container, subject.read),
         metadata=tuple(sorted(container.metadata.items())),
         codec_hdr=look.hdr,
-        dropped=_dropped(conversion, look, table),
+        prefix=_prefix(stream, walk),
+        dropped=_dropped(stream, look, table),
     )
 
 
@@ -227,11 +237,16 @@ def _mode(table: FrameTable, pts: Table, end: int, base: Fraction) -> tuple[str,
     return "random", ""
 
 
-def _is_still(name: str, stream: "av.VideoStream", frames: int) -> bool:
-    picture_file = name.endswith("_pipe") and name != "yuv4mpegpipe"
-    animation = name in ("gif", "apng", "webp", "jpegxl_anim")
-    marked = bool(stream.disposition & av.stream.Disposition.still_image)
-    return frames == 1 and (picture_file or animation or marked)
+def _prefix(stream: "av.VideoStream", walk: PacketWalk) -> bytes:
+    context, first = stream.codec_context, next(iter(walk.head.values()), b"")
+    return decoder_prefix(context.codec.canonical_name, context.extradata or b"", first)
+
+
+def _is_picture_file(subject: _Subject, name: str, stream: "av.VideoStream") -> bool:
+    if subject.layout is not None:
+        marked = bool(stream.disposition & av.stream.Disposition.still_image)
+        return marked or subject.read(8, 12) in _PICTURE_BRANDS
+    return name in ("gif", "apng", "webp", "jpegxl_anim") or (name.endswith("_pipe") and name != "yuv4mpegpipe")
 
 
 def _is_ranged(subject: _Subject, codec: str, walk: PacketWalk, table: FrameTable) -> bool:
@@ -240,14 +255,14 @@ def _is_ranged(subject: _Subject, codec: str, walk: PacketWalk, table: FrameTabl
     return subject.layout is not None and placed and known
 
 
-def _format(stream: "av.VideoStream", look: FirstLook, conversion: Conversion) -> PictureFormat:
+def _format(stream: "av.VideoStream", look: FirstLook, conversion: Conversion, matrix: Matrix) -> PictureFormat:
     return PictureFormat(
         layout=conversion.layout,
         width=look.frame.width,
         height=look.frame.height,
         colour=colour_of(look.frame, conversion, look.tags),
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
-        orientation=orientation_of(look.display_matrix),
+        orientation=orientation_of(matrix),
         field_order=look.field_order,
     )
 
@@ -261,9 +276,9 @@ def _origin(container: "av.container.InputContainer", name: str, pts: Table, bas
     return min([*starts, int(pts[0]) * base])
 
 
-def _dropped(conversion: Conversion, look: FirstLook, table: FrameTable) -> tuple[str, ...]:
+def _dropped(stream: "av.VideoStream", look: FirstLook, table: FrameTable) -> tuple[str, ...]:
     lines = [*look.lost]
-    if conversion.alpha:
+    if look.transparent or stream.metadata.get("alpha_mode") == "1":
         lines.append("alpha (transparency)")
     if table.undecodable and not table.irregular:
         lines.append(f"{table.undecodable} pictures before the first keyframe, which cannot be decoded")

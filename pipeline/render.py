@@ -21,7 +21,7 @@ from pipeline.keys import part_key
 from pipeline.ledger import Ledger
 from pipeline.part import Part
 from pipeline.pool import Pool, Progress
-from pipeline.prepare import RenderPlan, check_scratch, prepare
+from pipeline.prepare import RenderPlan, check_scratch, prepare, work_prefix
 from pipeline.run_report import RunReport, StageSpan
 from pipeline.scan import scan_task
 from pipeline.segments import Segment
@@ -29,7 +29,7 @@ from pipeline.stitch import StitchRequest, stitch
 from pipeline.storage import Storage
 from pipeline.voice import make_voice
 from pipeline.work import Lease, SegmentWork
-from tasks.errors import JobError, StorageError
+from tasks.errors import JobError, ReelyardError, StorageError
 from tasks.picture import frames_per_batch
 from tasks.table import open_task
 from tasks.task import Task, TaskPlan
@@ -92,12 +92,14 @@ def render(job: RenderJob, pool: Pool, storage: Storage, scratch: Path, progress
     clock = Clock()
     tasks = [open_task(spec) for spec in job.tasks]
     with clock.stage("probe"):
-        plan = prepare(storage, pool, job, tasks)
+        plan, done = _prepared(storage, pool, job, tasks)
     tasks += [open_task(spec) for spec in plan.specs[len(tasks) :]]
-    if _is_done(storage, plan):
+    ledger = Ledger(storage, plan.prefix)
+    if done:
+        if job.work is None and not job.keep_parts:
+            ledger.clear_all()
         return report_of(plan, [], [], pool, clock, "already done")
     check_scratch(plan, scratch)
-    ledger = Ledger(storage, plan.prefix)
     ledger.write_plan(plan.key, plan_facts(plan))
     task_plans = _scan(plan, tasks, pool, storage, scratch, clock)
     works = segment_works(plan, tasks, task_plans, pool.device_class)
@@ -114,8 +116,10 @@ def render(job: RenderJob, pool: Pool, storage: Storage, scratch: Path, progress
                 raise
             continue
         break
-    if not job.keep_parts:
-        ledger.clear(everything=job.work is None)
+    if not job.keep_parts and job.work is None:
+        ledger.clear_all()
+    elif not job.keep_parts:
+        ledger.clear(plan.key, works, parts)
     return report_of(plan, parts, task_plans, pool, clock, "rendered", resumed, lines)
 
 
@@ -152,6 +156,18 @@ def _render_missing(
         for part in pool.render(plan.index, plan.specs, leases(plan, missing)):
             committed[part.key] = part
     return [committed[work.key] for work in works], len(works) - len(missing)
+
+
+def _prepared(storage: Storage, pool: Pool, job: RenderJob, tasks: list[Task]) -> tuple[RenderPlan, bool]:
+    """The plan, and whether its output is there; a refused request leaves no folder beside the output."""
+    fresh = job.work is None and not storage.list(work_prefix(job))
+    try:
+        plan = prepare(storage, pool, job, tasks)
+        return plan, _is_done(storage, plan)
+    except ReelyardError:
+        if fresh:
+            Ledger(storage, work_prefix(job)).clear_all()
+        raise
 
 
 def _is_done(storage: Storage, plan: RenderPlan) -> bool:

@@ -49,7 +49,7 @@ def open_container(
         raise SourceError(error.message) from error
     try:
         return av.open(
-            file,
+            _Nameless(file),
             "r",
             options=dict(_OPTIONS),
             metadata_errors="replace",
@@ -58,6 +58,13 @@ def open_container(
         )
     except (av.error.FFmpegError, ValueError) as error:
         raise SourceError(f"{uri}: {_describe(storage, uri)}; expected a video or a picture file") from error
+
+
+class _Nameless:
+    """A file whose name no demuxer sees: by a name's ending or pattern it would choose to look elsewhere."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read, self.seek, self.tell, self.close = file.read, file.seek, file.tell, file.close
 
 
 def picture_stream(container: "av.container.InputContainer", number: int) -> "av.VideoStream":

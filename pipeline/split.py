@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 _H264_SLICE, _H264_IDR, _H264_SEI = 1, 5, 6
 _SEI_RECOVERY_POINT = 6
+#: Of x264's user data (encoder/set.c, x264_sei_version_write).
+_X264_UUID = bytes.fromhex("dc45e9bde6d948b7962cd820d923eeef")
 #: NAL unit types 16 to 21 of H.265 (table 7-1): BLA, IDR and CRA pictures.
 _HEVC_RANDOM_ACCESS = range(16, 22)
 #: Bytes of a keyframe's packet that hold its headers up to the first slice.
@@ -27,6 +29,23 @@ def is_split_point(codec: str, extradata: bytes, packet: bytes) -> bool:
 def is_shown(codec: str, packet: bytes | memoryview) -> bool:
     """Whether a packet gives a picture: VP8 keeps reference pictures that are never shown."""
     return codec != "vp8" or not packet or bool(packet[0] & 0x10)
+
+
+def decoder_prefix(codec: str, extradata: bytes, packet: bytes) -> bytes:
+    """What of a stream's first packet a decoder must have seen wherever it starts, ready to put before a packet.
+
+    Encoders name themselves once, and FFmpeg's decoders work around the faults of old ones: x264 before
+    build 151 in 4:4:4 (h264_cabac.c), DivX and Xvid in many ways (mpeg4videodec.c).
+    """
+    if codec == "mpeg4":
+        start = packet.find(b"\0\0\1\xb6")
+        return packet[:start] if start > 0 and b"\0\0\1\xb2" in packet[:start] else b""
+    if codec == "h264":
+        size = length_bytes(codec, extradata)
+        for unit in nal_units(packet, size):
+            if unit[:1] and unit[0] & 0x1F == _H264_SEI and _X264_UUID in unit[:64]:
+                return (len(unit).to_bytes(size, "big") if size else b"\0\0\1") + unit
+    return b""
 
 
 def length_bytes(codec: str, extradata: bytes) -> int:

@@ -23,11 +23,16 @@ from pipeline.carried import Timed, add_carried, tag_output
 from pipeline.carry import CarryPlan
 from pipeline.encode import pts_digest
 from pipeline.encoders import MUXERS, container_of
+from pipeline.matroska import write_aspect
 from pipeline.part import EncodeSpec, Part
+from pipeline.source import quiet_decoders
 from pipeline.stamps import Stamps, decode_stamps, rescaled
 from pipeline.storage import Storage
 from pipeline.timeline import Timeline
 from tasks.errors import StitchError
+
+#: Encoders whose stream itself tells the sample aspect ratio.
+_TELL_ASPECT = ("libx264", "libx265", "h264_nvenc", "hevc_nvenc")
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ def stitch(
         AlreadyThere: the output exists and `overwrite` is not set.
         StorageError: reading a part or the final write failed; nothing half-written is visible.
     """
+    quiet_decoders()
     scratch.mkdir(parents=True, exist_ok=True)
     ordered = check_parts(parts, timeline)
     container = container_of(request.output_uri)
@@ -132,9 +138,20 @@ def _write(
         pictures = _picture_packets(storage, parts, stream, edges, scratch)
         for _, packet in heapq.merge(pictures, *(o.packets() for o in others), key=lambda timed: timed[0]):
             output.mux_one(packet)
-        lines = tuple(line for o in others for line in o.lines())
+        lines = (*_rounding(edges, timeline, time_base, container), *(line for o in others for line in o.lines()))
+    if MUXERS[container] in ("matroska", "webm") and spec.sample_aspect_ratio != 1 and spec.encoder not in _TELL_ASPECT:
+        if not write_aspect(path, spec.sample_aspect_ratio):
+            lines += (f"sample aspect ratio {spec.sample_aspect_ratio} not written: .{container} header not as expected",)
     verify(path, edges[:-1], time_base)
     return (*request.carry.lines, *lines)
+
+
+def _rounding(edges: Stamps, timeline: Timeline, time_base: Fraction, container: str) -> tuple[str, ...]:
+    """What is said where the container's clock is too coarse for the plan's times."""
+    steps, planned = np.diff(edges) * time_base, np.diff(np.append(timeline.pts, timeline.end_pts)) * timeline.time_base
+    if np.array_equal(steps, planned):
+        return ()
+    return (f"times rounded to {time_base} s, the clock of a .{container} file; .mp4 keeps them exactly",)
 
 
 def _muxer_options(container: str, timeline: Timeline) -> dict[str, str]:

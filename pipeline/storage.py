@@ -202,6 +202,15 @@ class Storage:
             fs, key = self._writable(uri)
             self._attempt(lambda: fs.rm_file(key), uri, "delete")
 
+    def delete_empty_folders(self, prefix: str) -> None:
+        """Remove the local folder `prefix` as far as it is empty; stores of objects have no folders."""
+        if (path := self.local_path(prefix)) is None or not path.is_dir():
+            return
+        folders = sorted((p for p in path.rglob("*") if p.is_dir()), key=lambda p: -len(p.parts))
+        for folder in [*folders, path]:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
     def honours_create(self, prefix: str) -> bool:
         """Whether a create-only write below `prefix` really refuses a second writer; asked once."""
         if self.local_path(prefix) is not None:

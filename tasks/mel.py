@@ -54,6 +54,11 @@ class MelStream:
         self._samples = 0
         self._columns = 0
 
+    @property
+    def held_samples(self) -> int:
+        """How much sound waits for its columns."""
+        return len(self._held)
+
     def push(self, samples: Array) -> Array:
         """(80, n) the columns that became complete; n may be 0."""
         if samples.ndim != 1:
@@ -192,9 +197,7 @@ class MelStatistics:
         return found
 
     def __add__(self, other: "MelStatistics") -> "MelStatistics":
-        return MelStatistics(
-            self.counts + other.counts, self.sums + other.sums, self.squares + other.squares
-        )
+        return MelStatistics(self.counts + other.counts, self.sums + other.sums, self.squares + other.squares)
 
     def level_quantile(self, quantile: float, *, above: float = SILENCE) -> float:
         """The level that this share of the columns above `above` does not exceed (bin centres)."""
@@ -220,15 +223,15 @@ class MelStatistics:
 
 def level_of_bins() -> NDArray[np.float64]:
     """(128,) the level at the centre of each bin of `MelStatistics`."""
-    return SILENCE + (np.arange(_LEVELS) + 0.5) * (8 / _LEVELS)
+    return np.asarray(SILENCE + (np.arange(_LEVELS) + 0.5) * (8 / _LEVELS), np.float64)
 
 
 def column_levels(mel: Array) -> NDArray[np.float64]:
     """(T,) the level of each column: the mean of its bands, in exact arithmetic."""
     fixed = np.rint(mel.T * np.float32(_FIXED)).astype(np.int64)
-    return fixed.sum(1) / (BANDS * _FIXED)
+    return np.asarray(fixed.sum(1) / (BANDS * _FIXED), np.float64)
 
 
 def _level_bins(fixed: NDArray[np.int64]) -> NDArray[np.int64]:
     bins = (fixed.sum(1) + 4 * BANDS * _FIXED) * _LEVELS // (8 * BANDS * _FIXED)
-    return np.clip(bins, 0, _LEVELS - 1)
+    return np.asarray(np.clip(bins, 0, _LEVELS - 1), np.int64)

@@ -2,6 +2,7 @@
 
 import os
 import wave
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from tests.sources import Sources
+from tests.stores import s3_server
 
 # Time limits belong to benchmarks: a busy machine must not fail a law.
 settings.register_profile("reelyard", deadline=None)
@@ -42,3 +44,10 @@ def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file.setframerate(16_000)
         file.writeframes((tone * 12_000).astype("<i2").tobytes())
     return path
+
+
+@pytest.fixture(scope="session")
+def s3_options() -> Iterator[dict[str, str]]:
+    """Storage options of an S3 server on this machine, over real HTTP, with a bucket named `bucket`."""
+    with s3_server() as options:
+        yield options

@@ -125,7 +125,7 @@ def remux(
     """The packets of `source` in another container, their times shifted, or looped `repeat` times."""
     with av.open(str(source)) as inp, av.open(str(target), "w", format=format, options=options or {}) as out:
         streams = {s.index: out.add_stream_from_template(s, opaque=True) for s in inp.streams}
-        length = Fraction(inp.duration, 1_000_000)
+        length = Fraction(inp.duration, 1_000_000) + Fraction(1, 25)
         for round_ in range(repeat):
             inp.seek(int((seek_seconds or 0) * 1_000_000))
             for packet in inp.demux():
@@ -309,9 +309,9 @@ KINDS: dict[str, tuple[str, Make]] = {
 LINEAR_KINDS = ("intra-refresh mp4", "single keyframe mp4", "duplicate-pts ts")
 
 
-def sequential(path: Path, stream_index: int = 0) -> "Iterator[av.VideoFrame]":
+def sequential(path: Path, number: int | None = None) -> "Iterator[av.VideoFrame]":
     """Every frame in order, by a plain decode of the whole file: what all else must equal."""
-    with av.open(str(path)) as container:
-        stream = container.streams.video[stream_index]
+    with av.open(str(path), metadata_errors="replace") as container:
+        stream = container.streams.video[0] if number is None else container.streams[number]
         stream.codec_context.thread_count = 1
         yield from container.decode(stream)

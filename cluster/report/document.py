@@ -100,6 +100,6 @@ def versions() -> dict[str, str]:
     try:
         own = version("reelyard")
     except PackageNotFoundError:
-        own = "not installed"
+        own = "from its source folder"
     code = own_code()
     return {"reelyard": own, "code": code.digest[:16], **dict(code.versions)}

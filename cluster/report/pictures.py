@@ -3,6 +3,8 @@
 import base64
 import io
 import logging
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,8 @@ log = logging.getLogger("reelyard")
 
 #: Frames of the contact sheet, the first and the last among them.
 _SHEET = 12
+#: What may be decoded for them: 100 frames of 1080p, about a second.
+_DECODED_PIXELS = 100 * 1920 * 1080
 _LARGE_WIDTH, _SMALL_WIDTH = 480, 240
 
 
@@ -56,20 +60,46 @@ def _frames(storage: Storage, output: str) -> list[tuple[float, Any]]:
     with open_container(storage, output) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
-        stamps = sorted(p.pts for p in container.demux(stream) if p.pts is not None and p.size)
-        count = min(_SHEET, len(stamps))
-        wanted = sorted({stamps[round(i * (len(stamps) - 1) / max(1, count - 1))] for i in range(count)})
-        found = [_frame_at(container, stream, pts) for pts in wanted]
-    return [frame for frame in found if frame is not None]
+        packets = [(p.pts, p.is_keyframe) for p in container.demux(stream) if p.pts is not None and p.size]
+        pixels = stream.codec_context.width * stream.codec_context.height
+        wanted = spread_cheaply(packets, _DECODED_PIXELS // max(1, pixels))
+        return [frame for key, group in wanted for frame in _decoded(container, stream, key, group)]
 
 
-def _frame_at(container: Any, stream: Any, pts: int) -> tuple[float, Any] | None:
-    container.seek(pts, stream=stream, backward=True)
+def spread_cheaply(packets: Sequence[tuple[int, bool]], budget_frames: int) -> list[tuple[int, list[int]]]:
+    """(keyframe, frames wanted after it) for frames spread evenly over the pts of (pts, is keyframe) packets.
+
+    Where decoding them all would take more than `budget_frames`, those between are moved onto keyframes.
+    """
+    stamps = sorted(pts for pts, _ in packets)
+    keys = sorted(pts for pts, key in packets if key) or stamps[:1]
+    count = min(_SHEET, len(stamps))
+    wanted = sorted({stamps[round(i * (len(stamps) - 1) / max(1, count - 1))] for i in range(count)})
+
+    def grouped(chosen: list[int]) -> dict[int, list[int]]:
+        groups: dict[int, list[int]] = {}
+        for pts in chosen:
+            groups.setdefault(keys[max(0, bisect_right(keys, pts) - 1)], []).append(pts)
+        return groups
+
+    groups = grouped(wanted)
+    cost = sum(bisect_right(stamps, max(group)) - bisect_right(stamps, key) + 1 for key, group in groups.items())
+    if cost > budget_frames:
+        last = [wanted[-1]] if len(stamps) - bisect_right(stamps, keys[-1]) < budget_frames else []
+        groups = grouped(sorted({*groups, *last}))
+    return sorted(groups.items())
+
+
+def _decoded(container: Any, stream: Any, key: int, wanted: list[int]) -> Iterator[tuple[float, Any]]:
+    container.seek(key, stream=stream, backward=True)
+    left = set(wanted)
     for frame in container.decode(stream):
-        if frame.pts is not None and frame.pts >= pts:
+        if frame.pts in left:
+            left.discard(frame.pts)
             image = frame.to_image().rotate(frame.rotation, expand=True) if frame.rotation else frame.to_image()
-            return float(frame.pts * stream.time_base), image
-    return None
+            yield float(frame.pts * stream.time_base), image
+        if not left or (frame.pts is not None and frame.pts > max(wanted)):
+            return
 
 
 def _picture(seconds: float, image: Any, width: int) -> Picture:

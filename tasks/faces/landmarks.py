@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
-from tasks.faces.region import SIDE, from_region, scale_of
+from tasks.faces.region import SIDE, from_region
 from tasks.nets.landmark_net import LandmarkNet
 
 WEIGHTS: Final = Path(__file__).parents[1] / "weights" / "landmarks.safetensors"
@@ -29,7 +29,10 @@ class Pictures(Protocol):
         ...
 
     def crop(self, i: int, matrix: NDArray[np.float32], size: int) -> NDArray[np.uint8]:
-        """(size, size, 3) RGB; `matrix` (2, 3) maps crop pixels to picture pixels; edges replicated."""
+        """(size, size, 3) RGB; `matrix` (2, 3) maps crop pixels to picture pixels.
+
+        Edges repeat; areas are averaged where the crop is coarser than the picture.
+        """
         ...
 
 
@@ -56,20 +59,7 @@ class LandmarkModel:
     @torch.inference_mode()
     def look(self, pictures: Pictures, i: int, region: NDArray[np.float32]) -> Landmarks:
         """What is in `region` (see tasks.faces.region) of picture `i`."""
-        crop = torch.from_numpy(region_crop(pictures, i, region)).to(self._device)
+        crop = torch.from_numpy(pictures.crop(i, region, SIDE)).to(self._device)
         shapes, logits = self._network(crop.permute(2, 0, 1)[None].float() / 255)
         presence, hidden = torch.sigmoid(logits[0]).tolist()
         return Landmarks(from_region(region, shapes[0].cpu().numpy()), presence, hidden)
-
-
-def region_crop(pictures: Pictures, i: int, region: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """(112, 112, 3) RGB; where that shrinks the picture it is sampled finer and averaged, lest it alias."""
-    scale = scale_of(region)
-    finer = 1 if scale < 1.6 else 2 if scale < 4 else 4
-    if finer == 1:
-        return pictures.crop(i, region, SIDE)
-    linear = region[:, :2] / finer
-    offset = region[:, 2] - linear.sum(1) * (finer - 1) / 2
-    fine = pictures.crop(i, np.concatenate((linear, offset[:, None]), 1).astype(np.float32), SIDE * finer)
-    sums = fine.reshape(SIDE, finer, SIDE, finer, 3).astype(np.uint16).sum((1, 3))
-    return np.asarray((sums + finer * finer // 2) // (finer * finer), np.uint8)

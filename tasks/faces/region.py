@@ -48,8 +48,3 @@ def from_region(matrix: NDArray[np.float32], shape: NDArray[np.float32]) -> NDAr
     """Relative shapes (..., 2) as points in picture pixels."""
     pixels = shape * SIDE + (SIDE - 1) / 2
     return np.asarray(pixels @ matrix[:, :2].T + matrix[:, 2], np.float32)
-
-
-def scale_of(matrix: NDArray[np.float32]) -> float:
-    """Picture pixels per region pixel."""
-    return float(np.hypot(matrix[0, 0], matrix[1, 0]))

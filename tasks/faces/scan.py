@@ -50,8 +50,10 @@ class FaceScanner:
         self._followed: list[NDArray[np.float32]] = []
         self._thumb: _Thumb | None = None
         self._unrest = 0.0
-        self.cascade_calls = 0
-        "How often cascades looked since the reset."
+        self.looks_needed = 0
+        "How often cascades had to look since the reset: at the start, after a cut, after a loss."
+        self.looks_for_newcomers = 0
+        "How often they looked only because it was time to."
 
     def measure(self, pictures: Pictures) -> list[FrameFaces]:
         """The faces of each picture, the largest first."""
@@ -63,7 +65,10 @@ class FaceScanner:
         before = [] if cut else self._followed
         looks = [self._model.look(pictures, i, self._region(points)) for points in before]
         found = _distinct([(look, False) for look in looks if _stands(look, KEPT)])
-        if cut or len(found) < len(before) or self._time_to_look(bool(found)):
+        needed = cut or len(found) < len(before) or self._frame == 0
+        if needed or self._time_to_look(bool(found)):
+            self.looks_needed += needed
+            self.looks_for_newcomers += not needed
             found = self._with_newcomers(pictures, i, luma, found, thorough=cut or not found)
         self._followed = [look.points for look, _ in found]
         self._frame += 1
@@ -84,7 +89,6 @@ class FaceScanner:
         """`found` and whoever else a cascade sees; lenient only where the strict pass leaves nobody."""
         self._last_look = self._frame
         for strictness in (0, 1) if thorough else (0,):
-            self.cascade_calls += 1
             for box in detect_faces(luma, strictness):
                 if all(overlap(box, _extent(look.points)) < 0.3 for look, _ in found):
                     look = self._verified(pictures, i, box)

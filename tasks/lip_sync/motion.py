@@ -21,6 +21,8 @@ STILL_RANGE: Final = 0.105
 OVER_CLOSE: Final = 0.05
 #: Openings below this share count as closed, with a soft knee.
 KNEE: Final = 0.05
+#: Predicted openings lie nearer to closed than real ones between the same ends; this power mends it.
+LIVELINESS: Final = 0.8
 #: A spread or rounded mouth is wider or narrower by this share, a wide vowel narrower by the other.
 WIDTH_SHARE: Final = 0.09
 OPEN_NARROWS: Final = 0.05
@@ -120,7 +122,8 @@ def open_share(speech: Speech) -> Array:
     voiced = opening[opening > 0.1]
     loud = float(np.quantile(voiced, 0.95)) if len(voiced) else 1.0
     opening = opening * float(np.clip(0.92 / max(loud, 1e-3), 1.0, 1.8))
-    opening = np.where(opening < 2 * KNEE, np.maximum(opening, 0) ** 2 / (4 * KNEE), opening - KNEE)
+    opening = np.where(opening < 2 * KNEE, opening**2 / (4 * KNEE), opening - KNEE) / (1 - KNEE)
+    opening = opening**LIVELINESS
     pressed = _soft((np.asarray(speech.closure, dtype=np.float64) - 0.35) / 0.4)
     return np.minimum(opening, 1.1) * (1 - pressed) - OVER_CLOSE * pressed
 

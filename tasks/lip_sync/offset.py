@@ -35,7 +35,11 @@ class Offset:
 
 
 def estimate_offset(
-    predicted_opening: Array, measured_opening: Array, times: Times, *, largest_seconds: float = LARGEST_SECONDS
+    predicted_opening: Array,
+    measured_opening: Array,
+    times: Times,
+    *,
+    largest_seconds: float = LARGEST_SECONDS,
 ) -> Offset:
     """The offset within +-`largest_seconds` that fits best, to 5 ms.
 
@@ -63,7 +67,7 @@ def sample(curve: Array, seconds: Times) -> NDArray[np.float64]:
 
 
 def _correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
-    a, b = a - a.mean(), b - b.mean()
+    a, b = (np.asarray(curve, np.float64) - np.mean(curve, dtype=np.float64) for curve in (a, b))
     scale = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float(a @ b) / scale if scale > 1e-9 else 0.0
 

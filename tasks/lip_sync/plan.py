@@ -55,7 +55,7 @@ def read_units(units: Iterable[UnitMeasurement]) -> Scan:
 
 def plan_lip_sync(scan: Scan, output: OutputFrames, wish: Wish, selector: FaceSelector) -> TaskPlan:
     """What is drawn in each output frame, and why not where nothing is."""
-    tracks = associate(scan.found, _frame_rate(scan, output))
+    tracks = associate(scan.found, _frame_rate(scan, output)) if len(scan.found.frame) else ()
     chosen = choose(tracks, selector)
     mouths = [_plan_mouth(scan, output, wish, chosen, k) for k in range(len(chosen.tracks))]
     drawn = [mouth for mouth in mouths if mouth.bank is not None and mouth.motion.weights.any()]
@@ -108,9 +108,7 @@ def _plan_mouth(scan: Scan, output: OutputFrames, wish: Wish, chosen: ChosenFace
     return _Mouth(frames, points, codes, plan_motion(wish.at(frames), showing, cap), bank)
 
 
-def _jumps(
-    source: NDArray[np.int64], frames: NDArray[np.int64], shots: NDArray[np.int64]
-) -> NDArray[np.bool_]:
+def _jumps(source: NDArray[np.int64], frames: NDArray[np.int64], shots: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Where the picture does not continue the one before."""
     jumps = np.zeros(len(frames), np.bool_)
     jumps[1:] = (np.abs(np.diff(source)) > _JUMP_FRAMES) | (np.diff(frames) > 1) | (np.diff(shots) != 0)
@@ -118,7 +116,7 @@ def _jumps(
 
 
 def _shots(scan: Scan, output: OutputFrames, frames: NDArray[np.int64]) -> NDArray[np.int64]:
-    shots = np.cumsum(scan.found.cuts)
+    shots = np.cumsum(scan.found.cuts, dtype=np.int64)
     if not len(shots):
         return np.zeros(len(frames), np.int64)
     return shots[np.clip(output.source_frames[frames] - scan.first, 0, len(shots) - 1)]

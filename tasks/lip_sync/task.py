@@ -73,9 +73,7 @@ class LipSyncTask:
         arrays = measurements_to_arrays(measurements(found)) | candidates_to_arrays(keeper.kept())
         return UnitMeasurement(start, end, arrays)
 
-    def conclude(
-        self, units: Iterable[UnitMeasurement], output: OutputFrames, voice: Voice | None
-    ) -> TaskPlan:
+    def conclude(self, units: Iterable[UnitMeasurement], output: OutputFrames, voice: Voice | None) -> TaskPlan:
         """What to draw in each output frame.
 
         Raises:
@@ -105,9 +103,7 @@ class LipSyncTask:
 
     def _wish(self, voice: Voice, output: OutputFrames) -> Wish:
         spoken = articulate(voice.mel, MelStatistics.of(voice.mel))
-        mouth = spoken.at(
-            output.start_seconds, output.duration_seconds, sync_offset_seconds=self._offset_seconds
-        )
+        mouth = spoken.at(output.start_seconds, output.duration_seconds, sync_offset_seconds=self._offset_seconds)
         return plan_wish(Speech(mouth.opening, mouth.closure, mouth.width), output.start_seconds)
 
     def _draw(self, batch: DeviceBatch, inputs: TaskInputs, place: int, number: int) -> None:

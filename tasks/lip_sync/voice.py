@@ -15,12 +15,12 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
-from torch import Tensor, nn
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from tasks.errors import WeightsError
 from tasks.mel import BANDS, COLUMNS_PER_SECOND, MelStatistics, column_levels, mel_slice
-from tasks.nets.articulation_net import REACH, ArticulationNet
+from tasks.nets.articulation_net import REACH, VoiceNet
 
 Array = NDArray[np.float32]
 Times = NDArray[np.float64]
@@ -36,6 +36,8 @@ _CONTEXT: Final = REACH + _GATE_REACH
 _SPEECH_RANGE: Final = 2.6
 #: A sound whose level varies less than this (4 dB) is steady: noise, hum or nothing, not speech.
 _STEADY_RANGE: Final = 0.3
+#: Half the natural logarithm of the amplitude that a mel unit of 12.5 dB stands for.
+_HALF_NATURAL: Final = np.float32(0.5 * 12.5 / 20 * np.log(10))
 
 
 @dataclass(frozen=True)
@@ -78,24 +80,19 @@ class Articulation:
         middle = times - sync_offset_seconds
         first, last = ((middle + side * half) * COLUMNS_PER_SECOND for side in (-1, 1))
         return Mouth(
-            _average(self.opening, first, last), _largest(self.closure, first, last), _average(self.width, first, last)
+            _average(self.opening, first, last),
+            _largest(self.closure, first, last),
+            _average(self.width, first, last),
         )
 
 
-@dataclass(frozen=True)
-class VoiceNets:
-    """The loaded networks; they agree by a weighted mean."""
-
-    members: tuple[tuple[str, ArticulationNet], ...]
-    "(kind of input, network), see `member_input`"
-    shares: Array
-    "(members, 3) weight of each in opening, closure and width"
-    scale: Array
-    "(3, 2) factor and offset of the weighted means, which spread too little, to the documented ranges"
-
-
 def articulate(
-    mel: Array, statistics: MelStatistics, *, start: int = 0, stop: int | None = None, nets: VoiceNets | None = None
+    mel: Array,
+    statistics: MelStatistics,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+    net: VoiceNet | None = None,
 ) -> Articulation:
     """What columns [start, stop) of a whole sound's mel spectrogram (80, T) ask of the mouth.
 
@@ -105,19 +102,19 @@ def articulate(
     if mel.ndim != 2 or mel.shape[0] != BANDS:
         raise ValueError(f"articulation of mel columns: found shape {mel.shape}, expected ({BANDS}, T)")
     stop = mel.shape[1] if stop is None else min(stop, mel.shape[1])
-    nets = nets or load_voice_nets()
+    net = net or load_voice_net()
     blocks = range(start // _BLOCK_COLUMNS, -(-stop // _BLOCK_COLUMNS))
     values = [np.zeros((3, 0), np.float32)]
-    values += [_block(mel, statistics, nets, index * _BLOCK_COLUMNS) for index in blocks]
+    values += [_block(mel, statistics, net, index * _BLOCK_COLUMNS) for index in blocks]
     skipped = start - start // _BLOCK_COLUMNS * _BLOCK_COLUMNS
     opening, closure, width = np.concatenate(values, axis=1)[:, skipped : skipped + max(stop - start, 0)]
     return Articulation(opening, closure, width)
 
 
-def _block(mel: Array, statistics: MelStatistics, nets: VoiceNets, first: int) -> Array:
+def _block(mel: Array, statistics: MelStatistics, net: VoiceNet, first: int) -> Array:
     """(3, block) finished values from column `first`; shapes never vary, so neither do the bits."""
     around = mel_slice(mel, first - _CONTEXT, _BLOCK_COLUMNS + 2 * _CONTEXT)
-    raw = _raw(around, statistics, nets)  # (3, block + 2 * _GATE_REACH)
+    raw = _raw(around, statistics, net)  # (3, block + 2 * _GATE_REACH)
     inner = slice(_GATE_REACH - _SMOOTH_REACH, _SMOOTH_REACH - _GATE_REACH)
     opening, width = (np.convolve(raw[i, inner], _smoothing(), mode="valid") for i in (0, 2))
     closure = raw[1, _GATE_REACH:-_GATE_REACH]
@@ -127,32 +124,25 @@ def _block(mel: Array, statistics: MelStatistics, nets: VoiceNets, first: int) -
     return finished[:, : max(mel.shape[1] - first, 0)].astype(np.float32)
 
 
-def _raw(around: Array, statistics: MelStatistics, nets: VoiceNets) -> NDArray[np.float64]:
+def _raw(around: Array, statistics: MelStatistics, net: VoiceNet) -> Array:
     """(3, T) opening and width in their ranges, closure probability; from (80, T + 2 * REACH)."""
-    total = np.zeros((3, around.shape[1] - 2 * REACH))
+    level, amplitude = (torch.from_numpy(shown)[None] for shown in net_inputs(around, statistics))
     with torch.inference_mode():
-        for (kind, net), shares in zip(nets.members, nets.shares, strict=True):
-            answer = net(torch.from_numpy(member_input(around, statistics, kind))[None])[0].numpy()
-            total += shares[:, None] * answer
-    total = total * nets.scale[:, :1] + nets.scale[:, 1:]
-    total[1] = 1 / (1 + np.exp(-total[1]))
-    return total
+        opening, closure, width = net(level, amplitude)[0]
+        return torch.stack([opening, torch.sigmoid(closure), width]).numpy()
 
 
-def member_input(mel: Array, statistics: MelStatistics, kind: str) -> Array:
-    """(80, T) what a network of this kind is shown of mel columns.
+def net_inputs(mel: Array, statistics: MelStatistics) -> tuple[Array, Array]:
+    """What the networks are shown of (80, T) mel columns, normalised by the whole sound's loud columns.
 
-    "level": decibels, each band by its mean and deviation over the loud columns of the whole sound.
-    "amplitude": square root of the amplitude, each band by its root mean square over the same.
+    Level: decibels, each band by its mean and deviation.  Amplitude: the square root of the amplitude,
+    each band by its root mean square (of a band that is normal in decibels).
     """
     mean, deviation = statistics.mean_and_deviation(above=speech_floor(statistics))
-    if kind == "level":
-        return np.clip((mel - mean[:, None]) / np.maximum(deviation, 0.2)[:, None], -6, 6).astype(np.float32)
-    # A band that is normal in decibels has this mean amplitude; a mel unit is 12.5 dB.
-    natural = np.log(10) / 20 * 12.5
-    loudness = np.exp(natural * mean / 2 + natural**2 * deviation**2 / 4)
-    roots = np.exp(np.float32(natural / 2) * mel) / np.maximum(loudness, 1e-2)[:, None]
-    return np.clip(2 * roots - 1, -1, 8).astype(np.float32)
+    level = np.clip((mel - mean[:, None]) / np.maximum(deviation, 0.2)[:, None], -6, 6)
+    usual = np.exp(_HALF_NATURAL * mean + (_HALF_NATURAL * deviation) ** 2)
+    roots = np.exp(_HALF_NATURAL * mel) / np.maximum(usual, 1e-2)[:, None]
+    return level.astype(np.float32), np.clip(2 * roots - 1, -1, 8).astype(np.float32)
 
 
 def speech_floor(statistics: MelStatistics) -> float:
@@ -174,34 +164,21 @@ def speech_gate(mel: Array, statistics: MelStatistics) -> NDArray[np.float64]:
 
 
 @cache
-def load_voice_nets(path: Path = WEIGHTS) -> VoiceNets:
+def load_voice_net(path: Path = WEIGHTS) -> VoiceNet:
     """The networks of a weights file; kept, so that each process reads it once."""
+    net = VoiceNet()
     try:
-        with safe_open(path, framework="pt") as file:
-            kinds = file.metadata()["inputs"].split()
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-            members = tuple((kind, _net(tensors, f"{index}.")) for index, kind in enumerate(kinds))
-        return VoiceNets(members, tensors["shares"].numpy(), tensors["scale"].numpy())
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        net.load_state_dict(load_file(path))
+    except (OSError, RuntimeError, SafetensorError) as error:
         found = f"{type(error).__name__}: {error}"
         raise WeightsError(f"voice networks in {path}: found {found}; install reelyard again") from error
-
-
-def _net(tensors: dict[str, Tensor], prefix: str) -> ArticulationNet:
-    net = ArticulationNet()
-    net.load_state_dict({name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)})
     return net.eval()
-
-
-def count_parameters(net: nn.Module) -> int:
-    """How many numbers a network learnt."""
-    return sum(parameter.numel() for parameter in net.parameters())
 
 
 @cache
 def _smoothing() -> NDArray[np.float64]:
     kernel = np.exp(-0.5 * (np.arange(-_SMOOTH_REACH, _SMOOTH_REACH + 1) / _SMOOTH_SIGMA) ** 2)
-    return kernel / kernel.sum()
+    return np.asarray(kernel / kernel.sum())
 
 
 def _gaps(times: Times) -> Times:
@@ -227,11 +204,11 @@ def _average(curve: Array, first: Times, last: Times) -> Array:
 
 
 def _largest(curve: Array, first: Times, last: Times) -> Array:
-    """The largest value at the columns within [first, last] or nearest to it; 0 beyond the ends."""
+    """The largest value at the columns within [first, last), or just after where there is none; 0 outside."""
     padded = np.concatenate([[0.0], curve, [0.0]]).astype(np.float32)
     end = len(padded) - 1
     start = np.clip(np.ceil(first).astype(np.int64) + 1, 0, end)
-    stop = np.clip(np.floor(last).astype(np.int64) + 2, start + 1, end + 1)
+    stop = np.clip(np.ceil(last).astype(np.int64) + 1, start + 1, end + 1)
     pairs = np.stack([start, np.minimum(stop, end)], axis=1).ravel()
     found: Array = np.maximum.reduceat(padded, pairs)[::2] if len(pairs) else padded[:0]
     return found

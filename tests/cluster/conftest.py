@@ -1,5 +1,6 @@
 """One local Ray for all cluster tests, a numbered source, and leases over it."""
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -107,7 +108,7 @@ def leases_over(
     timeline = plan_timeline(index, RenderJob(index.uri, "out.mkv"), None)
     encode = choose_encoding(index.format, timeline, EncodeRequest("ffv1"), "mkv")
     made = []
-    for number, (a, b) in enumerate(zip(cuts, cuts[1:], strict=False)):
+    for number, (a, b) in enumerate(itertools.pairwise(cuts)):
         end = int(timeline.pts[b]) if b < len(timeline) else timeline.end_pts
         inputs = tuple(TaskInputs(a, b, {}, {}) for _ in specs)
         work = SegmentWork(

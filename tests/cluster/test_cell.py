@@ -112,7 +112,8 @@ def test_a_damaged_source_fails_once_and_stops_the_rest(
     from dataclasses import replace
 
     content = bytearray(source.read_bytes())
-    content[len(content) // 2 : len(content) // 2 + 4000] = b"\0" * 4000
+    third = len(content) // 3
+    content[third : 2 * third] = bytes(third)
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(content)
     damaged = replace(index, uri=str(broken), identity=Storage().identity(str(broken)))

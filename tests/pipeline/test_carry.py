@@ -175,6 +175,24 @@ def test_what_a_container_cannot_hold_is_converted_by_name(tmp_path: Path) -> No
     check_silent(target)
 
 
+@pytest.mark.parametrize("codec", ["ac3", "eac3", "alac", "flac", "libmp3lame", "mp2", "libopus"])
+@pytest.mark.parametrize("output", ["mp4", "mkv"])
+def test_other_audio_codecs_are_copied_in_time(codec: str, output: str, tmp_path: Path) -> None:
+    index = index_of(make_source(tmp_path / "in.mkv", Rich(frames=60, sounds=(Sound(codec, 48000),), chapters=())))
+    target = tmp_path / "out" / f"film.{output}"
+    _, plan, _ = render(index, target)
+    assert plan.streams[0].how == "copy"
+    assert [p[0] for p in packets_of(target, "audio")] == [p[0] for p in packets_of(Path(index.uri), "audio")]
+    mine, rate, first = heard(target)
+    theirs, _, start = heard(Path(index.uri))
+    at = 30000 + round((start - first) * rate)
+    wave = theirs[:, 30000:34000]
+    misfits = {k: float(np.abs(mine[:, at + k : at + k + 4000] - wave).mean()) for k in range(-100, 101)}
+    lag = min(misfits, key=lambda k: misfits[k])
+    assert misfits[lag] < 0.001 and abs(lag) <= 48
+    check_silent(target)
+
+
 def test_a_new_voice_replaces_the_main_audio_only(tmp_path: Path) -> None:
     sounds = (Sound(language="eng", default=False), Sound(language="fra", hertz=900.0))
     index = index_of(make_source(tmp_path / "in.mp4", Rich(sounds=sounds)))

@@ -56,13 +56,12 @@ def digests(batches: "object") -> list[str]:
     return found
 
 
-def plain_digests(path: Path) -> list[str]:
+def plain_digests(path: Path, stream: int | None = None) -> list[str]:
     """The same from a plain decode of the whole file."""
     found = []
-    for frame in sequential(path):
-        sha = hashlib.sha1()
+    for frame in sequential(path, stream):
+        sha, size = hashlib.sha1(), max(1, (frame.format.components[0].bits + 7) // 8)
         for plane in frame.planes:
-            size = 2 if "10" in frame.format.name else 1
             rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
             sha.update(rows[: plane.height, : plane.width * size].tobytes())
         found.append(sha.hexdigest())

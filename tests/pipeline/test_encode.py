@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from pipeline.encode import PartEncoder, encode_lease
+from pipeline.encoder_frames import converted
 from pipeline.encoders import choose_encoding
 from pipeline.job import EncodeRequest
 from pipeline.part import Part, read_sidecar, sidecar_uri, write_sidecar
-from pipeline.encoder_frames import converted
 from pipeline.storage import Storage
 from tasks.errors import StitchError, StorageError
 from tasks.picture import pixel_layout
@@ -20,7 +20,6 @@ from tests.pipeline.pictures import (
     constant_timeline,
     decoded,
     encode_all,
-    every,
     make_lease,
     number_of,
     numbered,

@@ -60,7 +60,7 @@ def test_without_tasks_the_frames_and_times_are_the_source_s(kind: str, sources:
     shift = before[0][0] - after[0][0] if starts_anywhere else Fraction(0)
     assert [digest for _, digest in after] == [digest for _, digest in before]
     assert max(abs(b[0] - shift - a[0]) for b, a in zip(before, after, strict=True)) == 0
-    assert not list(tmp_path.glob("*.work/parts/*"))
+    assert not list(tmp_path.glob("*.work"))
 
 
 @pytest.mark.parametrize("kind", ["open mp4", "open mkv", "vfr mp4", "intra-refresh mp4", "mpeg2 ts"])
@@ -113,8 +113,10 @@ def test_the_same_job_again_is_done_and_another_job_is_refused(sources: Sources,
     render_in_process(job)
     content = (tmp_path / "out.mp4").read_bytes()
     assert render_in_process(job).status == "already done"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
     with pytest.raises(JobError, match="add --overwrite"):
         render_in_process(replace(job, label="Other"))
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
     assert (tmp_path / "out.mp4").read_bytes() == content
     assert render_in_process(replace(job, label="Other", overwrite=True)).status == "rendered"
     assert (tmp_path / "out.mp4").read_bytes() != content
@@ -186,3 +188,18 @@ def test_a_bad_source_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(SourceError):
         render_in_process(RenderJob(str(bad), str(tmp_path / "out" / "out.mp4")))
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_refused_request_leaves_nothing_behind(sources: Sources, tmp_path: Path) -> None:
+    with pytest.raises(JobError, match="leaves no frame"):
+        render_in_process(job_for(sources.path("closed mp4"), tmp_path / "out.mp4", trim=(Fraction(900), None)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shared_work_folder_keeps_what_other_jobs_left(sources: Sources, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    (work / "parts").mkdir(parents=True)
+    (work / "parts" / "other.mp4").write_bytes(b"of another job")
+    render_in_process(job_for(sources.path("closed mp4"), tmp_path / "out.mp4", work=str(work)))
+    assert [path.name for path in (work / "parts").iterdir()] == ["other.mp4"]
+    assert list((work / "index").iterdir())

@@ -2,8 +2,11 @@
 
 import dataclasses
 import hashlib
+import itertools
 import shutil
+import struct
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,9 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.carry import CarryPlan
+from pipeline.carry import CarryPlan, plan_carry
+from pipeline.encode import pts_digest
 from pipeline.encoders import CONTAINERS, choose_encoding
+from pipeline.hdr import parse_light, parse_mastering
 from pipeline.job import EncodeRequest
+from pipeline.matroska import write_aspect
 from pipeline.part import EncodeSpec, Part
 from pipeline.stamps import decode_stamps, rescaled
 from pipeline.stitch import StitchRequest, stitch, verify
@@ -23,7 +29,7 @@ from pipeline.storage import Storage
 from pipeline.storage_errors import AlreadyThere
 from pipeline.timeline import Timeline
 from tasks.errors import StitchError, StorageError
-from tasks.picture import PictureFormat
+from tasks.picture import Colour, PictureFormat
 from tests.pipeline.pictures import (
     constant_timeline,
     decoded,
@@ -34,6 +40,7 @@ from tests.pipeline.pictures import (
     picture_format,
     planes_of,
 )
+from tests.pipeline.rich_sources import Rich, Sound, index_of, make_source
 
 NTSC = Fraction(30000, 1001)
 TABLE = [(container, codec) for container, codecs in CONTAINERS.items() for codec in codecs]
@@ -78,7 +85,7 @@ def check_packets(path: Path, timeline: Timeline) -> None:
     pts = [p.pts for p in packets]
     assert sorted(pts) == rescaled(timeline.pts, timeline.time_base, time_base).tolist()
     dts = [p.dts for p in packets if p.dts is not None]
-    assert all(a < b for a, b in zip(dts, dts[1:], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(dts))
     assert all(p.dts is None or p.dts <= p.pts for p in packets)
     if path.suffix in (".mp4", ".mov"):
         assert lasts == timeline.end_pts - timeline.pts[0]
@@ -89,7 +96,7 @@ def check_ffmpeg_is_silent(path: Path, frames: int) -> None:
     if shutil.which("ffmpeg") is None:
         return
     command = ["ffmpeg", "-v", "warning", "-nostdin", "-i", str(path), "-map", "0:v:0", "-f", "framemd5", "-"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert done.stderr == ""
     assert len([line for line in done.stdout.splitlines() if not line.startswith("#")]) == frames
 
@@ -97,7 +104,7 @@ def check_ffmpeg_is_silent(path: Path, frames: int) -> None:
 @pytest.mark.parametrize(("container", "codec"), TABLE)
 def test_every_codec_of_every_container_plays(container: str, codec: str, tmp_path: Path) -> None:
     timeline = constant_timeline(31, NTSC)
-    path, _, spec = render(tmp_path, container, timeline, [0, 12, 13, 31], EncodeRequest(codec))
+    path, _, _spec = render(tmp_path, container, timeline, [0, 12, 13, 31], EncodeRequest(codec))
     check_packets(path, timeline)
     check_ffmpeg_is_silent(path, 31)
     frames = decoded(path)
@@ -131,14 +138,69 @@ def test_lossless_output_is_the_same_for_any_segments(tmp_path: Path) -> None:
 
 
 def test_joins_after_every_frame_of_a_minute_keep_every_time(tmp_path: Path) -> None:
-    timeline = constant_timeline(1800, NTSC)
-    path, parts, _ = render(tmp_path, "mp4", timeline, every(1, 1800), EncodeRequest(preset="ultrafast"),
-                            picture_format("yuv420p", 128, 32))  # fmt: skip
-    assert len(parts) == 1800
+    """1,799 joins beside copied sound: no tick of drift.  Sixty parts are used thirty times each."""
+    timeline, unit = constant_timeline(1800, NTSC), constant_timeline(60, NTSC)
+    source = make_source(tmp_path / "in.mp4", Rich(frames=1800, sounds=(Sound(),), chapters=()))
+    carry = plan_carry(index_of(source), timeline, "mp4", new_audio=False)
+    format = picture_format("yuv420p", 128, 32)
+    spec = choose_encoding(format, timeline, EncodeRequest(preset="ultrafast"), "mp4")
+    sixty = encode_all(format, unit, spec, every(1, 60), tmp_path)
+    parts = [
+        dataclasses.replace(sixty[i % 60], segment=i, start=i, end=i + 1, pts_sha256=pts_digest(timeline.pts[i : i + 1]))
+        for i in range(1800)
+    ]
+    path = tmp_path / "film.mp4"
+    stitch(Storage({}), parts, timeline, spec, StitchRequest(str(path), carry), tmp_path / "work")
     check_packets(path, timeline)
-    assert [number_of(f) for f in decoded(path)] == list(range(1800))
-    with av.open(str(path)) as container:
-        assert container.streams.video[0].duration == 1800 * 1001
+    assert [number_of(f) for f in decoded(path)] == [i % 60 for i in range(1800)]
+    ends = []
+    for file in (source, path):
+        with av.open(str(file)) as container:
+            video, audio = container.streams.video[0], container.streams.audio[0]
+            ends.append((video.duration * video.time_base, audio.duration * audio.time_base))
+    assert ends[0] == ends[1] and ends[1][0] == 1800 / NTSC
+
+
+def test_a_coarse_clock_is_named(tmp_path: Path) -> None:
+    timeline, format = constant_timeline(10, NTSC), picture_format()
+    for container, said in (("mkv", 1), ("mp4", 0)):
+        spec = choose_encoding(format, timeline, EncodeRequest(), container)
+        parts = encode_all(format, timeline, spec, [0, 10], tmp_path / container)
+        request = StitchRequest(str(tmp_path / f"film.{container}"), CarryPlan())
+        lines = stitch(Storage({}), parts, timeline, spec, request, tmp_path / "work").lines
+        assert len(lines) == said and all("times rounded to 1/1000 s" in line for line in lines)
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
+def test_hdr10_and_its_mastering_data_reach_every_part(codec: str, tmp_path: Path) -> None:
+    format = picture_format("yuv420p10le", colour=Colour(9, 9, 16, False))
+    points = (34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450)
+    data = b"".join(struct.pack("=2i", v, 50000) for v in points)
+    data += struct.pack("=6i", 50, 10000, 10000000, 10000, 1, 1)
+    side = {"MASTERING_DISPLAY_METADATA": data, "CONTENT_LIGHT_LEVEL": struct.pack("=2I", 1000, 400)}
+    timeline = constant_timeline(12)
+    spec = choose_encoding(format, timeline, EncodeRequest(codec), "mp4", hdr=side)
+    parts = encode_all(format, timeline, spec, [0, 5, 12], tmp_path)
+    request = StitchRequest(str(tmp_path / "film.mp4"), CarryPlan())
+    stitch(Storage({}), parts, timeline, spec, request, tmp_path / "work")
+    wanted = parse_mastering(data)
+    for number in (0, 5):
+        frame = decoded(tmp_path / "film.mp4")[number]
+        assert (frame.color_trc, frame.color_primaries, frame.colorspace) == (16, 9, 9)
+        found = parse_mastering(bytes(frame.side_data["MASTERING_DISPLAY_METADATA"]))
+        assert parse_light(bytes(frame.side_data["CONTENT_LIGHT_LEVEL"])) == (1000, 400)
+        assert found is not None and wanted is not None
+        pairs = zip((*found.red, *found.white, *found.luminance), (*wanted.red, *wanted.white, *wanted.luminance), strict=True)
+        assert all(abs(float(f) - float(w)) < 1e-3 for f, w in pairs)
+
+
+def test_two_stitchers_racing_leave_one_whole_output(tmp_path: Path) -> None:
+    timeline, spec, parts, request = _stitched(tmp_path)
+    with ThreadPoolExecutor(4) as pool:
+        runs = [pool.submit(stitch, Storage({}), parts, timeline, spec, request, tmp_path / str(i)) for i in range(4)]
+    errors = [r.exception() for r in runs]
+    assert errors.count(None) == 1 and all(isinstance(e, AlreadyThere) for e in errors if e is not None)
+    assert len(decoded(Path(request.output_uri))) == 20
 
 
 @pytest.mark.parametrize("container", ["mp4", "mov", "mkv", "webm"])
@@ -193,12 +255,22 @@ def test_rotation_and_flips_are_carried(container: str, rotation: tuple[int, boo
     assert np.frombuffer(memoryview(side), "<i4").tolist()[:5] == [a, b, 0, c, d]
 
 
-@pytest.mark.parametrize("container", ["mp4", "mov", "mkv"])
-def test_sample_aspect_ratio_is_kept(container: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("container", "codec"), TABLE)
+def test_sample_aspect_ratio_is_kept(container: str, codec: str, tmp_path: Path) -> None:
     format = picture_format("yuv420p", sample_aspect_ratio=Fraction(4, 3))
-    path, _, _ = render(tmp_path, container, constant_timeline(8), [0, 3, 8], format=format)
+    path, _, _ = render(tmp_path, container, constant_timeline(8), [0, 3, 8], EncodeRequest(codec), format)
     with av.open(str(path)) as found:
         assert found.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
+        found.seek(200_000)
+        assert next(found.decode(video=0)).width == 160
+    check_ffmpeg_is_silent(path, 8)
+
+
+def test_a_header_of_another_kind_is_left_alone(tmp_path: Path) -> None:
+    for data in (b"", b"\x1a\x45\xdf\xa3\x80", bytes(2000), bytes(range(256)) * 8):
+        path = tmp_path / "file.mkv"
+        path.write_bytes(data)
+        assert not write_aspect(path, Fraction(4, 3)) and path.read_bytes() == data
 
 
 @pytest.mark.parametrize("field_order", ["tff", "bff"])

@@ -60,7 +60,8 @@ class ClipFigures:
     jitter_teacher: float
     jitter_raw: float
     jitter_smoothed: float
-    cascade_calls: int
+    looks_needed: int
+    looks_for_newcomers: int
     milliseconds: float
     "CPU time of the scan per frame"
 
@@ -122,7 +123,8 @@ def measure_clip(
         jitter(wanted[good]),
         jitter(raw[good]),
         jitter(smooth[good]),
-        scanner.cascade_calls,
+        scanner.looks_needed,
+        scanner.looks_for_newcomers,
         1000 * spent / len(frames),
     )
     return figures, track
@@ -172,8 +174,8 @@ def line(f: ClipFigures) -> str:
     return (
         f"{f.name[:34]:34} {f.frames:4} missed {f.missed:3} all {100 * f.all_points:5.2f} lips {100 * f.lips:5.2f} %"
         f" r {f.opening_r:.3f} slope {f.opening_slope:.2f} jitter {100 * f.jitter_teacher:.2f} teacher"
-        f" {100 * f.jitter_raw:.2f} raw {100 * f.jitter_smoothed:.2f} smoothed, Haar {f.cascade_calls},"
-        f" {f.milliseconds:.1f} ms"
+        f" {100 * f.jitter_raw:.2f} raw {100 * f.jitter_smoothed:.2f} smoothed,"
+        f" Haar {f.looks_needed}+{f.looks_for_newcomers}, {f.milliseconds:.1f} ms"
     )
 
 

@@ -34,6 +34,8 @@ class Schedule:
     peak_rate: float = 2.5e-3
     average: float = 0.998
     seed: int = 0
+    workers: int = 1
+    "1: a process beside this one makes the examples; 0: this one does"
 
 
 def mean_shape(points: NDArray[np.float32], rounds: int = 4) -> NDArray[np.float32]:
@@ -113,7 +115,12 @@ def fit(labelled: Labelled, schedule: Schedule) -> LandmarkNet:
     rates = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, schedule.peak_rate, total_steps=schedule.steps, pct_start=0.08
     )
-    loader = DataLoader(_Examples(labelled, shape, schedule), batch_size=None, num_workers=1, prefetch_factor=8)
+    loader = DataLoader(
+        _Examples(labelled, shape, schedule),
+        batch_size=None,
+        num_workers=schedule.workers,
+        prefetch_factor=8 if schedule.workers else None,
+    )
     started, recent = time.monotonic(), 0.0
     for step, (pictures, *wanted) in zip(range(1, schedule.steps + 1), loader, strict=False):
         x = pictures.permute(0, 3, 1, 2).float() / 255

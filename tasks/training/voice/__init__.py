@@ -1,5 +1,5 @@
 """The voice networks from nothing: synthetic speech, measured clips, training, figures.
 
-`python -m tasks.training.voice --data DIR --teacher FILE --out FILE` does all of it.  It needs two
-command line tools that the product does not: `espeak-ng` (speech) and `ffmpeg` (sound of the clips).
+`python -m tasks.training.voice --data DIR --teacher FILE --out FILE` does all of it.  It needs one
+thing that the product does not: the espeak-ng library (Debian: `apt-get install espeak-ng`).
 """

@@ -21,7 +21,7 @@ def augment(samples: Array, babble: Sequence[Array], rng: Rng) -> Array:
     if rng.random() < 0.2:
         samples = telephone(samples)
     gain = 10 ** (rng.uniform(-30, 3) / 20) / max(float(np.abs(samples).max()), 1e-6)
-    return np.clip(samples * gain, -1, 1).astype(np.float32)
+    return np.asarray(np.clip(samples * gain, -1, 1), np.float32)
 
 
 def disturbance(count: int, babble: Sequence[Array], rng: Rng) -> Array:
@@ -38,7 +38,8 @@ def disturbance(count: int, babble: Sequence[Array], rng: Rng) -> Array:
 def mix(voice: Array, other: Array, decibels: float) -> Array:
     """The voice over something else, `decibels` louder than it on average."""
     wanted = _power(voice) / 10 ** (decibels / 10)
-    return (voice + other * np.sqrt(wanted / max(_power(other), 1e-12))).astype(np.float32)
+    gain = np.sqrt(wanted / max(_power(other), 1e-12))
+    return np.asarray(voice + other * gain, np.float32)
 
 
 def reverberate(samples: Array, rng: Rng) -> Array:
@@ -69,13 +70,13 @@ def telephone(samples: Array) -> Array:
     narrow = np.fft.irfft(np.fft.rfft(samples, size) * kept)[: len(samples)]
     narrow /= max(float(np.abs(narrow).max()), 1e-6)
     code = np.round(127 * np.sign(narrow) * np.log1p(255 * np.abs(narrow)) / np.log(256)) / 127
-    return (np.sign(code) * np.expm1(np.abs(code) * np.log(256)) / 255).astype(np.float32)
+    return np.asarray(np.sign(code) * np.expm1(np.abs(code) * np.log(256)) / 255, np.float32)
 
 
 def pace(samples: Array, factor: float) -> Array:
     """The recording played `factor` times faster, its pitch rising with it."""
     count = int(len(samples) / factor)
-    return np.interp(np.arange(count) * factor, np.arange(len(samples)), samples).astype(np.float32)
+    return np.asarray(np.interp(np.arange(count) * factor, np.arange(len(samples)), samples), np.float32)
 
 
 def noise(count: int, rng: Rng) -> Array:

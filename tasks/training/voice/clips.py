@@ -1,16 +1,15 @@
 """Real clips with sound: which may train, their voice, and the mouth that the teacher measures in them.
 
-Knows files and two tools (OpenCV for pictures, the `ffmpeg` command for sound); knows no networks
-but the teacher.
+Knows files (OpenCV reads their pictures, PyAV their sound); knows no networks but the teacher.
 """
 
 import csv
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import av
 import cv2
 import numpy as np
 import torch
@@ -50,6 +49,9 @@ def permitted(licence: str, media_rights: str) -> bool:
     return licence.startswith(PERMISSIVE) and not any(word in media_rights.lower() for word in REMARKS)
 
 
+_CASCADE: Final = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"
+
+
 def load_clips(data: Path, teacher: Path, cache: Path) -> list[Clip]:
     """Every clip with sound and a face in `data/faces`, by name; measurements are kept in `cache`."""
     cache.mkdir(parents=True, exist_ok=True)
@@ -62,7 +64,7 @@ def load_clips(data: Path, teacher: Path, cache: Path) -> list[Clip]:
         name = Path(row["file"]).stem
         stored = cache / f"{name}.npz"
         if not stored.exists():
-            np.savez(stored, **_measure(data / row["file"], mesh))
+            np.savez(stored, allow_pickle=False, **_measure(data / row["file"], mesh))
         with np.load(stored) as arrays:
             clip = Clip(name, permitted(row["repo_licence"], row["media_rights"]), **dict(arrays))
         if len(clip.times) >= 25:
@@ -72,9 +74,12 @@ def load_clips(data: Path, teacher: Path, cache: Path) -> list[Clip]:
 
 def read_sound(path: Path) -> Array:
     """The first sound of a file as 16 kHz mono samples, silence filled in up to its start."""
-    command = ["ffmpeg", "-v", "error", "-i", str(path), "-map", "0:a:0"]
-    command += ["-af", "aresample=async=1:first_pts=0", "-ac", "1", "-ar", str(SAMPLE_RATE), "-f", "f32le", "-"]
-    return np.frombuffer(subprocess.run(command, check=True, capture_output=True).stdout, np.float32).copy()
+    with av.open(str(path)) as container:
+        resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE)
+        frames = list(container.decode(audio=0))
+        late = max(float(frames[0].time or 0), 0.0) if frames else 0.0
+        heard = [piece.to_ndarray()[0] for frame in [*frames, None] for piece in resampler.resample(frame)]
+    return np.concatenate([np.zeros(round(late * SAMPLE_RATE)), *heard]).astype(np.float32)
 
 
 def _measure(path: Path, mesh: FaceMesh) -> dict[str, NDArray[np.floating]]:
@@ -94,12 +99,13 @@ def _mouth(points: Array) -> tuple[float, float]:
 def _track(path: Path, mesh: FaceMesh) -> Iterator[tuple[float, Array]]:
     """(seconds, the 51 points) of the largest face, picture by picture, where there is one."""
     capture = cv2.VideoCapture(str(path))
-    cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
+    cascade = cv2.CascadeClassifier(str(_CASCADE))
     matrix: Array | None = None
     while True:
-        ok, picture = capture.read()
+        ok, read = capture.read()
         if not ok:
             return
+        picture = np.asarray(read, np.uint8)
         seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         passes = 1 if matrix is not None else 2
         matrix = matrix if matrix is not None else _detect(picture, cascade)

@@ -82,9 +82,12 @@ VARIANTS: Final = (
     *("", "+f1", "+m1", "+f2", "+m2", "+f3", "+m3", "+f4", "+m4", "+f5", "+m5", "+m6", "+m7", "+m8"),
     *("+klatt2", "+klatt4", "+linda", "+adam", "+steph2", "+zac", "+Alicia", "+grandpa", "+anika"),
 )
-_ONSETS: Final = "m b p m b p f v w t d k g s z l r n sh ch h y bl pr br pl sp sm tr st".split()
-_VOWELS: Final = "a a e i o u ai au o a ee oo".split()
-_CODAS: Final = ["", "", "", "m", "p", "b", "n", "s", "l", "t", "k", "mp", "st"]
+_ONSETS: Final = (
+    *("m", "b", "p", "m", "b", "p", "f", "v", "w", "t", "d", "k", "g", "s", "z", "l", "r", "n"),
+    *("sh", "ch", "h", "y", "bl", "pr", "br", "pl", "sp", "sm", "tr", "st"),
+)
+_VOWELS: Final = ("a", "a", "e", "i", "o", "u", "ai", "au", "o", "a", "ee", "oo")
+_CODAS: Final = ("", "", "", "m", "p", "b", "n", "s", "l", "t", "k", "mp", "st")
 
 
 def utterances(count: int, seed: int) -> Iterator[Utterance]:

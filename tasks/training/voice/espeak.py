@@ -72,7 +72,7 @@ def speak(text: str, voice: Voice) -> Utterance:
     library.espeak_SetParameter(_PITCH, voice.pitch, 0)
     library.espeak_SetParameter(_RANGE, voice.pitch_range, 0)
     pieces, events = _collect(library, text)
-    sound = np.concatenate([np.zeros(0, np.int16), *pieces]).astype(np.float32) / 32768
+    sound = np.concatenate([np.zeros(0, np.int16), *pieces]).astype(np.float32) / np.float32(32768)
     ends = [start for start, _ in events[1:]] + [len(sound) / rate]
     phonemes = (Phoneme(ipa, start, end) for (start, ipa), end in zip(events, ends, strict=False))
     return Utterance(resample(sound, rate, SAMPLE_RATE), tuple(phonemes))
@@ -82,7 +82,6 @@ def _collect(library: Any, text: str) -> tuple[list[NDArray[np.int16]], list[tup
     pieces: list[NDArray[np.int16]] = []
     events: list[tuple[float, str]] = []
 
-    @_Callback
     def receive(sound: Any, count: int, event: Any) -> int:
         if sound:
             pieces.append(np.ctypeslib.as_array(sound, (count,)).copy() if count else np.zeros(0, np.int16))
@@ -94,7 +93,8 @@ def _collect(library: Any, text: str) -> tuple[list[NDArray[np.int16]], list[tup
             i += 1
         return 0
 
-    library.espeak_SetSynthCallback(receive)
+    callback = _Callback(receive)  # must outlive the synthesis
+    library.espeak_SetSynthCallback(callback)
     spoken = text.encode() + b"\0"
     library.espeak_Synth(spoken, len(spoken), 0, 1, 0, _UTF8 | _SSML, None, None)
     library.espeak_Synchronize()

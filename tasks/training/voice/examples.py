@@ -42,7 +42,9 @@ def synthetic_examples(count: int, seed: int) -> list[Example]:
     spoken = list(utterances(count, seed))
     voices = [utterance.samples for utterance in spoken]
     examples = [
-        _spoken(utterance, voices, rng, disturbed=disturbed) for utterance in spoken for disturbed in (False, True)
+        _spoken(utterance, voices, rng, disturbed=disturbed)
+        for utterance in spoken
+        for disturbed in (False, True)
     ]
     return examples + [_voiceless(voices, rng) for _ in range(count // 8)]
 
@@ -52,7 +54,9 @@ def clip_examples(clips: Sequence[Clip], offsets: dict[str, float], copies: int,
     rng = np.random.default_rng(seed)
     voices = [clip.samples for clip in clips]
     return [
-        _measured(clip, offsets[clip.name], voices, rng, disturbed=copy > 0) for clip in clips for copy in range(copies)
+        _measured(clip, offsets[clip.name], voices, rng, disturbed=copy > 0)
+        for clip in clips
+        for copy in range(copies)
     ]
 
 
@@ -107,7 +111,8 @@ def _in_range(values: Array, low: float, high: float) -> Array:
     """A measured curve with its 5th and 95th percentile at `low` and `high`."""
     first, last = np.quantile(values, [0.05, 0.95])
     scaled = (values - first) / max(last - first, 1e-6) * (high - low) + low
-    return np.clip(scaled, low - 0.3 * (high - low), high + 0.3 * (high - low)).astype(np.float32)
+    beyond = 0.3 * (high - low)
+    return np.asarray(np.clip(scaled, low - beyond, high + beyond), np.float32)
 
 
 def _cut(example: Example, kept: slice) -> Example:

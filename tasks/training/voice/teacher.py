@@ -37,8 +37,16 @@ class FaceMesh(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        widths = ((16, 16), (16, 16), (16, 32), (32, 32), (32, 32), (32, 64), (64, 64), (64, 64))
-        widths += ((64, 128), (128, 128), (128, 128), (128, 128), (128, 128), (128, 128))
+        widths: tuple[tuple[int, int], ...] = (
+            (16, 16),
+            (16, 16),
+            (16, 32),
+            (32, 32),
+            (32, 32),
+            (32, 64),
+            (64, 64),
+        )
+        widths += ((64, 64), (64, 128), (128, 128), (128, 128), (128, 128), (128, 128), (128, 128))
         halving = (2, 5, 8, 11)
         blocks = [Block(a, b, stride=2 if i in halving else 1) for i, (a, b) in enumerate(widths)]
         self.backbone = nn.Sequential(nn.Conv2d(3, 16, 3, 2), nn.PReLU(16), *blocks)

@@ -1,5 +1,6 @@
 """Faces for the tests of lip sync: a public-domain portrait with its points, and moved copies of it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -7,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tasks
+from tasks.faces.measure import FaceMeasurement, geometry
+from tasks.picture import Colour, FrameBatch, PictureFormat, pixel_layout
 
 #: The points of the smiling portrait of the demo, in its pixels.
 PORTRAIT_POINTS = np.array(
@@ -68,3 +71,41 @@ def painted(points: NDArray[np.float32], size: int) -> NDArray[np.uint8]:
     cv2.fillPoly(picture, [outer], LIP)
     cv2.fillPoly(picture, [np.rint(points[12:32] * 16).astype(np.int32)], INSIDE, shift=4)
     return picture
+
+
+def as_batch(pictures: Sequence[NDArray[np.uint8]], first_frame: int = 0) -> FrameBatch:
+    """Pictures in 4:2:0 BT.601 full range, as they come from the decoder."""
+    height, width, _ = pictures[0].shape
+    layout = pixel_layout("yuv420p")
+    assert layout is not None
+    planes = [[], [], []]  # type: ignore[var-annotated]
+    for rgb in pictures:
+        r, g, b = (rgb[..., i].astype(np.float64) for i in range(3))
+        luma = 0.299 * r + 0.587 * g + 0.114 * b
+        planes[0].append(luma)
+        for plane, colour, span in ((1, b, 1.772), (2, r, 1.402)):
+            chroma = (colour - luma) / span + 128
+            planes[plane].append(chroma.reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3)))
+    numbers = np.arange(first_frame, first_frame + len(pictures), dtype=np.int64)
+    stacked = tuple(np.rint(np.stack(plane)).clip(0, 255).astype(np.uint8) for plane in planes)
+    for plane in stacked:
+        plane.flags.writeable = False
+    form = PictureFormat(layout, width, height, Colour(6, 6, 6, full_range=True))
+    return FrameBatch(form, stacked, first_frame, numbers, numbers)
+
+
+def measured(points: NDArray[np.float32], presence: float = 1.0) -> FaceMeasurement:
+    """What the scanner says of a face with these points."""
+    shape = geometry(points)
+    return FaceMeasurement(
+        points=points.astype(np.float32),
+        presence=presence,
+        hidden=0.0,
+        opening=float(shape.opening),
+        yaw=float(shape.yaw),
+        pitch=float(shape.pitch),
+        roll=float(shape.roll),
+        sharpness=1.0,
+        size_pixels=float(shape.size_pixels),
+        detected=False,
+    )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tasks.faces import points as layout
 from tasks.lip_sync.bank import MouthBank, crop_matrix, draw_bank, make_bank, make_entry
-from tasks.lip_sync.draw import LoadedBank, boxes_of, draw_mouths, load_bank, plan_drawing
+from tasks.lip_sync.draw import LoadedBank, _draw, boxes_of, draw_mouths, load_bank, plan_drawing
 from tasks.lip_sync.shape import measure_eye_distance, measure_gap, measure_shape
 from tasks.turning import Box
 from tests.tasks.lip_sync.faces import PORTRAIT_POINTS, closed_points, cut, painted, portrait, zoomed
@@ -132,6 +132,28 @@ def test_a_batch_draws_what_single_pictures_draw(smile: tuple) -> None:
         single, mask = draw_mouths(picture, moved[i][None], gaps[one], widths[one], weights[one], bank)
         assert torch.equal(batch[one], single)
         assert torch.equal(masks[one], mask)
+
+
+def test_drawing_many_at_once_as_on_a_gpu_is_the_same_but_for_rounding(smile: tuple) -> None:
+    picture, points, bank = smile
+    moved = np.stack([points, points + np.float32([3.3, -2.1]), points + np.float32([-40, 25])])
+    values = np.array([5.0, 40.0, -2.0]), np.array([1.0, 0.93, 1.05]), np.array([1.0, 0.4, 0.9])
+    drawing = plan_drawing(moved, *values, bank.bank)
+    pictures = picture.repeat(3, 1, 1, 1)
+    with torch.inference_mode():
+        together, masks = _draw(pictures, drawing, bank)
+    single, single_masks = draw_mouths(pictures, moved, *values, bank)
+    assert (together - single).abs().max() < 1e-3
+    assert (masks - single_masks).abs().max() < 1e-4
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_draws_what_the_processor_draws(smile: tuple) -> None:
+    picture, points, bank = smile
+    expected, _ = draw(picture, points, 40.0, bank)
+    drawn, _ = draw(picture.cuda(), points, 40.0, load_bank(bank.bank, "cuda"))
+    assert (drawn.cpu() - expected).abs().max() < 1e-3
 
 
 @pytest.mark.parametrize("opened", [False, True])

@@ -1,0 +1,113 @@
+"""Laws of how the landmark network is made: which footage may, and that labels stay on the face."""
+
+import numpy as np
+import pytest
+import torch
+
+from tasks.faces import points as face
+from tasks.faces.region import SIDE
+from tasks.nets.landmark_net import LandmarkNet, folded
+from tasks.training.landmarks.augment import example
+from tasks.training.landmarks.figures import UNSEEN
+from tasks.training.landmarks.fit import Schedule, fit, loss_of, mean_shape
+from tasks.training.landmarks.footage import permitted, sources
+from tasks.training.landmarks.labels import Labelled
+from tasks.training.landmarks.variants import mixture, other_mouth
+from tests.tasks.faces.test_tracks import shape
+
+
+@pytest.mark.parametrize(
+    ("licence", "rights", "may"),
+    [
+        ("MIT", "unstated; identifiable people", True),
+        ("CC-BY-4.0", "clean (attribution)", True),
+        ("MIT", "README: testdata collected from internet, non-commercial research only", False),
+        ("Apache-2.0", "problematic: public figures/online clips, no per-file rights", False),
+        ("MIT (README)", "avatar likeness: commercial use needs authorisation", False),
+        ("none (code free for academic+commercial per README)", "unstated", False),
+        ("GPL-2.0 (repo)", "identifiable presenter, unstated", False),
+        ("S-Lab 1.0 (non-commercial)", "web photos, unstated", False),
+        ("face crop 256x256 from a lip-sync data set; treat as restricted", "unstated; treat as restricted", False),
+    ],
+)
+def test_footage_is_permitted_by_licence_and_remark(licence: str, rights: str, may: bool) -> None:
+    assert permitted(licence, rights) is may
+
+
+def test_people_of_the_figures_are_not_among_those_trained_on(test_data: object) -> None:
+    trained = {source.path.stem for source in sources(test_data / "data")}  # type: ignore[operator]
+    assert len(trained) >= 20
+    assert not trained & set(UNSEEN)
+
+
+def face_crop() -> tuple[np.ndarray, np.ndarray]:
+    """A grey crop of 176 with a white disc on the left mouth corner, and its points."""
+    points = (shape() * 60 + (88, 52)).astype(np.float32)
+    y, x = np.mgrid[0:176, 0:176]
+    near = np.hypot(x - points[face.MOUTH_LEFT, 0], y - points[face.MOUTH_LEFT, 1]) < 4
+    return np.repeat(np.where(near, 255, 60).astype(np.uint8)[..., None], 3, -1), points
+
+
+def test_labels_stay_on_the_face_through_augmentation() -> None:
+    crop, points = face_crop()
+    mean, rng, checked = mean_shape(points[None]), np.random.default_rng(0), 0
+    for _ in range(60):
+        picture, relative, there, _ = example(crop, points, mean, rng)
+        grey = picture.astype(float).mean(-1)
+        at = (relative + 0.5) * SIDE - 0.5
+        ends = (at[face.MOUTH_LEFT], at[face.MOUTH_RIGHT])
+        if not there or any((end < 6).any() or (end > SIDE - 7).any() for end in ends):
+            continue
+        bright = [
+            grey[round(float(y)) - 1 : round(float(y)) + 2, round(float(x)) - 1 : round(float(x)) + 2].mean()
+            for x, y in ends
+        ]
+        checked += 1
+        # A mirrored crop shows its disc at the right corner of its points, all others at the left.
+        assert abs(bright[0] - bright[1]) > 0.1 * grey.std() or grey.std() < 12
+    assert checked > 40
+
+
+def test_folding_changes_nothing() -> None:
+    torch.manual_seed(0)
+    network = LandmarkNet(norm=True)
+    network(torch.rand(8, 3, SIDE, SIDE))
+    x = torch.rand(2, 3, SIDE, SIDE)
+    for a, b in zip(network.eval()(x), folded(network)(x), strict=True):
+        assert torch.allclose(a, b, atol=1e-5)
+
+
+def test_the_loss_is_least_where_everything_is_right() -> None:
+    wanted = torch.from_numpy(shape())[None] * 0.6
+    right = torch.tensor([[9.0, -9.0]])
+    there, hidden = torch.ones(1), torch.zeros(1)
+    best = loss_of(wanted, right, wanted, there, hidden)
+    assert best < 0.01
+    assert loss_of(wanted + 0.01, right, wanted, there, hidden) > best
+    assert loss_of(wanted, -right, wanted, there, hidden) > best
+    assert loss_of(wanted + 1, right, wanted, torch.zeros(1), hidden) == loss_of(
+        wanted, right, wanted, torch.zeros(1), hidden
+    )
+
+
+def test_fitting_is_repeatable_and_learns() -> None:
+    rng = np.random.default_rng(0)
+    crops = rng.integers(0, 255, (8, 176, 176, 3), np.uint8)
+    points = np.stack([shape() * 60 + (88, 52) + rng.normal(0, 1, (51, 2)) for _ in range(8)]).astype(np.float32)
+    labelled = Labelled(crops, points, np.array([0, 0, 0, 1, 1, 1, -1, -1], np.int32))
+    schedule = Schedule(steps=3, batch=4, workers=0)
+    first, second = (fit(labelled, schedule).state_dict() for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    start = LandmarkNet(norm=False).state_dict()
+    assert not torch.equal(first["head.weight"], start["head.weight"])
+
+
+def test_variants_change_the_face_and_not_the_border() -> None:
+    rng = np.random.default_rng(0)
+    crop = rng.integers(0, 255, (256, 256, 3), np.uint8)
+    mesh = rng.uniform(90, 170, (468, 2)).astype(np.float32)
+    mouth = (shape(0.05) * 80 + (128, 80)).astype(np.float32)
+    for made in (other_mouth(crop, mouth, rng), mixture(crop, mesh, crop, mesh + 2, rng)):
+        assert made.shape == crop.shape
+        assert not np.array_equal(made[80:180, 80:180], crop[80:180, 80:180])
+        assert np.abs(made[:4].astype(int) - crop[:4]).mean() < 40
