@@ -98,7 +98,8 @@ class PartEncoder:
             raise _failure(self._spec.encoder, self.path, error) from error
         if self._packets != self._written:
             raise StitchError(
-                f"{self._spec.encoder} gave {self._packets} packets for {self._written} frames; expected one each; "
+                f"{self._spec.encoder} gave {self._packets} packets for {self._written} frames; "
+                "expected one each; "
                 "use another --codec"
             )
         size, digest = _measure(self.path)
@@ -185,7 +186,9 @@ def _feed(
         batch = rest if rest is not None else next(batches, None)
         rest = None
         if batch is None:
-            raise StitchError(f"segment {work.segment.number}: {end - at} of {len(work.segment)} frames are missing")
+            raise StitchError(
+                f"segment {work.segment.number}: {end - at} of {len(work.segment)} frames are missing"
+            )
         if len(batch) > end - at:
             batch, rest = _cut(batch, end - at)
         _check(batch, work, at)
@@ -206,7 +209,9 @@ def _check(batch: FrameBatch, work: SegmentWork, at: int) -> None:
 def _cut(batch: FrameBatch, count: int) -> tuple[FrameBatch, FrameBatch]:
     def piece(a: int, b: int) -> FrameBatch:
         planes = tuple(p[a:b] for p in batch.planes)
-        return FrameBatch(batch.format, planes, batch.first_frame + a, batch.pts[a:b], batch.source_frames[a:b])
+        return FrameBatch(
+            batch.format, planes, batch.first_frame + a, batch.pts[a:b], batch.source_frames[a:b]
+        )
 
     return piece(0, count), piece(count, len(batch))
 
@@ -217,10 +222,20 @@ def _commit(
     """Put the part, then its sidecar; where another driver was first, its part is the answer."""
     uri = content_uri(work.part_uri, encoded.sha256)
     part = Part(
-        work.segment.number, work.segment.start, work.segment.end, work.key, uri, encoded.bytes, encoded.sha256,
-        hashlib.sha256(encoded.extradata).hexdigest(), pts_digest(work.pts), encoded.reorder_frames,
-        dict(known.counts), {**known.seconds, "encode": round(encoder.cpu_seconds, 3)}, known.worker,
-    )  # fmt: skip
+        work.segment.number,
+        work.segment.start,
+        work.segment.end,
+        work.key,
+        uri,
+        encoded.bytes,
+        encoded.sha256,
+        hashlib.sha256(encoded.extradata).hexdigest(),
+        pts_digest(work.pts),
+        encoded.reorder_frames,
+        dict(known.counts),
+        {**known.seconds, "encode": round(encoder.cpu_seconds, 3)},
+        known.worker,
+    )
     storage.put_file(encoder.path, uri)
     sidecar = sidecar_uri(work.part_uri)
     try:

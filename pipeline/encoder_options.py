@@ -9,13 +9,21 @@ from tasks.picture import PictureFormat, PixelLayout
 
 
 def encoder_options(
-    encoder: Encoder, layout: PixelLayout, picture: PictureFormat, request: EncodeRequest, hdr: Mapping[str, str]
+    encoder: Encoder,
+    layout: PixelLayout,
+    picture: PictureFormat,
+    request: EncodeRequest,
+    hdr: Mapping[str, str],
 ) -> dict[str, str]:
     preset = _checked_preset(encoder, request)
     crf, qp = _checked_quality(encoder, request)
     make = {
-        "libx264": _x264, "libx265": _x265, "libsvtav1": _svtav1, "libvpx-vp9": _vp9, "ffv1": _ffv1,
-    }.get(encoder.name, _nvenc)  # fmt: skip
+        "libx264": _x264,
+        "libx265": _x265,
+        "libsvtav1": _svtav1,
+        "libvpx-vp9": _vp9,
+        "ffv1": _ffv1,
+    }.get(encoder.name, _nvenc)
     if encoder.name == "prores_ks":
         return _prores(layout, preset, picture.field_order)
     options = make(preset, crf, qp, picture)
@@ -39,7 +47,9 @@ def _checked_quality(encoder: Encoder, request: EncodeRequest) -> tuple[float | 
         raise JobError(f"--crf {request.crf:g} and --qp {request.qp}: give one of them")
     if request.qp is not None:
         if encoder.qp is None or not encoder.qp[0] <= request.qp <= encoder.qp[1]:
-            allowed = f"{encoder.qp[0]} to {encoder.qp[1]}" if encoder.qp else "none; its preset sets the quality"
+            allowed = (
+                f"{encoder.qp[0]} to {encoder.qp[1]}" if encoder.qp else "none; its preset sets the quality"
+            )
             raise JobError(f"--qp {request.qp}: {encoder.name} takes {allowed}")
         return None, request.qp
     if request.crf is not None:
@@ -86,9 +96,14 @@ def _vp9(preset: str, crf: float | None, qp: int | None, picture: PictureFormat)
     if qp is not None:
         rate = {"lossless": "1"} if qp == 0 else {"crf": str(qp), "qmin": str(qp), "qmax": str(qp), "b": "0"}
     return {
-        "deadline": "good", "cpu-used": preset, "threads": "1", "row-mt": "0",
-        "auto-alt-ref": "1", "lag-in-frames": "25", **rate,
-    }  # fmt: skip
+        "deadline": "good",
+        "cpu-used": preset,
+        "threads": "1",
+        "row-mt": "0",
+        "auto-alt-ref": "1",
+        "lag-in-frames": "25",
+        **rate,
+    }
 
 
 def _ffv1(preset: str, crf: float | None, qp: int | None, picture: PictureFormat) -> dict[str, str]:
@@ -100,7 +115,10 @@ def _prores(layout: PixelLayout, preset: str, field_order: str) -> dict[str, str
     full = layout.chroma_shift_x == 0
     profile = preset or ("4444" if full else "hq")
     if full != profile.startswith("4444"):
-        raise JobError(f"--preset {profile}: prores_ks takes {'4444, 4444xq' if full else 'proxy, lt, standard, hq'} for {layout.name}")  # fmt: skip
+        raise JobError(
+            f"--preset {profile}: for {layout.name} prores_ks takes "
+            f"{'4444, 4444xq' if full else 'proxy, lt, standard, hq'}"
+        )
     fields = {"flags": "+ildct"} if field_order != "progressive" else {}
     return {"profile": str(PRORES_PROFILES.index(profile)), "vendor": "apl0", "threads": "1", **fields}
 

@@ -2,7 +2,17 @@
 
 from dataclasses import dataclass
 
-_X26X_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
+_X26X_PRESETS = (
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
+)
 PRORES_PROFILES = ("proxy", "lt", "standard", "hq", "4444", "4444xq")
 
 
@@ -37,8 +47,16 @@ SOFTWARE = (
 )
 _NVENC_PRESETS = tuple(f"p{n}" for n in range(1, 8))
 HARDWARE = tuple(
-    Encoder(f"{codec}_nvenc", codec, _NVENC_PRESETS, "p4", (0, 51, 20), (0, 51), hardware=True,
-            formats=("yuv420p", "yuv444p") if codec == "h264" else ("yuv420p",))
+    Encoder(
+        f"{codec}_nvenc",
+        codec,
+        _NVENC_PRESETS,
+        "p4",
+        (0, 51, 20),
+        (0, 51),
+        hardware=True,
+        formats=("yuv420p", "yuv444p") if codec == "h264" else ("yuv420p",),
+    )
     for codec in ("h264", "hevc", "av1")
-)  # fmt: skip
+)
 ENCODERS = {e.name: e for e in (*SOFTWARE, *HARDWARE)}

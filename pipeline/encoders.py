@@ -44,7 +44,9 @@ def container_of(output_uri: str) -> str:
     """
     ending = output_uri.rsplit("/", 1)[-1].rpartition(".")[2].lower()
     if ending not in ENDINGS:
-        raise JobError(f"output {output_uri}: found ending {ending!r}; expected one of .{', .'.join(ENDINGS)}")
+        raise JobError(
+            f"output {output_uri}: found ending {ending!r}; expected one of .{', .'.join(ENDINGS)}"
+        )
     return ENDINGS[ending]
 
 
@@ -66,7 +68,8 @@ def choose_encoding(
     width, height = _coded_size(encoder, layout, picture)
     if picture.field_order != "progressive" and not encoder.interlaced:
         raise JobError(
-            f"{encoder.name} cannot keep the fields of an interlaced picture; use --codec h264, or --deinterlace"
+            f"{encoder.name} cannot keep the fields of an interlaced picture; "
+            "use --codec h264, or --deinterlace"
         )
     rate = timeline.frame_rate or _mean_rate(timeline)
     hdr_settings, hdr_notes = hdr_options(encoder.name, picture.colour, hdr or {})
@@ -112,7 +115,8 @@ def check_opens(spec: EncodeSpec) -> None:
     if reason:
         instead = ENCODERS[spec.encoder].codec if ENCODERS[spec.encoder].hardware else "auto"
         raise JobError(
-            f"encoder {spec.encoder} does not open for {spec.width}x{spec.height} {spec.pixel_format}: {reason}; "
+            f"encoder {spec.encoder} does not open for {spec.width}x{spec.height} {spec.pixel_format}: "
+            f"{reason}; "
             f"use --codec {instead}, or other values"
         )
 
@@ -137,7 +141,9 @@ def _choose_encoder(picture: PictureFormat, request: EncodeRequest, container: s
     by_codec = {e.codec: e for e in SOFTWARE}
     found = ENCODERS.get(request.codec) or by_codec.get(request.codec)
     if found is None:
-        raise JobError(f"--codec {request.codec}: expected auto, {', '.join(by_codec)}, or {', '.join(ENCODERS)}")
+        raise JobError(
+            f"--codec {request.codec}: expected auto, {', '.join(by_codec)}, or {', '.join(ENCODERS)}"
+        )
     if found.codec not in allowed:
         fits = ", ".join(f".{c}" for c, codecs in CONTAINERS.items() if found.codec in codecs)
         raise JobError(
@@ -147,7 +153,9 @@ def _choose_encoder(picture: PictureFormat, request: EncodeRequest, container: s
     return found
 
 
-def _automatic(picture: PictureFormat, request: EncodeRequest, encoders: list[Encoder], container: str) -> Encoder:
+def _automatic(
+    picture: PictureFormat, request: EncodeRequest, encoders: list[Encoder], container: str
+) -> Encoder:
     """libx264 (libvpx-vp9 in webm) unless only another of them holds an odd size or a depth exactly."""
     ranked = ("libvpx-vp9", "libsvtav1") if container == "webm" else ("libx264", "libsvtav1")
     usable = sorted((e for e in encoders if e.name in ranked), key=lambda e: ranked.index(e.name))
@@ -188,8 +196,12 @@ def _choose_layout(encoder: Encoder, picture: PictureFormat, request: EncodeRequ
 
 def _loss(source: PixelLayout, held: PixelLayout) -> tuple[int, ...]:
     """Order of conversions: first keep chroma resolution, then depth, then add least."""
-    lost = max(0, held.chroma_shift_x - source.chroma_shift_x) + max(0, held.chroma_shift_y - source.chroma_shift_y)
-    gained = max(0, source.chroma_shift_x - held.chroma_shift_x) + max(0, source.chroma_shift_y - held.chroma_shift_y)
+    lost = max(0, held.chroma_shift_x - source.chroma_shift_x) + max(
+        0, held.chroma_shift_y - source.chroma_shift_y
+    )
+    gained = max(0, source.chroma_shift_x - held.chroma_shift_x) + max(
+        0, source.chroma_shift_y - held.chroma_shift_y
+    )
     return lost, max(0, source.depth - held.depth), gained, max(0, held.depth - source.depth)
 
 
@@ -213,7 +225,9 @@ def _coded_size(encoder: Encoder, layout: PixelLayout, picture: PictureFormat) -
 
 def _mean_rate(timeline: Timeline) -> Fraction:
     seconds = (timeline.end_pts - int(timeline.pts[0])) * timeline.time_base
-    return max(Fraction(1), (len(timeline) / seconds).limit_denominator(1001)) if seconds > 0 else Fraction(25)
+    return (
+        max(Fraction(1), (len(timeline) / seconds).limit_denominator(1001)) if seconds > 0 else Fraction(25)
+    )
 
 
 def _notes(layout: PixelLayout, picture: PictureFormat, width: int, height: int) -> tuple[str, ...]:
@@ -227,7 +241,8 @@ def _notes(layout: PixelLayout, picture: PictureFormat, width: int, height: int)
         notes.append(f"pixel format {source.name} converted to {layout.name} ({', '.join(how)})")
     if (width, height) != (picture.width, picture.height):
         notes.append(
-            f"size {picture.width}x{picture.height} padded to {width}x{height} by repeating the last column or row"
+            f"size {picture.width}x{picture.height} padded to {width}x{height} "
+            "by repeating the last column or row"
         )
     if picture.colour.guessed:
         notes.append("colour was not stated by the source; the guess is written into the output")

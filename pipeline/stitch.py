@@ -102,9 +102,13 @@ def check_parts(parts: Iterable[Part], timeline: Timeline) -> tuple[Part, ...]:
     at = 0
     for part in ordered:
         if part.start != at or part.end <= part.start:
-            raise StitchError(f"part {part.uri}: found frames {part.start} to {part.end}, expected them from {at}")
+            raise StitchError(
+                f"part {part.uri}: found frames {part.start} to {part.end}, expected them from {at}"
+            )
         if part.pts_sha256 != pts_digest(timeline.pts[part.start : part.end]):
-            raise StitchError(f"part {part.uri}: its times are not the plan's; delete it and run the same command again")
+            raise StitchError(
+                f"part {part.uri}: its times are not the plan's; delete it and run the same command again"
+            )
         if part.extradata_sha256 != ordered[0].extradata_sha256:
             raise _other_headers(part, ordered[0])
         at = part.end
@@ -114,9 +118,14 @@ def check_parts(parts: Iterable[Part], timeline: Timeline) -> tuple[Part, ...]:
 
 
 def _write(
-    storage: Storage, parts: tuple[Part, ...], timeline: Timeline, spec: EncodeSpec, request: StitchRequest,
-    path: Path, scratch: Path,
-) -> tuple[str, ...]:  # fmt: skip
+    storage: Storage,
+    parts: tuple[Part, ...],
+    timeline: Timeline,
+    spec: EncodeSpec,
+    request: StitchRequest,
+    path: Path,
+    scratch: Path,
+) -> tuple[str, ...]:
     """The whole output at `path`, checked; what is to be said of it."""
     container = container_of(request.output_uri)
     options, muxer = _muxer_options(container, timeline), MUXERS[container]
@@ -137,7 +146,10 @@ def _write(
         pictures = _picture_packets(storage, parts, stream, edges, scratch)
         for _, packet in heapq.merge(pictures, *(f.packets() for f in feeds), key=lambda timed: timed[0]):
             output.mux_one(packet)
-        lines = (*_rounding(edges, timeline, time_base, container), *(line for f in feeds for line in f.lines()))
+        lines = (
+            *_rounding(edges, timeline, time_base, container),
+            *(line for f in feeds for line in f.lines()),
+        )
     verify(path, edges[:-1], time_base)
     return (*request.carry.lines, *lines, *_aspect(path, spec, muxer))
 
@@ -157,7 +169,9 @@ def _edges(timeline: Timeline, time_base: Fraction, shift: Fraction, output_uri:
 
 def _aspect(path: Path, spec: EncodeSpec, muxer: str) -> tuple[str, ...]:
     """Nothing, or that the sample aspect ratio could not be written."""
-    needed = muxer in ("matroska", "webm") and spec.sample_aspect_ratio != 1 and spec.encoder not in _TELL_ASPECT
+    needed = (
+        muxer in ("matroska", "webm") and spec.sample_aspect_ratio != 1 and spec.encoder not in _TELL_ASPECT
+    )
     if not needed or write_aspect(path, spec.sample_aspect_ratio):
         return ()
     return (f"sample aspect ratio {spec.sample_aspect_ratio} dropped: the {muxer} header is not as expected",)
@@ -165,7 +179,10 @@ def _aspect(path: Path, spec: EncodeSpec, muxer: str) -> tuple[str, ...]:
 
 def _rounding(edges: Stamps, timeline: Timeline, time_base: Fraction, container: str) -> tuple[str, ...]:
     """What is said where the container's clock is too coarse for the plan's times."""
-    steps, planned = np.diff(edges) * time_base, np.diff(np.append(timeline.pts, timeline.end_pts)) * timeline.time_base
+    steps, planned = (
+        np.diff(edges) * time_base,
+        np.diff(np.append(timeline.pts, timeline.end_pts)) * timeline.time_base,
+    )
     if np.array_equal(steps, planned):
         return ()
     return (f"times rounded to {time_base} s, the clock of a .{container} file; .mp4 keeps them exactly",)
@@ -180,7 +197,9 @@ def _muxer_options(container: str, timeline: Timeline) -> dict[str, str]:
     return options
 
 
-def _add_picture_stream(output: OutputContainer, first: Path, spec: EncodeSpec, carry: CarryPlan) -> VideoStream:
+def _add_picture_stream(
+    output: OutputContainer, first: Path, spec: EncodeSpec, carry: CarryPlan
+) -> VideoStream:
     with av.open(str(first)) as part:
         # opaque: else PyAV looks for an encoder by the decoder's name (facts/media.md §2).
         stream = output.add_stream_from_template(part.streams.video[0], opaque=True)
@@ -213,7 +232,8 @@ def _local_part(storage: Storage, part: Part, scratch: Path) -> Iterator[Path]:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != part.sha256:
             raise StitchError(
-                f"part {part.uri}: its bytes are not those that were written; delete it and run the same command again"
+                f"part {part.uri}: its bytes are not those that were written; "
+                "delete it and run the same command again"
             )
         yield path
     finally:
@@ -243,13 +263,19 @@ def _picture_packets(
                 frame = part.start + _rank(packet, part)
                 packet.stream = stream
                 packet.time_base = time_base
-                packet.pts, packet.dts, packet.duration = ticks[frame], dts[at], ticks[frame + 1] - ticks[frame]
+                packet.pts, packet.dts, packet.duration = (
+                    ticks[frame],
+                    dts[at],
+                    ticks[frame + 1] - ticks[frame],
+                )
                 at += 1
                 if at == len(dts):  # What the muxer adds to the last dts is how the track ends.
                     packet.duration = ticks[-1] - ticks[-2]
                 yield packet.dts * seconds, packet
             if at != part.end:
-                raise StitchError(f"part {part.uri}: found {at - part.start} packets, expected {part.end - part.start}")
+                raise StitchError(
+                    f"part {part.uri}: found {at - part.start} packets, expected {part.end - part.start}"
+                )
 
 
 def _rank(packet: "av.Packet[VideoStream]", part: Part) -> int:
@@ -263,7 +289,8 @@ def _rank(packet: "av.Packet[VideoStream]", part: Part) -> int:
 
 def _other_headers(part: Part, first: Part) -> StitchError:
     return StitchError(
-        f"part {part.uri}: its encoder headers differ from those of {first.uri}; parts of one video must come from "
+        f"part {part.uri}: its encoder headers differ from those of {first.uri}; "
+        "parts of one video must come from "
         "the same encoder and version; delete the parts and run the same command again"
     )
 
@@ -287,4 +314,7 @@ def verify(path: Path, pts: Stamps, time_base: Fraction) -> None:
                 raise StitchError(f"{path.name}: decode times do not rise at pts {packet.pts}")
             last = packet.dts if packet.dts is not None else last
     if None in found or not np.array_equal(np.sort(np.array(found, dtype=np.int64)), pts):
-        raise StitchError(f"{path.name}: the {len(found)} frames found are not the {len(pts)} planned, or not at their times")
+        raise StitchError(
+            f"{path.name}: the {len(found)} frames found are not the {len(pts)} planned, "
+            "or not at their times"
+        )

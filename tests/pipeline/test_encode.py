@@ -29,7 +29,14 @@ from tests.pipeline.pictures import (
 )
 
 TIMELINE = constant_timeline(30, Fraction(30000, 1001))
-LOSSLESS = [("h264", "yuv420p"), ("h264", "yuv422p10le"), ("hevc", "yuv444p12le"), ("vp9", "yuv420p"), ("ffv1", "yuv440p"), ("ffv1", "yuv444p16le")]  # fmt: skip
+LOSSLESS = [
+    ("h264", "yuv420p"),
+    ("h264", "yuv422p10le"),
+    ("hevc", "yuv444p12le"),
+    ("vp9", "yuv420p"),
+    ("ffv1", "yuv440p"),
+    ("ffv1", "yuv444p16le"),
+]
 
 
 @pytest.mark.parametrize(("codec", "name"), LOSSLESS)
@@ -81,7 +88,10 @@ def test_depth_and_chroma_change_by_the_stated_rules() -> None:
 def test_same_spec_gives_same_bytes_whatever_the_batches(codec: str, tmp_path: Path) -> None:
     format = picture_format()
     spec = choose_encoding(format, TIMELINE, EncodeRequest(codec), "mkv")
-    parts = [encode_all(format, TIMELINE, spec, [0, 30], tmp_path / str(k), size)[0] for k, size in enumerate((8, 30, 1))]
+    parts = [
+        encode_all(format, TIMELINE, spec, [0, 30], tmp_path / str(k), size)[0]
+        for k, size in enumerate((8, 30, 1))
+    ]
     assert len({p.sha256 for p in parts}) == 1
 
 

@@ -26,8 +26,21 @@ from tests.pipeline.pictures import planes_of
 from tests.sources import Sources, sequential
 
 STORAGE = Storage({})
-KINDS = ["open mp4", "vfr mp4", "edit-list trim mp4", "delayed mp4", "10-bit mkv", "open ts", "prores mov", "mpeg4 avi",
-         "hevc mp4", "intra-refresh mp4", "vp9 webm", "negative cts mp4", "interlaced ts"]  # fmt: skip
+KINDS = [
+    "open mp4",
+    "vfr mp4",
+    "edit-list trim mp4",
+    "delayed mp4",
+    "10-bit mkv",
+    "open ts",
+    "prores mov",
+    "mpeg4 avi",
+    "hevc mp4",
+    "intra-refresh mp4",
+    "vp9 webm",
+    "negative cts mp4",
+    "interlaced ts",
+]
 
 
 def render(source: str, output: Path, request: EncodeRequest, cut: int) -> tuple[Stitched, Timeline]:
@@ -39,11 +52,17 @@ def render(source: str, output: Path, request: EncodeRequest, cut: int) -> tuple
     borders = [*range(0, len(timeline), cut), len(timeline)]
     works = tuple(
         SegmentWork(
-            Segment(i, a, b), timeline.source_frames[a:b], timeline.pts[a:b], 0, (), spec, f"key{i}",
+            Segment(i, a, b),
+            timeline.source_frames[a:b],
+            timeline.pts[a:b],
+            0,
+            (),
+            spec,
+            f"key{i}",
             str(output.parent / f"part{i}.mp4"),
         )
         for i, (a, b) in enumerate(itertools.pairwise(borders))
-    )  # fmt: skip
+    )
     leases = [Lease(works, 8)] if index.mode == "linear" else [Lease((w,), 8) for w in works]
     parts = [
         part
@@ -61,7 +80,9 @@ def shown(path: Path) -> list[tuple[int, list[np.ndarray]]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_identity_gives_every_frame_bit_for_bit_at_its_time(kind: str, sources: Sources, tmp_path: Path) -> None:
+def test_identity_gives_every_frame_bit_for_bit_at_its_time(
+    kind: str, sources: Sources, tmp_path: Path
+) -> None:
     source = sources.path(kind)
     output = tmp_path / "film.mp4"
     done, timeline = render(str(source), output, EncodeRequest(qp=0), cut=37)
@@ -84,17 +105,24 @@ def _odd_files() -> list[str]:
 
 @pytest.mark.skipif(not _odd_files(), reason="REELYARD_TEST_DATA is not set: no real files to try")
 @pytest.mark.parametrize("name", [n for n in _odd_files() if "4k60" not in n and "AndroidVideo" not in n])
-def test_a_real_file_is_rendered_whole_or_refused_in_words(name: str, test_data: Path, tmp_path: Path) -> None:
+def test_a_real_file_is_rendered_whole_or_refused_in_words(
+    name: str, test_data: Path, tmp_path: Path
+) -> None:
     output = tmp_path / "film.mp4"
     try:
-        done, timeline = render(str(test_data / "data" / "odd" / name), output, EncodeRequest(preset="ultrafast"), cut=100)
+        done, timeline = render(
+            str(test_data / "data" / "odd" / name), output, EncodeRequest(preset="ultrafast"), cut=100
+        )
     except SourceError as error:
         assert name in str(error) and not output.exists()
         return
     found = [_Look(f.format.name, _thumbnail(f)) for f in sequential(output)]
     assert done.frames == len(timeline) == len(found)
     source = test_data / "data" / "odd" / name
-    expected = [_Look(f.format.name, _thumbnail(f)) for f in sequential(source, probe(STORAGE, str(source)).stream.number)]
+    expected = [
+        _Look(f.format.name, _thumbnail(f))
+        for f in sequential(source, probe(STORAGE, str(source)).stream.number)
+    ]
     if len(expected) == len(found) and expected[0].format == found[0].format:
         assert max(np.abs(a.luma - b.luma).max() for a, b in zip(expected, found, strict=True)) < 0.1
 
