@@ -28,13 +28,21 @@ _NEGATIVES = 0.14
 
 
 @dataclass(frozen=True)
+class Cycle:
+    """Rates from low to `peak_rate` to nothing, over `steps`; the result is a running average."""
+
+    steps: int
+    peak_rate: float
+    average: float = 0.999
+    hidden_weight: float = 0.8
+
+
+@dataclass(frozen=True)
 class Schedule:
-    steps: int = 3600
+    first: Cycle = Cycle(3600, 2.5e-3, average=0.998)
+    "with batch normalisation, which is then folded away"
+    others: tuple[Cycle, ...] = (Cycle(2000, 1e-3), Cycle(700, 4e-4, hidden_weight=4.0))
     batch: int = 32
-    peak_rate: float = 2.5e-3
-    average: float = 0.998
-    settling_steps: int = 2000
-    settling_rate: float = 1e-3
     seed: int = 0
     workers: int = 1
     "1: a process beside this one makes the examples; 0: this one does"
@@ -92,7 +100,15 @@ class _Examples(IterableDataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
         return example(self.labelled.crops[i], points, self.shape, rng)
 
 
-def loss_of(found: Tensor, logits: Tensor, wanted: Tensor, there: Tensor, hidden: Tensor) -> Tensor:
+def loss_of(
+    found: Tensor,
+    logits: Tensor,
+    wanted: Tensor,
+    there: Tensor,
+    hidden: Tensor,
+    *,
+    hidden_weight: float = 0.8,
+) -> Tensor:
     """Log-wing on points (lips more), L1 on the five inner gaps, and cross-entropy on presence and hiding."""
     weight = torch.ones(face.POINTS)
     weight[face.LIPS] = 2.25
@@ -104,51 +120,40 @@ def loss_of(found: Tensor, logits: Tensor, wanted: Tensor, there: Tensor, hidden
     on_faces = (each * there).sum() / there.sum().clamp(min=1)
     presence = F.binary_cross_entropy_with_logits(logits[:, 0], there)
     covered = F.binary_cross_entropy_with_logits(logits[:, 1], hidden, weight=there)
-    out: Tensor = on_faces + 1.6 * presence + 0.8 * covered
+    out: Tensor = on_faces + 1.6 * presence + hidden_weight * covered
     return out
 
 
 def fit(labelled: Labelled, schedule: Schedule) -> LandmarkNet:
-    """The network fitted to `labelled`: first with normalisation, then folded and settled without."""
+    """The network fitted to `labelled`: one cycle with normalisation, then folded, and the others."""
     torch.manual_seed(schedule.seed)
-    shape = mean_shape(labelled.points[labelled.group >= 0])
     network = LandmarkNet(norm=True)
-    network.mean_shape.copy_(torch.from_numpy(shape))
-    first = folded(_cycle(network, labelled, schedule).eval())
-    return settle(first, labelled, schedule)
+    network.mean_shape.copy_(torch.from_numpy(mean_shape(labelled.points[labelled.group >= 0])))
+    network = folded(run_cycle(network, labelled, schedule, schedule.first).eval())
+    for turn, cycle in enumerate(schedule.others, start=1):
+        network = run_cycle(network.train(), labelled, replace(schedule, seed=schedule.seed + turn), cycle)
+    return network.eval()
 
 
-def settle(network: LandmarkNet, labelled: Labelled, schedule: Schedule) -> LandmarkNet:
-    """A folded network after a second cycle, at a lower rate and with other examples."""
-    second = replace(
-        schedule,
-        steps=schedule.settling_steps,
-        peak_rate=schedule.settling_rate,
-        average=0.999,
-        seed=schedule.seed + 1,
-    )
-    return _cycle(network.train(), labelled, second).eval()
-
-
-def _cycle(network: LandmarkNet, labelled: Labelled, schedule: Schedule) -> LandmarkNet:
-    """The running average of `network` over one cycle of rates from low to peak to nothing."""
+def run_cycle(network: LandmarkNet, labelled: Labelled, schedule: Schedule, cycle: Cycle) -> LandmarkNet:
+    """The running average of `network` over one cycle."""
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(network)
-    optimiser = torch.optim.AdamW(network.parameters(), schedule.peak_rate, weight_decay=0.02)
+    optimiser = torch.optim.AdamW(network.parameters(), cycle.peak_rate, weight_decay=0.02)
     rates = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, schedule.peak_rate, total_steps=schedule.steps, pct_start=0.08
+        optimiser, cycle.peak_rate, total_steps=cycle.steps, pct_start=0.08
     )
     started, recent = time.monotonic(), 0.0
     batches = _batches(labelled, network.mean_shape.numpy(), schedule)
-    for step, (pictures, *wanted) in zip(range(1, schedule.steps + 1), batches, strict=False):
+    for step, (pictures, *wanted) in zip(range(1, cycle.steps + 1), batches, strict=False):
         x = pictures.permute(0, 3, 1, 2).float() / 255
-        loss = loss_of(*network(x), *wanted)
+        loss = loss_of(*network(x), *wanted, hidden_weight=cycle.hidden_weight)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 20.0)
         optimiser.step()
         rates.step()
-        _follow(average, network, min(schedule.average, step / (step + 9)))
+        _follow(average, network, min(cycle.average, step / (step + 9)))
         recent = loss.item() if step == 1 else 0.98 * recent + 0.02 * loss.item()
         if step % 50 == 0:
             log.info("step %d loss %.3f, %.0f s", step, recent, time.monotonic() - started)

@@ -9,7 +9,7 @@ from tasks.faces.region import SIDE
 from tasks.nets.landmark_net import LandmarkNet, folded
 from tasks.training.landmarks.augment import example
 from tasks.training.landmarks.figures import UNSEEN
-from tasks.training.landmarks.fit import Schedule, fit, loss_of, mean_shape
+from tasks.training.landmarks.fit import Cycle, Schedule, fit, loss_of, mean_shape
 from tasks.training.landmarks.footage import permitted, sources
 from tasks.training.landmarks.labels import Labelled
 from tasks.training.landmarks.variants import mixture, other_mouth
@@ -101,7 +101,7 @@ def test_fitting_is_repeatable_and_learns() -> None:
         np.float32
     )
     labelled = Labelled(crops, points, np.array([0, 0, 0, 1, 1, 1, -1, -1], np.int32))
-    schedule = Schedule(steps=3, batch=4, settling_steps=2, workers=0)
+    schedule = Schedule(Cycle(3, 2e-3), (Cycle(2, 1e-3),), batch=4, workers=0)
     first, second = (fit(labelled, schedule).state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
     start = LandmarkNet(norm=False).state_dict()
