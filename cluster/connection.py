@@ -111,7 +111,7 @@ def _joined_ray(address: str) -> Iterator[None]:
     import ray.exceptions
 
     with tempfile.TemporaryDirectory(prefix="reelyard-ship-") as folder:
-        shipped = _packages_to_ship(Path(folder))
+        shipped = packages_to_ship(Path(folder))
         try:
             ray.init(
                 address=address, log_to_driver=False, logging_level=logging.ERROR,
@@ -134,10 +134,10 @@ def _joined_ray(address: str) -> Iterator[None]:
             ray.shutdown()
 
 
-def _packages_to_ship(folder: Path) -> Path:
+def packages_to_ship(folder: Path) -> Path:
     """A folder with the three packages; Ray uploads it once, by content, and unpacks it on each node."""
     target = folder / "reelyard_packages"
-    ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "training", "demo")
+    ignored = shutil.ignore_patterns("__pycache__")
     for package in PACKAGES:
         shutil.copytree(Path(own_code().root) / package, target / package, ignore=ignored)
     return target

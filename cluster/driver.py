@@ -1,6 +1,9 @@
 """One run from a job to its report: a place, a pool on it, and the pipeline's journey; no Ray call here."""
 
+import contextlib
 import logging
+import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +18,7 @@ from pipeline.job import RenderJob
 from pipeline.pool import Decision, Pool
 from pipeline.run_report import RunReport, StageSpan
 from pipeline.storage import Storage
-from tasks.errors import JobError
+from tasks.errors import JobError, ReelyardError
 
 log = logging.getLogger("reelyard")
 
@@ -45,20 +48,22 @@ def run(job: RenderJob, place: Place, device: str, watch: RunWatch) -> Run:
     storage = Storage(dict(job.storage_options))
     with scratch_folder() as scratch, pool_at(place, job, device, scratch, watch) as (pool, usage):
         ready = watch.seconds
-        report = render(job, cast(Pool, WatchedPool(pool, watch)), storage, scratch, watch.progress)
+        report = render(_absolute(job), cast(Pool, WatchedPool(pool, watch)), storage, scratch, watch.progress)
         used = usage()
     if not job.keep_parts:
         remove_empty_folders(storage, work_prefix(job))
-    return Run(_placed(report, place, ready, watch), place, tuple(used), watch.first_frame_seconds)
+    return Run(_placed(report, job, place, ready, watch), place, tuple(used), watch.first_frame_seconds)
 
 
-def _placed(report: RunReport, place: Place, ready: float, watch: RunWatch) -> RunReport:
+def _placed(report: RunReport, job: RenderJob, place: Place, ready: float, watch: RunWatch) -> RunReport:
     """The report on the clock of the whole run, which began before its place stood `ready` seconds later."""
     later = [
         replace(s, start_seconds=s.start_seconds + ready, end_seconds=s.end_seconds + ready) for s in report.stages
     ]
     return replace(
         report,
+        source=job.source,
+        output=job.output,
         decisions=(Decision("place", place.kind, place.reason), *report.decisions),
         stages=(StageSpan("start", 0.0, ready), *later, *watch.spans),
         wall_seconds=watch.seconds,
@@ -76,6 +81,7 @@ def pool_at(place: Place, job: RenderJob, device: str, scratch: Path, watch: Run
     from cluster.connection import connected
 
     _refuse_memory(job)
+    threading.Thread(target=_import_ahead, args=(job,), daemon=True, name="import").start()
     with connected(place) as connection:
         from cluster.ray_pool import RayPool
 
@@ -88,6 +94,17 @@ def pool_at(place: Place, job: RenderJob, device: str, scratch: Path, watch: Run
             yield ray_pool, lambda: [usage_here("driver"), *map(_used_by, ray_pool.worker_facts())]
         finally:
             ray_pool.close()
+
+
+def _import_ahead(job: RenderJob) -> None:
+    """What the journey imports, while Ray starts."""
+    import pipeline.render
+    from tasks.table import open_task
+
+    with contextlib.suppress(ReelyardError):  # The journey will say it in its place.
+        for spec in job.tasks:
+            open_task(spec)
+    log.debug("%s imported", pipeline.render.__name__)
 
 
 @contextmanager
@@ -113,6 +130,21 @@ def _in_process_pool(job: RenderJob, device: str, altering: bool, scratch: Path,
 
 def _uris(job: RenderJob) -> list[str]:
     return [uri for uri in (job.source, job.audio, job.output, job.work) if uri]
+
+
+def _absolute(job: RenderJob) -> RenderJob:
+    """The same job for processes with other working folders."""
+
+    def absolute(uri: str) -> str:
+        return uri if "://" in uri else os.path.abspath(uri)
+
+    return replace(
+        job,
+        source=absolute(job.source),
+        output=absolute(job.output),
+        audio=absolute(job.audio) if job.audio else None,
+        work=absolute(job.work) if job.work else None,
+    )
 
 
 def _refuse_memory(job: RenderJob) -> None:

@@ -10,9 +10,7 @@ from pipeline.storage import Storage
 from tasks.errors import JobError
 
 #: Files under a work prefix that are Reelyard's, whatever else lies there.
-_OURS = re.compile(
-    r"/(parts/[0-9a-f]{16,}\.(nut|json)|plan-[0-9a-f]{16,}\.json|scan/[0-9a-f]{16,}\.npz|index/.+\.(npz|json))(\.partial.*)?$"
-)
+_OURS = re.compile(r"/(?:(?:parts|scan|index)/[0-9a-f]{16,}[^/]*|(?:plan|intermediate)-[0-9a-f]{16,}[^/]*)$")
 
 
 def leftovers(storage: Storage, work: str) -> tuple[str, list[str]]:

@@ -70,6 +70,7 @@ class RayPool:
         self._device: str | None = None
         self.decisions: tuple[Decision, ...] = ()
         self._checked = False
+        self._closed = False
 
     @property
     def device_class(self) -> str:
@@ -112,9 +113,7 @@ class RayPool:
         """Units of a random source on all workers side by side, those of a linear one on one of them."""
         shared, device = transport.share(index), self._device_name()
         groups = [tuple(units)] if index.mode == "linear" else [(unit,) for unit in units]
-        lanes = [worker for worker in self._cell.workers if worker.stage != "render"]
-        if device != "cpu" and self._cell.render is not None:
-            lanes = [self._cell.render]
+        lanes = self._scan_lanes(len(groups), device)
 
         def measure(worker: transport.Worker, group: tuple[ScanUnit, ...]) -> Iterator[UnitMeasurement]:
             arguments = (shared.reference, spec, group, deinterlace, device)
@@ -123,6 +122,16 @@ class RayPool:
                 yield measured
 
         yield from self._spread(lanes, groups, measure)
+
+    def _scan_lanes(self, groups: int, device: str) -> list[transport.Worker]:
+        """Workers that measure: the render worker, which has torch already, and others where it pays."""
+        cell = self._cell
+        idle = [cell.decode, cell.encode]
+        if cell.render is None:
+            return idle
+        if device != "cpu":
+            return [cell.render]
+        return [cell.render, *idle][: max(1, min((groups + 1) // 2, self._connection.cpus))]
 
     def render(self, index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[Lease]) -> Iterator[Part]:
         if not leases:
@@ -236,8 +245,9 @@ class RayPool:
         return found
 
     def close(self) -> None:
-        if self._stop.is_set() and not self._cell:
+        if self._closed:
             return
+        self._closed = True
         self._stop.set()
         transport.notify(self._cell.encode, "end")
         for worker in self._cell.workers:

@@ -8,6 +8,7 @@ only then put where the user wants it.
 import hashlib
 import heapq
 import shutil
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ def stitch(
     scratch.mkdir(parents=True, exist_ok=True)
     ordered = check_parts(parts, timeline)
     container = container_of(request.output_uri)
-    path = scratch / f"output-{hashlib.sha256(request.output_uri.encode()).hexdigest()[:16]}.{container}"
+    path = scratch / f"output-{uuid.uuid4().hex[:12]}.{container}"
     try:
         lines = _write(storage, ordered, timeline, spec, request, path, scratch)
         with path.open("rb") as file:
@@ -116,34 +117,50 @@ def _write(
     storage: Storage, parts: tuple[Part, ...], timeline: Timeline, spec: EncodeSpec, request: StitchRequest,
     path: Path, scratch: Path,
 ) -> tuple[str, ...]:  # fmt: skip
+    """The whole output at `path`, checked; what is to be said of it."""
     container = container_of(request.output_uri)
-    options = _muxer_options(container, timeline)
+    options, muxer = _muxer_options(container, timeline), MUXERS[container]
     with ExitStack() as stack:
         first = stack.enter_context(_local_part(storage, parts[0], scratch))
-        output = stack.enter_context(av.open(str(path), "w", format=MUXERS[container], options=options))
+        output = stack.enter_context(av.open(str(path), "w", format=muxer, options=options))
         stream = _add_picture_stream(output, first, spec, request.carry)
+        # A nominal rate in the header would make players expect it of varying times.
+        stream.codec_context.framerate = timeline.frame_rate or Fraction(0)
         # Players take a negative first pts for "not shown": such a timeline is moved as a whole.
         shift = max(Fraction(0), -int(timeline.pts[0]) * timeline.time_base)
-        others = add_carried(output, storage, request.carry, request.voice, MUXERS[container], shift, stack)
-        tag_output(output, stream, request.carry, request.statement, MUXERS[container], shift)
+        feeds = add_carried(output, storage, request.carry, request.voice, muxer, shift, stack)
+        tag_output(output, stream, request.carry, request.statement, muxer, shift)
         output.start_encoding()
         time_base = stream.time_base
         assert time_base is not None
-        edges = rescaled(np.append(timeline.pts, timeline.end_pts), timeline.time_base, time_base)
-        edges += rescaled(np.array([round(shift / timeline.time_base)]), timeline.time_base, time_base)
-        if np.any(np.diff(edges[:-1]) <= 0):
-            raise StitchError(
-                f"{request.output_uri}: two frames fall on one tick of {time_base} s in a .{container} file; use .mp4"
-            )
+        edges = _edges(timeline, time_base, shift, request.output_uri)
         pictures = _picture_packets(storage, parts, stream, edges, scratch)
-        for _, packet in heapq.merge(pictures, *(o.packets() for o in others), key=lambda timed: timed[0]):
+        for _, packet in heapq.merge(pictures, *(f.packets() for f in feeds), key=lambda timed: timed[0]):
             output.mux_one(packet)
-        lines = (*_rounding(edges, timeline, time_base, container), *(line for o in others for line in o.lines()))
-    if MUXERS[container] in ("matroska", "webm") and spec.sample_aspect_ratio != 1 and spec.encoder not in _TELL_ASPECT:
-        if not write_aspect(path, spec.sample_aspect_ratio):
-            lines += (f"sample aspect ratio {spec.sample_aspect_ratio} not written: .{container} header not as expected",)
+        lines = (*_rounding(edges, timeline, time_base, container), *(line for f in feeds for line in f.lines()))
     verify(path, edges[:-1], time_base)
-    return (*request.carry.lines, *lines)
+    return (*request.carry.lines, *lines, *_aspect(path, spec, muxer))
+
+
+def _edges(timeline: Timeline, time_base: Fraction, shift: Fraction, output_uri: str) -> Stamps:
+    """(n + 1,) the planned pts and the end in the output's ticks.
+
+    Raises:
+        StitchError: the container's clock is too coarse to tell two frames apart.
+    """
+    edges = rescaled(np.append(timeline.pts, timeline.end_pts), timeline.time_base, time_base)
+    edges += rescaled(np.array([round(shift / timeline.time_base)]), timeline.time_base, time_base)
+    if np.any(np.diff(edges[:-1]) <= 0):
+        raise StitchError(f"{output_uri}: two frames fall on one tick of {time_base} s; name the output .mp4")
+    return edges
+
+
+def _aspect(path: Path, spec: EncodeSpec, muxer: str) -> tuple[str, ...]:
+    """Nothing, or that the sample aspect ratio could not be written."""
+    needed = muxer in ("matroska", "webm") and spec.sample_aspect_ratio != 1 and spec.encoder not in _TELL_ASPECT
+    if not needed or write_aspect(path, spec.sample_aspect_ratio):
+        return ()
+    return (f"sample aspect ratio {spec.sample_aspect_ratio} dropped: the {muxer} header is not as expected",)
 
 
 def _rounding(edges: Stamps, timeline: Timeline, time_base: Fraction, container: str) -> tuple[str, ...]:
@@ -186,7 +203,7 @@ def _add_picture_stream(output: OutputContainer, first: Path, spec: EncodeSpec, 
 def _local_part(storage: Storage, part: Part, scratch: Path) -> Iterator[Path]:
     """A part as a local file, its bytes checked against its sidecar; a fetched one is deleted after use."""
     local = storage.local_path(part.uri)
-    fetched = scratch / f"fetched-{part.sha256[:24]}-{part.start}"
+    fetched = scratch / f"fetched-{uuid.uuid4().hex[:12]}"
     try:
         if local is None:
             with storage.open(part.uri) as source, fetched.open("wb") as target:

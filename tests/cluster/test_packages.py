@@ -1,9 +1,13 @@
 """Whose code runs."""
 
+import inspect
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+from cluster.connection import packages_to_ship
 from cluster.host import host_class
 from cluster.packages import PACKAGES, Code, code_digest, differences, own_code
 
@@ -28,6 +32,26 @@ def test_one_changed_letter_is_another_code(tmp_path: Path) -> None:
 
 def test_the_host_reads_the_same_digest_without_our_packages() -> None:
     assert host_class().digest_of(own_code().root) == own_code().digest
+
+
+def test_a_worker_finds_what_was_shipped_before_what_lies_around(tmp_path: Path) -> None:
+    shipped = packages_to_ship(tmp_path)
+    assert code_digest(shipped) == own_code().digest
+    (tmp_path / "tasks.py").write_text("raise SystemExit('the wrong tasks')")
+    program = (
+        "import sys; sys.path[:0] = ['', sys.argv[1]]\n"
+        f"exec({_source_of_host()!r})\n"
+        "Host = host_class(); host = Host.__new__(Host)\n"
+        "host.install('/nowhere', sys.argv[2])\n"
+        "import tasks.errors; print(tasks.errors.__file__)"
+    )
+    command = [sys.executable, "-P", "-c", program, str(tmp_path), own_code().digest]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    assert Path(told.stdout.strip()) == shipped / "tasks" / "errors.py"
+
+
+def _source_of_host() -> str:
+    return inspect.getsource(sys.modules[host_class.__module__])
 
 
 def test_another_code_or_version_is_told_by_name() -> None:

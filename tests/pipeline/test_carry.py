@@ -29,7 +29,7 @@ def render(
     timeline = plan_timeline(index, job, audio_seconds)
     container = container_of(str(output))
     carry = plan_carry(index, timeline, container, new_audio=voice is not None)
-    spec = choose_encoding(picture_format(), timeline, EncodeRequest(preset=None), container)
+    spec = choose_encoding(picture_format(), timeline, EncodeRequest(preset="8" if container == "webm" else "ultrafast"), container)
     count = len(timeline)
     parts = encode_all(picture_format(), timeline, spec, [0, count // 3, count], output.parent)
     request = StitchRequest(str(output), carry, voice=voice, statement=statement)
