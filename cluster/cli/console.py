@@ -61,14 +61,18 @@ def _stop(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+class _Said(logging.Handler):
+    """Log records as lines for a person."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
+
+
 def _log_to_stderr(verbose: bool) -> None:
     logger = logging.getLogger("reelyard")
     logger.setLevel(logging.INFO if verbose else logging.WARNING)
     if not logger.handlers:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        logger.addHandler(handler)
-        logger.propagate = False
+        logger.addHandler(_Said())
 
 
 def seconds(count: float) -> str:

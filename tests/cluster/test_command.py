@@ -7,10 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from cluster.cli import app
 from cluster.connection import Connection
 from tests.cluster.conftest import FRAMES, numbers_of, write_numbered
 
@@ -18,6 +21,14 @@ ROOT = Path(__file__).resolve().parents[2]
 _SHADOW = "raise SystemExit('the user's own file was imported')\n"
 #: As pip writes it for a console script.
 _SCRIPT = "import sys\nfrom reelyard import main\nsys.exit(main())\n"
+
+
+@dataclass(frozen=True)
+class Told:
+    returncode: int
+    stdout: str
+    stderr: str
+
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -49,6 +60,18 @@ def reelyard(folder: Path) -> Command:
             [sys.executable, str(folder.parent / "bin" / "reelyard"), *arguments],
             cwd=folder, env=_environment(path), capture_output=True, text=True, timeout=180,
         )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Told]:
+    """Runs the command in this process, in the user's folder."""
+    monkeypatch.chdir(folder)
+
+    def run(*arguments: str) -> Told:
+        result = CliRunner().invoke(app, list(arguments))
+        return Told(result.exit_code, result.stdout, result.stderr)
 
     return run
 
@@ -109,15 +132,15 @@ def test_a_path_that_leads_to_the_users_files_first_does_no_harm(reelyard: Comma
     assert numbers_of(folder / "o.mkv") == list(range(FRAMES))
 
 
-def test_the_same_command_again_finds_its_output_done(reelyard: Command, folder: Path) -> None:
+def test_the_same_command_again_finds_its_output_done(here: Callable[..., Told], folder: Path) -> None:
     asked = ("render", "in.mp4", "-o", "o.mkv", "--codec", "ffv1", "--in-process", "--json")
-    first = reelyard(*asked)
+    first = here(*asked)
     assert first.returncode == 0, first.stderr
     before = (folder / "o.mkv").stat().st_mtime_ns
-    again = json.loads(reelyard(*asked).stdout)
+    again = json.loads(here(*asked).stdout)
     assert again["job"]["status"] == "already done"
     assert (folder / "o.mkv").stat().st_mtime_ns == before
-    other = reelyard("render", "in.mp4", "-o", "o.mkv", "--codec", "h264", "--in-process")
+    other = here("render", "in.mp4", "-o", "o.mkv", "--codec", "h264", "--in-process")
     assert other.returncode == 2
     assert "--overwrite" in other.stderr
 
@@ -192,19 +215,19 @@ def _processes_of_session(session: int) -> list[str]:
     ],
 )
 def test_a_bad_request_is_one_line_and_its_exit_code(
-    arguments: tuple[str, ...], code: int, words: str, reelyard: Command, folder: Path
+    arguments: tuple[str, ...], code: int, words: str, here: Callable[..., Told], folder: Path
 ) -> None:
     before = sorted(folder.rglob("*"))
-    told = reelyard("render", *arguments, *(() if "--address" in arguments else ("--in-process",)))
+    told = here("render", *arguments, *(() if "--address" in arguments else ("--in-process",)))
     assert (told.returncode, words in told.stderr) == (code, True), told.stderr
     assert "Traceback" not in told.stderr
     assert len(told.stderr.strip().splitlines()) == 1
     assert sorted(folder.rglob("*")) == before
 
 
-def test_a_plan_tells_the_segments_and_writes_nothing(reelyard: Command, folder: Path) -> None:
+def test_a_plan_tells_the_segments_and_writes_nothing(here: Callable[..., Told], folder: Path) -> None:
     before = sorted(folder.rglob("*"))
-    told = reelyard("plan", "in.mp4", "-o", "o.mp4", "--segment-seconds", "1", "--json")
+    told = here("plan", "in.mp4", "-o", "o.mp4", "--segment-seconds", "1", "--json")
     assert told.returncode == 0, told.stderr
     plan = json.loads(told.stdout)
     assert plan["segments"][0].startswith("0: frames 0-")
@@ -212,25 +235,25 @@ def test_a_plan_tells_the_segments_and_writes_nothing(reelyard: Command, folder:
     assert sorted(folder.rglob("*")) == before
 
 
-def test_a_probe_tells_frames_and_split_points(reelyard: Command) -> None:
-    facts = json.loads(reelyard("probe", "in.mp4", "--json").stdout)
+def test_a_probe_tells_frames_and_split_points(here: Callable[..., Told]) -> None:
+    facts = json.loads(here("probe", "in.mp4", "--json").stdout)
     assert (facts["frames"], facts["split_points"], facts["mode"]) == (FRAMES, 10, "random")
 
 
-def test_clean_removes_what_is_ours_and_nothing_else(reelyard: Command, folder: Path) -> None:
+def test_clean_removes_what_is_ours_and_nothing_else(here: Callable[..., Told], folder: Path) -> None:
     asked = ("render", "in.mp4", "-o", "o.mkv", "--codec", "ffv1", "--in-process", "--keep-parts", "--work", "w")
-    assert reelyard(*asked).returncode == 0
+    assert here(*asked).returncode == 0
     (folder / "w" / "parts" / "notes.json").write_text("mine")
-    assert reelyard("clean", "w", "--dry-run").returncode == 0
+    assert here("clean", "w", "--dry-run").returncode == 0
     assert len(list((folder / "w" / "parts").iterdir())) > 2
-    told = reelyard("clean", "w")
+    told = here("clean", "w")
     assert told.returncode == 0, told.stderr
     assert [p.name for p in (folder / "w").rglob("*") if p.is_file()] == ["notes.json"]
-    assert reelyard("clean", "w").returncode == 2
+    assert here("clean", "w").returncode == 2
 
 
-def test_doctor_finds_this_machine_fit(reelyard: Command) -> None:
-    told = reelyard("doctor", "--json", "--storage", "store")
+def test_doctor_finds_this_machine_fit(here: Callable[..., Told]) -> None:
+    told = here("doctor", "--json", "--storage", "store")
     found = json.loads(told.stdout)
     names = {check["name"] for check in found["checks"]}
     assert {"opencv", "face cascades", "codec h264", "gpu", "shared memory", "ray", "fonts", "storage"} <= names
