@@ -179,7 +179,9 @@ _BROKEN = {
 
 
 @pytest.mark.parametrize("name", list(_BROKEN))
-def test_a_broken_recording_decodes_as_far_as_a_plain_decode(name: str, sources: Sources, tmp_path: Path) -> None:
+def test_a_broken_recording_decodes_as_far_as_a_plain_decode(
+    name: str, sources: Sources, tmp_path: Path
+) -> None:
     kind, breaking = _BROKEN[name]
     whole_file = sources.path(kind)
     path = tmp_path / f"broken{whole_file.suffix}"

@@ -114,7 +114,9 @@ def test_ten_bits_of_a_hardware_decoder_become_planar() -> None:
     )
     assert format.layout.name == "yuv420p10le"
     found = new_planes(format, 1)
-    PlaneWriter(format, flat=False).write(_frame("yuv420p10le", planes).reformat(format="p010le", threads=1), found, 0)
+    PlaneWriter(format, flat=False).write(
+        _frame("yuv420p10le", planes).reformat(format="p010le", threads=1), found, 0
+    )
     assert all(np.array_equal(a[0], b) for a, b in zip(found, planes, strict=True))
 
 

@@ -357,3 +357,40 @@ def test_indexes_hold_together(sources: Sources) -> None:
             and len(set(index.frame_packets.tolist())) == index.frames
         )
         assert struct.calcsize("q") == index.packets.dtype.itemsize
+
+
+def test_hdr10_is_carried_in_the_index(tmp_path: Path) -> None:
+    """Mastering display and light level of H.265, and the tags of PQ."""
+    parameters = (
+        "log-level=none:pools=1:frame-threads=1:hdr10=1:repeat-headers=1:colorprim=9:transfer=16:colormatrix=9:"
+        "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1):max-cll=1000,400"
+    )
+    path = encode(
+        tmp_path / "hdr.mp4",
+        "libx265",
+        options={"preset": "ultrafast", "x265-params": parameters},
+        frames=range(5),
+        pixel_format="yuv420p10le",
+        audio=None,
+        tag="hvc1",
+    )
+    index = probe(_STORAGE, str(path))
+    assert index.format.colour.is_hdr and index.format.colour.matrix == 9 and not index.format.colour.guessed
+    assert set(index.codec_hdr) == {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"}
+    assert struct.unpack("<2I", index.codec_hdr["CONTENT_LIGHT_LEVEL"][:8]) == (1000, 400)
+    assert parse_index(dump_index(index), "x").codec_hdr == index.codec_hdr
+
+
+@pytest.mark.parametrize("size,matrix", [((320, 180), 6), ((1280, 534), 1), ((960, 720), 1), ((720, 576), 6)])
+def test_what_is_not_tagged_is_guessed_by_size_and_said(
+    size: tuple[int, int], matrix: int, tmp_path: Path
+) -> None:
+    with av.open(str(tmp_path / "plain.mp4"), "w") as out:
+        stream = out.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        stream.width, stream.height = size
+        frame = av.VideoFrame(*size, "yuv420p")
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    colour = probe(_STORAGE, str(tmp_path / "plain.mp4")).format.colour
+    assert colour.guessed and not colour.full_range
+    assert (colour.matrix, colour.primaries, colour.transfer) == (matrix, matrix, matrix)
