@@ -29,6 +29,7 @@ from pipeline.part import EncodeSpec, Part
 from pipeline.source import quiet_decoders
 from pipeline.stamps import Stamps, decode_stamps, rescaled
 from pipeline.storage import Storage
+from pipeline.storage_errors import NotFound
 from pipeline.timeline import Timeline
 from tasks.errors import StitchError
 
@@ -87,6 +88,8 @@ def stitch(
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         size = path.stat().st_size
         storage.put_file(path, request.output_uri, create_only=not request.overwrite)
+    except FileNotFoundError as error:
+        raise NotFound(f"part {error.filename} is gone: another run of this job may have finished") from error
     finally:
         path.unlink(missing_ok=True)
     return Stitched(request.output_uri, len(timeline), size, digest, lines)
