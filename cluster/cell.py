@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -24,7 +23,7 @@ from cluster.packages import own_code
 from cluster.transport import Worker, fetch, pull
 from pipeline.decode import Counts
 from pipeline.index import SourceIndex
-from pipeline.part import Part
+from pipeline.part import Part, PartDetails
 from pipeline.segments import ScanUnit
 from pipeline.stages import Stopped, staged
 from pipeline.storage import Storage
@@ -182,10 +181,17 @@ class EncodeWorker(CellWorker):
         upstream = (decode, "batches", order) if render is None else (render, "batches", order, decode)
         pulled = tally.unpacked(pull(*upstream, window=order.window))
         batches = self._counted(self._until_stopped(order, pulled))
-        parts = encode_lease(self._storage, fetch(order.lease), batches, self._scratch, tally.counts)
+        parts = encode_lease(
+            self._storage,
+            fetch(order.lease),
+            batches,
+            self._scratch,
+            details=lambda work: PartDetails(
+                tally.counts.get(work.segment.number, {}), tally.seconds_since(self.stage), self.name
+            ),
+        )
         with ended(pulled), ended(staged(parts, self.stage, self.name)) as committed:
-            for part in committed:
-                yield replace(part, worker=self.name, seconds={**part.seconds, **tally.seconds_since(self.stage)})
+            yield from committed
 
     def _counted(self, batches: Iterator[FrameBatch]) -> Iterator[FrameBatch]:
         for batch in batches:

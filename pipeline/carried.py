@@ -25,9 +25,16 @@ Timed = tuple[float, "av.Packet[Any]"]
 
 #: QuickTime's words for languages whose ISO 639-2 code it does not know.
 _QUICKTIME_LANGUAGES = {
-    "deu": "ger", "nld": "dut", "swe": "sve", "ell": "gre", "isl": "ice", "zho": "chi", "ron": "rum", "ces": "cze",
+    "deu": "ger",
+    "nld": "dut",
+    "swe": "sve",
+    "ell": "gre",
+    "isl": "ice",
+    "zho": "chi",
+    "ron": "rum",
+    "ces": "cze",
     "slk": "slo",
-}  # fmt: skip
+}
 _KINDS = {"image/jpeg": ("mjpeg", "cover.jpg"), "image/png": ("png", "cover.png")}
 
 
@@ -51,7 +58,9 @@ class Feed:
                 if packet.size:
                     yield from map(_timed, self._lanes[packet.stream_index].take(packet))
         except av.FFmpegError as error:
-            raise SourceError(f"{self._container.name}: streams beside the pictures cannot be read: {error}") from error
+            raise SourceError(
+                f"{self._container.name}: streams beside the pictures cannot be read: {error}"
+            ) from error
         for lane in self._lanes.values():
             yield from map(_timed, lane.finish())
 
@@ -61,9 +70,14 @@ class Feed:
 
 
 def add_carried(
-    output: OutputContainer, storage: Storage, plan: CarryPlan, voice: Path | None, muxer: str, shift: Fraction,
+    output: OutputContainer,
+    storage: Storage,
+    plan: CarryPlan,
+    voice: Path | None,
+    muxer: str,
+    shift: Fraction,
     stack: ExitStack,
-) -> list[Feed]:  # fmt: skip
+) -> list[Feed]:
     """The voice and all carried streams added to the output, in that order, before its header is written.
 
     `shift` is what the whole output is moved by; `stack` closes what is opened here.
@@ -83,7 +97,12 @@ def add_carried(
 
 
 def tag_output(
-    output: OutputContainer, picture: VideoStream, plan: CarryPlan, statement: str, muxer: str, shift: Fraction
+    output: OutputContainer,
+    picture: VideoStream,
+    plan: CarryPlan,
+    statement: str,
+    muxer: str,
+    shift: Fraction,
 ) -> None:
     """Metadata, chapters and the statement about altered pictures, before the header is written."""
     if plan.picture is not None:
@@ -119,15 +138,22 @@ def _voice_feed(output: OutputContainer, voice: Path, shift: Fraction, muxer: st
 
 
 def _lane(
-    output: OutputContainer, container: InputContainer, stream: CarriedStream, plan: CarryPlan, muxer: str, shift: Fraction
-) -> Lane | None:  # fmt: skip
+    output: OutputContainer,
+    container: InputContainer,
+    stream: CarriedStream,
+    plan: CarryPlan,
+    muxer: str,
+    shift: Fraction,
+) -> Lane | None:
     """The stream added to the output; None where nothing is left to be fed."""
     source = container.streams[stream.number]
     name = f"{stream.kind} stream #{stream.number}"
     offset = plan.start_seconds - shift
     end = plan.end_seconds
     if isinstance(source, AttachmentStream):
-        output.add_attachment(source.name or "attachment", source.mimetype or "application/octet-stream", source.data)
+        output.add_attachment(
+            source.name or "attachment", source.mimetype or "application/octet-stream", source.data
+        )
         return None
     if isinstance(source, VideoStream) and muxer == "matroska":
         _attach_cover(output, container, source)
@@ -138,9 +164,14 @@ def _lane(
 
 
 def _made(
-    output: OutputContainer, source: Stream, stream: CarriedStream, offset: Fraction, end: Fraction | None, name: str,
+    output: OutputContainer,
+    source: Stream,
+    stream: CarriedStream,
+    offset: Fraction,
+    end: Fraction | None,
+    name: str,
     muxer: str,
-) -> Lane:  # fmt: skip
+) -> Lane:
     if stream.how != "copy" and isinstance(source, AudioStream):
         return SoundLane(source, output, stream.how, offset, end, name)
     if stream.how != "copy" and isinstance(source, SubtitleStream):
@@ -166,7 +197,9 @@ def _attach_cover(output: OutputContainer, container: InputContainer, source: Vi
 def _tag(out: Stream, stream: CarriedStream, muxer: str) -> None:
     if stream.language:
         language = stream.language
-        out.metadata["language"] = _QUICKTIME_LANGUAGES.get(language, language) if muxer == "mov" else language
+        out.metadata["language"] = (
+            _QUICKTIME_LANGUAGES.get(language, language) if muxer == "mov" else language
+        )
     if stream.title:
         out.metadata["title"] = stream.title
     out.disposition = Disposition(stream.disposition)

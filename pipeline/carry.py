@@ -73,7 +73,9 @@ class CarryPlan:
     "What is replaced, converted or dropped, in words for the report."
 
 
-def plan_carry(index: SourceIndex, timeline: Timeline, container: str, *, new_audio: bool, bake_rotation: bool = False) -> CarryPlan:  # fmt: skip
+def plan_carry(
+    index: SourceIndex, timeline: Timeline, container: str, *, new_audio: bool, bake_rotation: bool = False
+) -> CarryPlan:
     """What goes over from the source into a `container` (mp4, mov, mkv, webm) on this timeline."""
     main = main_audio(index.streams) if new_audio else None
     streams, lines = [], [f"{what} dropped" for what in index.dropped]
@@ -83,7 +85,9 @@ def plan_carry(index: SourceIndex, timeline: Timeline, container: str, *, new_au
         carried, line = _fate(stream, timeline, container, replaced=stream is main)
         if carried is not None:
             keeps_default = not (new_audio and carried.kind == "audio")
-            streams.append(carried if keeps_default else replace(carried, disposition=carried.disposition & ~_DEFAULT))
+            streams.append(
+                carried if keeps_default else replace(carried, disposition=carried.disposition & ~_DEFAULT)
+            )
         if line:
             lines.append(line)
     start = index.origin_seconds + timeline.audio_start_seconds
@@ -125,7 +129,9 @@ def _fate(
         if stream.codec in AUDIO_HELD[container]:
             return _carried(stream, "copy"), ""
         encoder = AUDIO_ENCODER[container]
-        return _carried(stream, encoder), f"{name} converted by {encoder}: .{container} does not hold {stream.codec}"
+        return _carried(
+            stream, encoder
+        ), f"{name} converted by {encoder}: .{container} does not hold {stream.codec}"
     if stream.kind == "subtitle":
         return _subtitle(stream, container, name)
     if stream.disposition & _ATTACHED_PICTURE and container != "webm":
@@ -152,7 +158,7 @@ def _subtitle(stream: StreamInfo, container: str, name: str) -> tuple[CarriedStr
 def _carried(stream: StreamInfo, how: str) -> CarriedStream:
     return CarriedStream(
         stream.number, stream.kind, stream.codec, how, stream.language, stream.title, stream.disposition
-    )  # fmt: skip
+    )
 
 
 def _name(stream: StreamInfo) -> str:
@@ -171,5 +177,8 @@ def _end(index: SourceIndex, timeline: Timeline, start: Fraction) -> Fraction | 
 
 
 def _clipped(chapters: tuple[Chapter, ...], start: Fraction, duration: Fraction) -> tuple[Chapter, ...]:
-    moved = (Chapter(max(Fraction(0), c.start_seconds - start), min(duration, c.end_seconds - start), c.title) for c in chapters)  # fmt: skip
+    moved = (
+        Chapter(max(Fraction(0), c.start_seconds - start), min(duration, c.end_seconds - start), c.title)
+        for c in chapters
+    )
     return tuple(c for c in moved if c.start_seconds < c.end_seconds)

@@ -104,6 +104,8 @@ def _batches(
             part = slice(start, min(len(stretch.pts), start + batch_frames))
             planes = new_planes(format, part.stop - part.start)
             filler.fill(planes, pictures, stretch.place)
+            for plane in planes:
+                plane.flags.writeable = False
             yield FrameBatch(
                 format, planes, stretch.first_frame + start, stretch.pts[part], stretch.source_frames[part]
             )

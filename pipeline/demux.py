@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.index import DISCARD, KEYFRAME, NO_VALUE
+from pipeline.packets import packets_of
 from pipeline.split import is_shown, is_split_point
 from tasks.errors import SourceError
 
@@ -57,7 +58,7 @@ def walk_packets(
         payload,
     )
     try:
-        for packet in container.demux(stream):
+        for packet in packets_of(container, stream):
             if packet.size:
                 _note(walk, packet, look)
     except av.error.FFmpegError as error:

@@ -7,7 +7,9 @@ pts from the plan.
 
 import errno
 import hashlib
-from collections.abc import Iterator, Mapping
+import time
+import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +22,7 @@ from av.video.stream import VideoStream
 
 from pipeline.encoder_frames import frames_of
 from pipeline.encoders import configure
-from pipeline.part import EncodeSpec, Part, content_uri, read_sidecar, sidecar_uri, write_sidecar
+from pipeline.part import EncodeSpec, Part, PartDetails, content_uri, read_sidecar, sidecar_uri, write_sidecar
 from pipeline.source import quiet_decoders
 from pipeline.storage import Storage
 from pipeline.storage_errors import AlreadyThere
@@ -59,6 +61,7 @@ class PartEncoder:
         self._spec, self.path, self._layout = spec, path, layout
         self._ranks: dict[int, int] = {}
         self._written = self._packets = self._reorder = 0
+        self.cpu_seconds = 0.0
         self._container = av.open(str(path), "w", format=part_muxer(spec.encoder))
         rate = (spec.frame_rate or Fraction(25)).limit_denominator(1001)
         stream = self._container.add_stream(spec.encoder, rate=rate)
@@ -71,6 +74,7 @@ class PartEncoder:
 
     def write(self, batch: FrameBatch) -> None:
         """Take pictures in output order; they may still be read after this returns."""
+        started = time.thread_time()
         try:
             for frame in frames_of(batch, self._layout, self._spec.width, self._spec.height):
                 assert frame.pts is not None
@@ -81,9 +85,11 @@ class PartEncoder:
                 self._mux(self._stream.encode(frame))
         except (av.FFmpegError, OSError) as error:
             raise _failure(self._spec.encoder, self.path, error) from error
+        self.cpu_seconds += time.thread_time() - started
 
     def finish(self) -> EncodedPart:
         """Flush and close; the file is whole when this returns."""
+        started = time.thread_time()
         try:
             self._mux(self._stream.encode(None))
             self._container.close()
@@ -92,10 +98,12 @@ class PartEncoder:
             raise _failure(self._spec.encoder, self.path, error) from error
         if self._packets != self._written:
             raise StitchError(
-                f"{self._spec.encoder} gave {self._packets} packets for {self._written} frames; expected one each; "
+                f"{self._spec.encoder} gave {self._packets} packets for {self._written} frames; "
+                "expected one each; "
                 "use another --codec"
             )
         size, digest = _measure(self.path)
+        self.cpu_seconds += time.thread_time() - started
         return EncodedPart(self._written, extradata, self._reorder, size, digest)
 
     def abort(self) -> None:
@@ -139,12 +147,14 @@ def encode_lease(
     lease: Lease,
     batches: Iterator[FrameBatch],
     scratch: Path,
-    counts: Mapping[int, Mapping[str, int]] | None = None,
+    *,
+    details: Callable[[SegmentWork], PartDetails] | None = None,
 ) -> Iterator[Part]:
     """A part for each work of the lease, in order, each committed before the next begins.
 
-    `counts`, by segment, is read when the segment is complete and told in its part.
     `batches` are the works' pictures without a gap.  A batch may cross from one work to the next.
+    `details` is asked once a work, when all its pictures have come; what it tells goes into the part,
+    beside the encoder's own CPU seconds (`encode`).
 
     Raises:
         StitchError: frames or pts are not those of the work; that work is not committed.
@@ -153,11 +163,14 @@ def encode_lease(
     scratch.mkdir(parents=True, exist_ok=True)
     rest: FrameBatch | None = None
     for work in lease.works:
-        encoder = PartEncoder(work.encode, scratch / f"{work.key}.{part_muxer(work.encode.encoder)}")
+        # Two drivers may share a scratch folder and a key.
+        name = f"{work.key}-{uuid.uuid4().hex[:12]}.{part_muxer(work.encode.encoder)}"
+        encoder = PartEncoder(work.encode, scratch / name)
         try:
             rest = _feed(encoder, work, rest, batches)
             encoded = encoder.finish()
-            yield _commit(storage, work, encoded, encoder, (counts or {}).get(work.segment.number, {}))
+            known = details(work) if details is not None else PartDetails()
+            yield _commit(storage, work, encoded, encoder, known)
         finally:
             encoder.abort()
     if rest is not None or next(batches, None) is not None:
@@ -173,7 +186,9 @@ def _feed(
         batch = rest if rest is not None else next(batches, None)
         rest = None
         if batch is None:
-            raise StitchError(f"segment {work.segment.number}: {end - at} of {len(work.segment)} frames are missing")
+            raise StitchError(
+                f"segment {work.segment.number}: {end - at} of {len(work.segment)} frames are missing"
+            )
         if len(batch) > end - at:
             batch, rest = _cut(batch, end - at)
         _check(batch, work, at)
@@ -194,30 +209,55 @@ def _check(batch: FrameBatch, work: SegmentWork, at: int) -> None:
 def _cut(batch: FrameBatch, count: int) -> tuple[FrameBatch, FrameBatch]:
     def piece(a: int, b: int) -> FrameBatch:
         planes = tuple(p[a:b] for p in batch.planes)
-        return FrameBatch(batch.format, planes, batch.first_frame + a, batch.pts[a:b], batch.source_frames[a:b])
+        return FrameBatch(
+            batch.format, planes, batch.first_frame + a, batch.pts[a:b], batch.source_frames[a:b]
+        )
 
     return piece(0, count), piece(count, len(batch))
 
 
 def _commit(
-    storage: Storage, work: SegmentWork, encoded: EncodedPart, encoder: PartEncoder, counts: Mapping[str, int]
+    storage: Storage, work: SegmentWork, encoded: EncodedPart, encoder: PartEncoder, known: PartDetails
 ) -> Part:
     """Put the part, then its sidecar; where another driver was first, its part is the answer."""
     uri = content_uri(work.part_uri, encoded.sha256)
     part = Part(
-        work.segment.number, work.segment.start, work.segment.end, work.key, uri, encoded.bytes, encoded.sha256,
-        hashlib.sha256(encoded.extradata).hexdigest(), pts_digest(work.pts), encoded.reorder_frames,
-        dict(counts),
-    )  # fmt: skip
+        work.segment.number,
+        work.segment.start,
+        work.segment.end,
+        work.key,
+        uri,
+        encoded.bytes,
+        encoded.sha256,
+        hashlib.sha256(encoded.extradata).hexdigest(),
+        pts_digest(work.pts),
+        encoded.reorder_frames,
+        dict(known.counts),
+        {**known.seconds, "encode": round(encoder.cpu_seconds, 3)},
+        known.worker,
+    )
     storage.put_file(encoder.path, uri)
+    sidecar = sidecar_uri(work.part_uri)
     try:
-        storage.put_bytes(write_sidecar(part), sidecar_uri(work.part_uri), create_only=True)
+        storage.put_bytes(write_sidecar(part), sidecar, create_only=True)
     except AlreadyThere:
-        first = read_sidecar(storage.read(sidecar_uri(work.part_uri)))
+        first = _first_part(storage, sidecar)
+        if first is None:
+            storage.put_bytes(write_sidecar(part), sidecar)
+            return part
         if first.uri != uri:
             storage.delete(uri)
         return first
     return part
+
+
+def _first_part(storage: Storage, sidecar: str) -> Part | None:
+    """The part that a sidecar tells of; None where it is of another version or its part is gone."""
+    try:
+        first = read_sidecar(storage.read(sidecar))
+    except ValueError:
+        return None
+    return first if storage.exists(first.uri) else None
 
 
 def pts_digest(pts: npt.NDArray[np.int64]) -> str:

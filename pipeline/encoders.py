@@ -6,12 +6,13 @@ a keyframe at least every 2 s, one thread (a second one would change x264's byte
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 
 import av
 from av.video.codeccontext import VideoCodecContext
 
+from pipeline.encoder_options import encoder_options
+from pipeline.encoder_table import ENCODERS, HARDWARE, SOFTWARE, Encoder
 from pipeline.hdr import hdr_options
 from pipeline.job import EncodeRequest
 from pipeline.part import EncodeSpec
@@ -19,49 +20,9 @@ from pipeline.timeline import Timeline
 from tasks.errors import JobError
 from tasks.picture import PictureFormat, PixelLayout, pixel_layout
 
-_X26X_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
-_PRORES_PROFILES = ("proxy", "lt", "standard", "hq", "4444", "4444xq")
-
 #: Seconds between keyframes at most, and bounds of that in frames.
 GOP_SECONDS, SHORTEST_GOP, LONGEST_GOP = 2, 2, 250
 
-
-@dataclass(frozen=True)
-class Encoder:
-    """What one of FFmpeg's encoders takes; bounds are inclusive."""
-
-    name: str
-    codec: str
-    presets: tuple[str, ...] = ()
-    preset: str = ""
-    crf: tuple[int, int, int] | None = None
-    "Lowest, highest, default."
-    qp: tuple[int, int] | None = None
-    "Lowest, highest; 0 is lossless."
-    any_size: bool = False
-    "Takes odd widths and heights with subsampled chroma."
-    interlaced: bool = False
-    hardware: bool = False
-    formats: tuple[str, ...] = ()
-    "Pixel formats of a hardware encoder; a software one is asked."
-
-
-_SOFTWARE = (
-    Encoder("libx264", "h264", _X26X_PRESETS, "veryfast", (0, 51, 18), (0, 51), interlaced=True),
-    Encoder("libx265", "hevc", _X26X_PRESETS, "veryfast", (0, 51, 20), (0, 51)),
-    # SVT-AV1's lossless mode is not: off by one and two at 10 bits, wrong pictures at preset 12 [measured].
-    Encoder("libsvtav1", "av1", tuple(map(str, range(14))), "10", (1, 63, 24), (1, 63), any_size=True),
-    Encoder("libvpx-vp9", "vp9", tuple(map(str, range(9))), "5", (0, 63, 24), (0, 63), any_size=True),
-    Encoder("prores_ks", "prores", _PRORES_PROFILES, any_size=True, interlaced=True),
-    Encoder("ffv1", "ffv1", qp=(0, 0), any_size=True, interlaced=True),
-)
-_NVENC_PRESETS = tuple(f"p{n}" for n in range(1, 8))
-_HARDWARE = tuple(
-    Encoder(f"{codec}_nvenc", codec, _NVENC_PRESETS, "p4", (0, 51, 20), (0, 51), hardware=True,
-            formats=("yuv420p", "yuv444p") if codec == "h264" else ("yuv420p",))
-    for codec in ("h264", "hevc", "av1")
-)  # fmt: skip
-ENCODERS = {e.name: e for e in (*_SOFTWARE, *_HARDWARE)}
 
 #: Codecs that a container holds and players open.
 CONTAINERS: Mapping[str, tuple[str, ...]] = {
@@ -83,7 +44,9 @@ def container_of(output_uri: str) -> str:
     """
     ending = output_uri.rsplit("/", 1)[-1].rpartition(".")[2].lower()
     if ending not in ENDINGS:
-        raise JobError(f"output {output_uri}: found ending {ending!r}; expected one of .{', .'.join(ENDINGS)}")
+        raise JobError(
+            f"output {output_uri}: found ending {ending!r}; expected one of .{', .'.join(ENDINGS)}"
+        )
     return ENDINGS[ending]
 
 
@@ -105,7 +68,8 @@ def choose_encoding(
     width, height = _coded_size(encoder, layout, picture)
     if picture.field_order != "progressive" and not encoder.interlaced:
         raise JobError(
-            f"{encoder.name} cannot keep the fields of an interlaced picture; use --codec h264, or --deinterlace"
+            f"{encoder.name} cannot keep the fields of an interlaced picture; "
+            "use --codec h264, or --deinterlace"
         )
     rate = timeline.frame_rate or _mean_rate(timeline)
     hdr_settings, hdr_notes = hdr_options(encoder.name, picture.colour, hdr or {})
@@ -116,7 +80,7 @@ def choose_encoding(
         height=height,
         time_base=timeline.time_base,
         frame_rate=rate,
-        options=tuple(sorted(_options(encoder, layout, picture, request, hdr_settings).items())),
+        options=tuple(sorted(encoder_options(encoder, layout, picture, request, hdr_settings).items())),
         colour=picture.colour,
         sample_aspect_ratio=picture.sample_aspect_ratio,
         field_order=picture.field_order,
@@ -151,7 +115,8 @@ def check_opens(spec: EncodeSpec) -> None:
     if reason:
         instead = ENCODERS[spec.encoder].codec if ENCODERS[spec.encoder].hardware else "auto"
         raise JobError(
-            f"encoder {spec.encoder} does not open for {spec.width}x{spec.height} {spec.pixel_format}: {reason}; "
+            f"encoder {spec.encoder} does not open for {spec.width}x{spec.height} {spec.pixel_format}: "
+            f"{reason}; "
             f"use --codec {instead}, or other values"
         )
 
@@ -165,18 +130,20 @@ def working_hardware_encoders() -> dict[str, str]:
         e.name: _hardware_fault(
             EncodeSpec(e.name, "yuv420p", 256, 256, Fraction(1, 25), Fraction(25), (), colour, Fraction(1))
         )
-        for e in _HARDWARE
+        for e in HARDWARE
     }
 
 
 def _choose_encoder(picture: PictureFormat, request: EncodeRequest, container: str) -> Encoder:
     allowed = CONTAINERS[container]
     if request.codec == "auto":
-        return _automatic(picture, request, [e for e in _SOFTWARE if e.codec in allowed], container)
-    by_codec = {e.codec: e for e in _SOFTWARE}
+        return _automatic(picture, request, [e for e in SOFTWARE if e.codec in allowed], container)
+    by_codec = {e.codec: e for e in SOFTWARE}
     found = ENCODERS.get(request.codec) or by_codec.get(request.codec)
     if found is None:
-        raise JobError(f"--codec {request.codec}: expected auto, {', '.join(by_codec)}, or {', '.join(ENCODERS)}")
+        raise JobError(
+            f"--codec {request.codec}: expected auto, {', '.join(by_codec)}, or {', '.join(ENCODERS)}"
+        )
     if found.codec not in allowed:
         fits = ", ".join(f".{c}" for c, codecs in CONTAINERS.items() if found.codec in codecs)
         raise JobError(
@@ -186,7 +153,9 @@ def _choose_encoder(picture: PictureFormat, request: EncodeRequest, container: s
     return found
 
 
-def _automatic(picture: PictureFormat, request: EncodeRequest, encoders: list[Encoder], container: str) -> Encoder:
+def _automatic(
+    picture: PictureFormat, request: EncodeRequest, encoders: list[Encoder], container: str
+) -> Encoder:
     """libx264 (libvpx-vp9 in webm) unless only another of them holds an odd size or a depth exactly."""
     ranked = ("libvpx-vp9", "libsvtav1") if container == "webm" else ("libx264", "libsvtav1")
     usable = sorted((e for e in encoders if e.name in ranked), key=lambda e: ranked.index(e.name))
@@ -227,8 +196,12 @@ def _choose_layout(encoder: Encoder, picture: PictureFormat, request: EncodeRequ
 
 def _loss(source: PixelLayout, held: PixelLayout) -> tuple[int, ...]:
     """Order of conversions: first keep chroma resolution, then depth, then add least."""
-    lost = max(0, held.chroma_shift_x - source.chroma_shift_x) + max(0, held.chroma_shift_y - source.chroma_shift_y)
-    gained = max(0, source.chroma_shift_x - held.chroma_shift_x) + max(0, source.chroma_shift_y - held.chroma_shift_y)
+    lost = max(0, held.chroma_shift_x - source.chroma_shift_x) + max(
+        0, held.chroma_shift_y - source.chroma_shift_y
+    )
+    gained = max(0, source.chroma_shift_x - held.chroma_shift_x) + max(
+        0, source.chroma_shift_y - held.chroma_shift_y
+    )
     return lost, max(0, source.depth - held.depth), gained, max(0, held.depth - source.depth)
 
 
@@ -252,7 +225,9 @@ def _coded_size(encoder: Encoder, layout: PixelLayout, picture: PictureFormat) -
 
 def _mean_rate(timeline: Timeline) -> Fraction:
     seconds = (timeline.end_pts - int(timeline.pts[0])) * timeline.time_base
-    return max(Fraction(1), (len(timeline) / seconds).limit_denominator(1001)) if seconds > 0 else Fraction(25)
+    return (
+        max(Fraction(1), (len(timeline) / seconds).limit_denominator(1001)) if seconds > 0 else Fraction(25)
+    )
 
 
 def _notes(layout: PixelLayout, picture: PictureFormat, width: int, height: int) -> tuple[str, ...]:
@@ -266,110 +241,12 @@ def _notes(layout: PixelLayout, picture: PictureFormat, width: int, height: int)
         notes.append(f"pixel format {source.name} converted to {layout.name} ({', '.join(how)})")
     if (width, height) != (picture.width, picture.height):
         notes.append(
-            f"size {picture.width}x{picture.height} padded to {width}x{height} by repeating the last column or row"
+            f"size {picture.width}x{picture.height} padded to {width}x{height} "
+            "by repeating the last column or row"
         )
     if picture.colour.guessed:
         notes.append("colour was not stated by the source; the guess is written into the output")
     return tuple(notes)
-
-
-def _options(
-    encoder: Encoder, layout: PixelLayout, picture: PictureFormat, request: EncodeRequest, hdr: Mapping[str, str]
-) -> dict[str, str]:
-    preset = _checked_preset(encoder, request)
-    crf, qp = _checked_quality(encoder, request)
-    make = {
-        "libx264": _x264, "libx265": _x265, "libsvtav1": _svtav1, "libvpx-vp9": _vp9, "ffv1": _ffv1,
-    }.get(encoder.name, _nvenc)  # fmt: skip
-    if encoder.name == "prores_ks":
-        return _prores(layout, preset, picture.field_order)
-    options = make(preset, crf, qp, picture)
-    for key, value in hdr.items():
-        options[key] = f"{options[key]}:{value}" if key in options else value
-    return options
-
-
-def _checked_preset(encoder: Encoder, request: EncodeRequest) -> str:
-    if request.preset is None:
-        return encoder.preset
-    if request.preset not in encoder.presets:
-        allowed = ", ".join(encoder.presets) or "no preset"
-        raise JobError(f"--preset {request.preset}: {encoder.name} takes {allowed}")
-    return request.preset
-
-
-def _checked_quality(encoder: Encoder, request: EncodeRequest) -> tuple[float | None, int | None]:
-    """CRF or QP, one of them None."""
-    if request.crf is not None and request.qp is not None:
-        raise JobError(f"--crf {request.crf:g} and --qp {request.qp}: give one of them")
-    if request.qp is not None:
-        if encoder.qp is None or not encoder.qp[0] <= request.qp <= encoder.qp[1]:
-            allowed = f"{encoder.qp[0]} to {encoder.qp[1]}" if encoder.qp else "none; its preset sets the quality"
-            raise JobError(f"--qp {request.qp}: {encoder.name} takes {allowed}")
-        return None, request.qp
-    if request.crf is not None:
-        if encoder.crf is None or not encoder.crf[0] <= request.crf <= encoder.crf[1]:
-            allowed = f"{encoder.crf[0]} to {encoder.crf[1]}" if encoder.crf else "none"
-            raise JobError(f"--crf {request.crf:g}: {encoder.name} takes {allowed}")
-        return request.crf, None
-    return (encoder.crf[2] if encoder.crf else None), None
-
-
-def _x264(preset: str, crf: float | None, qp: int | None, picture: PictureFormat) -> dict[str, str]:
-    # stitchable: equal headers over all segments whatever their content (facts/media.md §3.3).
-    params = ["stitchable=1", "open-gop=0"]
-    flags = {}
-    if picture.field_order != "progressive":
-        params.append(f"{picture.field_order}=1")
-        flags = {"flags": "+ildct+ilme"}
-    if picture.colour.chroma_location:
-        params.append(f"chromaloc={picture.colour.chroma_location - 1}")
-    rate = {"qp": str(qp)} if qp is not None else {"crf": f"{crf:g}"}
-    return {"preset": preset, "threads": "1", "x264-params": ":".join(params), **rate, **flags}
-
-
-def _x265(preset: str, crf: float | None, qp: int | None, picture: PictureFormat) -> dict[str, str]:
-    params = ["log-level=none", "pools=none", "frame-threads=1", "open-gop=0", "info=0"]
-    if picture.colour.chroma_location:
-        params.append(f"chromaloc={picture.colour.chroma_location - 1}")
-    rate = {"crf": f"{crf:g}"} if qp is None else {}
-    if qp is not None:
-        params.append("lossless=1" if qp == 0 else f"qp={qp}")
-    return {"preset": preset, "threads": "1", "x265-params": ":".join(params), **rate}
-
-
-def _svtav1(preset: str, crf: float | None, qp: int | None, picture: PictureFormat) -> dict[str, str]:
-    rate = {"qp": str(qp)} if qp is not None else {"crf": f"{crf:g}"}
-    return {"preset": preset, "svtav1-params": "lp=1", **rate}
-
-
-def _vp9(preset: str, crf: float | None, qp: int | None, picture: PictureFormat) -> dict[str, str]:
-    rate = {"crf": f"{crf:g}", "b": "0"} if crf is not None else {}
-    if qp is not None:
-        rate = {"lossless": "1"} if qp == 0 else {"crf": str(qp), "qmin": str(qp), "qmax": str(qp), "b": "0"}
-    return {
-        "deadline": "good", "cpu-used": preset, "threads": "1", "row-mt": "0",
-        "auto-alt-ref": "1", "lag-in-frames": "25", **rate,
-    }  # fmt: skip
-
-
-def _ffv1(preset: str, crf: float | None, qp: int | None, picture: PictureFormat) -> dict[str, str]:
-    return {"level": "3", "slicecrc": "1", "threads": "1"}
-
-
-def _prores(layout: PixelLayout, preset: str, field_order: str) -> dict[str, str]:
-    """Profile hq or 4444 by the chroma where none is asked for."""
-    full = layout.chroma_shift_x == 0
-    profile = preset or ("4444" if full else "hq")
-    if full != profile.startswith("4444"):
-        raise JobError(f"--preset {profile}: prores_ks takes {'4444, 4444xq' if full else 'proxy, lt, standard, hq'} for {layout.name}")  # fmt: skip
-    fields = {"flags": "+ildct"} if field_order != "progressive" else {}
-    return {"profile": str(_PRORES_PROFILES.index(profile)), "vendor": "apl0", "threads": "1", **fields}
-
-
-def _nvenc(preset: str, crf: float | None, qp: int | None, picture: PictureFormat) -> dict[str, str]:
-    rate = {"rc": "constqp", "qp": str(qp)} if qp is not None else {"rc": "vbr", "cq": f"{crf:g}", "b": "0"}
-    return {"preset": preset, "forced-idr": "1", **rate}
 
 
 def _opening_fault(spec: EncodeSpec) -> str:

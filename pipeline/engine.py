@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pipeline.decode import Counts, decode_lease, decode_source_frames
 from pipeline.encode import encode_lease
 from pipeline.index import SourceIndex
-from pipeline.part import Part
+from pipeline.part import Part, PartDetails
 from pipeline.pool import Decision, Progress
 from pipeline.probe import probe
 from pipeline.segments import ScanUnit
@@ -125,7 +125,13 @@ class InProcessPool:
         if chain is not None or lease.bake_rotation:
             batches = staged(render_batches(chain, lease, batches, self._device_lock), "render", _HERE)
             batches = in_thread(batches, "render", self._stop)
-        parts = encode_lease(self._storage, lease, self._counted(batches), self._scratch, counts)
+        parts = encode_lease(
+            self._storage,
+            lease,
+            self._counted(batches),
+            self._scratch,
+            details=lambda work: PartDetails(counts.get(work.segment.number, {}), worker=_HERE),
+        )
         return list(staged(parts, "encode", _HERE))
 
     def _counted(self, batches: Iterator[FrameBatch]) -> Iterator[FrameBatch]:

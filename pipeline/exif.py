@@ -45,6 +45,7 @@ def _orientation_number(tiff: bytes) -> int:
     order = {b"II*\0": "little", b"MM\0*": "big"}.get(tiff[:4])
     if order not in ("little", "big"):
         return 1
+
     def number(at: int, size: int) -> int:
         return int.from_bytes(tiff[at : at + size], "little" if order == "little" else "big")
 

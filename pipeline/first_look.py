@@ -34,8 +34,8 @@ class FirstLook:
     "The first picture."
     rows: frozenset[int]
     "Packets whose pictures came out."
-    fed: tuple[int, ...]
-    "Packets that were fed."
+    fed: frozenset[int]
+    "Packets that were fed and not refused: each should show its picture."
     tags: tuple[int, int, int, int]
     "Matrix, primaries, transfer, range as the container says."
     field_order: str
@@ -64,8 +64,9 @@ def look_at_first(uri: str, stream: "av.VideoStream", walk: PacketWalk) -> First
     frames: list[av.VideoFrame] = []
     rows: list[int] = []
     summary = _Summary()
+    refused: list[int] = []
     for row, data in (*walk.head.items(), (-1, None)):
-        for frame in decode_or_skip(context, _packet(row, data)):
+        for frame in decode_or_skip(context, _packet(row, data), refused):
             frames = frames or [frame]
             rows.append(frame.pts if frame.pts is not None else -1)
             summary.add(frame, codec)
@@ -76,7 +77,7 @@ def look_at_first(uri: str, stream: "av.VideoStream", walk: PacketWalk) -> First
             f"{why}: use an intact, unprotected copy"
         )
     return FirstLook(
-        frames[0], frozenset(rows), tuple(walk.head), tags,
+        frames[0], frozenset(rows), frozenset(walk.head) - frozenset(refused), tags,
         summary.field_order(int(context.field_order)), summary.matrix, summary.hdr, summary.transparent, tuple(summary.lost),
     )  # fmt: skip
 
@@ -136,4 +137,4 @@ def side_data(frame: "av.VideoFrame", codec: str) -> list[tuple[str, bytes]]:
 def _is_transparent(frame: "av.VideoFrame") -> bool:
     if not has_alpha(frame.format):
         return False
-    return bool(frame.reformat(format="rgba").to_ndarray()[..., 3].min() < 255)
+    return bool(frame.reformat(format="rgba", threads=1).to_ndarray()[..., 3].min() < 255)

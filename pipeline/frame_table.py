@@ -29,7 +29,7 @@ class FrameTable:
 
 
 def tabulate_frames(
-    packets: Table, hidden: list[int], seen: frozenset[int], fed: tuple[int, ...]
+    packets: Table, hidden: list[int], seen: frozenset[int], fed: frozenset[int]
 ) -> FrameTable:
     """The table; `seen` are the rows whose pictures came out when rows `fed` were decoded."""
     rows = np.arange(len(packets))
@@ -49,7 +49,7 @@ def tabulate_frames(
 
 
 def _irregular(
-    packets: Table, frame_packets: Table, exact: int, seen: frozenset[int], fed: tuple[int, ...]
+    packets: Table, frame_packets: Table, exact: int, seen: frozenset[int], fed: frozenset[int]
 ) -> str:
     pts = packets[frame_packets, PTS]
     dts = packets[:, DTS]
@@ -62,7 +62,8 @@ def _irregular(
         return "timestamps that repeat"
     if np.any(np.diff(dts) < 0):
         return "timestamps that run backwards"
-    if set(frame_packets.tolist()) & set(fed) != (seen - {-1}) & set(frame_packets.tolist()) or -1 in seen:
+    frames = frozenset(frame_packets.tolist())
+    if frames & fed != frames & seen or -1 in seen:
         return "packets that show no picture of their own"
     return ""
 

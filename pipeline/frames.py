@@ -19,6 +19,7 @@ from pipeline.packets import (
     Packets,
     demuxed_packets,
     new_decoder,
+    packets_of,
     prefixed,
     prepare_decoder,
     ranged_packets,
@@ -27,6 +28,7 @@ from pipeline.packets import (
 from pipeline.runs import Run, plan_runs, rows_of, split_before, start_row
 from pipeline.source import open_container, picture_stream
 from pipeline.storage import Storage
+from tasks.errors import SourceError
 
 Frames = npt.NDArray[np.int64]
 
@@ -71,8 +73,14 @@ class FrameReader:
             raise ValueError(
                 f"{self.index.uri} is read in one pass; render a reversed stretch from an intermediate"
             )
-        for run in plan_runs(wanted, self.index):
-            yield from self._run(run, wanted[run.start : run.end])
+        try:
+            for run in plan_runs(wanted, self.index):
+                yield from self._run(run, wanted[run.start : run.end])
+        except av.error.FFmpegError as error:
+            raise SourceError(
+                f"{self.index.uri}: the container cannot be read as it was indexed ({error.strerror}); "
+                "it changed or is damaged: copy it again"
+            ) from error
 
     def _run(self, run: Run, wanted: Frames) -> Iterator[Picture]:
         numbers = np.unique(wanted)
@@ -186,15 +194,22 @@ def all_frames(
     container: "av.container.InputContainer", stream: "av.VideoStream"
 ) -> "Iterator[av.VideoFrame]":
     """Every frame that decoding the stream from its start gives, in the decoder's order."""
-    for packet in container.demux(stream):
+    for packet in packets_of(container, stream):
         yield from decode_or_skip(stream.codec_context, packet if packet.size else None)
 
 
-def decode_or_skip(decoder: "av.VideoCodecContext", packet: "AnyPacket | None") -> "list[av.VideoFrame]":
-    """The frames a packet brings out, none where it is damaged: what is missing shows in the numbers."""
+def decode_or_skip(
+    decoder: "av.VideoCodecContext", packet: "AnyPacket | None", refused: list[int] | None = None
+) -> "list[av.VideoFrame]":
+    """The frames a packet brings out, none where it is damaged: what is missing shows in the numbers.
+
+    `refused` gains the timestamp of a packet that the decoder does not take.
+    """
     try:
         return decoder.decode(packet)
     except (*_DECODER_ERRORS, EOFError):
+        if refused is not None and packet is not None and packet.pts is not None:
+            refused.append(packet.pts)
         return []
 
 

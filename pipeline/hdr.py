@@ -54,9 +54,13 @@ def hdr_options(
     if encoder == "libx264":
         return {"x264-params": _joined("mastering-display", _integers(mastering), "cll", light)}, ()
     if encoder == "libx265":
-        return {"x265-params": f"hdr10=1:{_joined('master-display', _integers(mastering), 'max-cll', light)}"}, ()
+        return {
+            "x265-params": f"hdr10=1:{_joined('master-display', _integers(mastering), 'max-cll', light)}"
+        }, ()
     if encoder == "libsvtav1":
-        return {"svtav1-params": _joined("mastering-display", _decimals(mastering), "content-light", light)}, ()
+        return {
+            "svtav1-params": _joined("mastering-display", _decimals(mastering), "content-light", light)
+        }, ()
     return {}, (f"HDR10 mastering data dropped: {encoder} cannot write it; use --codec hevc",)
 
 
@@ -71,7 +75,10 @@ def _integers(mastering: Mastering | None) -> str:
     if mastering is None:
         return ""
     low, high = (round(v * 10000) for v in mastering.luminance)
-    return "".join(f"{n}({round(x * 50000)},{round(y * 50000)})" for n, (x, y) in _points(mastering)) + f"L({high},{low})"
+    return (
+        "".join(f"{n}({round(x * 50000)},{round(y * 50000)})" for n, (x, y) in _points(mastering))
+        + f"L({high},{low})"
+    )
 
 
 def _decimals(mastering: Mastering | None) -> str:

@@ -36,7 +36,14 @@ class CopyLane:
     """Payloads as they are, times moved.  Packets wholly before 0 go, but the one a decoder warms up on."""
 
     def __init__(
-        self, source: Stream, out: Stream, offset: Fraction, end: Fraction | None, *, negative: bool, name: str
+        self,
+        source: Stream,
+        out: Stream,
+        offset: Fraction,
+        end: Fraction | None,
+        *,
+        negative: bool,
+        name: str,
     ) -> None:
         assert source.time_base is not None
         self.out, self._name, self._negative = out, name, negative
@@ -114,8 +121,14 @@ class SoundLane:
     """Audio decoded and encoded anew, cut to the sample."""
 
     def __init__(
-        self, source: AudioStream, output: OutputContainer, encoder: str, offset: Fraction, end: Fraction | None, name: str
-    ) -> None:  # fmt: skip
+        self,
+        source: AudioStream,
+        output: OutputContainer,
+        encoder: str,
+        offset: Fraction,
+        end: Fraction | None,
+        name: str,
+    ) -> None:
         context = source.codec_context
         layout = known_layout(context.layout)
         self._decoder = context
@@ -132,7 +145,9 @@ class SoundLane:
         except av.error.InvalidDataError:
             self._skipped += 1
             return []
-        return [p for frame in frames for block in self._clock.place(frame) for p in self._encoder.packets(block)]
+        return [
+            p for frame in frames for block in self._clock.place(frame) for p in self._encoder.packets(block)
+        ]
 
     def finish(self) -> Packets:
         packets = [p for block in self._clock.rest() for p in self._encoder.packets(block)]
@@ -146,8 +161,14 @@ class SubtitleLane:
     """Text subtitles written in another container's own way."""
 
     def __init__(
-        self, source: SubtitleStream, output: OutputContainer, encoder: str, offset: Fraction, end: Fraction | None, name: str
-    ) -> None:  # fmt: skip
+        self,
+        source: SubtitleStream,
+        output: OutputContainer,
+        encoder: str,
+        offset: Fraction,
+        end: Fraction | None,
+        name: str,
+    ) -> None:
         decoder = source.codec_context
         assert isinstance(decoder, SubtitleCodecContext)
         decoder.open(strict=False)

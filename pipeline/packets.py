@@ -146,7 +146,19 @@ def _from_row(container: "av.container.InputContainer", index: SourceIndex, firs
 
 
 def _picture_packets(container: "av.container.InputContainer", stream: "av.VideoStream") -> Packets:
-    return (packet for packet in container.demux(stream) if packet.size)
+    return (packet for packet in packets_of(container, stream) if packet.size)
+
+
+def packets_of(container: "av.container.InputContainer", stream: "av.VideoStream") -> Packets:
+    """The demuxer's packets of the stream, then one without bytes as the decoder's end mark.
+
+    Raises:
+        av.error.InvalidDataError: the container breaks off, or brings up streams it did not announce.
+    """
+    try:
+        yield from container.demux(stream)
+    except IndexError as error:
+        raise av.error.InvalidDataError(1, "a stream that was not announced") from error
 
 
 def _locate(packets: "Packets", index: SourceIndex, first: int) -> "AnyPacket | None":

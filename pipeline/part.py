@@ -56,6 +56,15 @@ class Part:
     worker: str = ""
 
 
+@dataclass(frozen=True)
+class PartDetails:
+    """What others than the encoder know of a part when it is committed."""
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    worker: str = ""
+
+
 def write_sidecar(part: Part) -> bytes:
     """JSON that tells of the part."""
     return json.dumps({**asdict(part), "counts": dict(part.counts), "seconds": dict(part.seconds)}).encode()

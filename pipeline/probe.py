@@ -4,7 +4,7 @@ An mp4 or mov is indexed without its payload; every other container is read thro
 never kept.  The first pictures are decoded, so that what cannot be decoded is refused here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from io import RawIOBase
 from typing import BinaryIO, cast
@@ -85,7 +85,12 @@ def probe(storage: Storage, uri: str, *, cache_prefix: str | None = None) -> Sou
     cached = f"{cache_prefix.rstrip('/')}/{identity.key}-{INDEX_VERSION}.npz" if cache_prefix else None
     if cached and (known := load_index(storage, cached, uri)) is not None:
         return known
-    index = _index(storage, uri, identity)
+    try:
+        index = _index(storage, uri, identity)
+    except av.error.FFmpegError as error:
+        raise SourceError(
+            f"{uri}: its container is damaged ({error.strerror}); use an intact copy"
+        ) from error
     if cached:
         store_index(storage, cached, index)
     return index
@@ -107,7 +112,16 @@ def _index(storage: Storage, uri: str, identity: SourceIdentity) -> SourceIndex:
             mark_keyframes(stream, walk)
             _look_into_payload(subject, stream, walk)
         look = look_at_first(uri, stream, walk)
-        return _assemble(subject, container, stream, walk, look)
+        index, table = _assemble(subject, container, stream, walk, look)
+        return replace(
+            index,
+            streams=stream_infos(container),
+            chapters=chapters(container, subject.read),
+            metadata=tuple(sorted(container.metadata.items())),
+            codec_hdr=look.hdr,
+            prefix=_prefix(stream, walk),
+            dropped=_dropped(stream, look, table),
+        )
 
 
 def _refuse_incomplete(subject: _Subject, stream: "av.VideoStream", walk: PacketWalk) -> None:
@@ -153,10 +167,10 @@ def _assemble(
     stream: "av.VideoStream",
     walk: PacketWalk,
     look: FirstLook,
-) -> SourceIndex:
-    infos = stream_infos(container)
-    name = container.format.name
-    base = infos[stream.index].time_base
+) -> tuple[SourceIndex, FrameTable]:
+    """The index as far as the picture stream goes."""
+    info, name = stream_infos(container)[stream.index], container.format.name
+    base = info.time_base
     packets = with_exact_starts(walk.packets, walk.exact)
     table = tabulate_frames(packets, walk.hidden, look.rows, look.fed)
     if not len(table.frame_packets):
@@ -169,13 +183,13 @@ def _assemble(
     still = len(pts) == 1 and _is_picture_file(subject, name, stream)
     matrix = look.display_matrix if not still else matrix_of(exif_orientation(subject.read(0, _EXIF_BYTES)))
     conversion = conversion_of(look.frame.format.name, flat=still or name == "gif")
-    return SourceIndex(
+    index = SourceIndex(
         uri=subject.uri,
         identity=subject.identity,
         container=name,
         mode=mode,
         reason=reason,
-        stream=infos[stream.index],
+        stream=info,
         extradata=bytes(stream.codec_context.extradata or b""),
         format=_format(stream, look, conversion, matrix),
         decoded_pixel_format=look.frame.format.name,
@@ -189,15 +203,10 @@ def _assemble(
         average_rate=rate or mean_rate(pts, end, base),
         variable_rate=rate is None,
         origin_seconds=_origin(container, name, pts, base),
-        ranged=_is_ranged(subject, infos[stream.index].codec, walk, table),
+        ranged=_is_ranged(subject, info.codec, walk, table),
         still=still,
-        streams=infos,
-        chapters=chapters(container, subject.read),
-        metadata=tuple(sorted(container.metadata.items())),
-        codec_hdr=look.hdr,
-        prefix=_prefix(stream, walk),
-        dropped=_dropped(stream, look, table),
     )
+    return index, table
 
 
 def _times(
@@ -246,7 +255,9 @@ def _is_picture_file(subject: _Subject, name: str, stream: "av.VideoStream") -> 
     if subject.layout is not None:
         marked = bool(stream.disposition & av.stream.Disposition.still_image)
         return marked or subject.read(8, 12) in _PICTURE_BRANDS
-    return name in ("gif", "apng", "webp", "jpegxl_anim") or (name.endswith("_pipe") and name != "yuv4mpegpipe")
+    return name in ("gif", "apng", "webp", "jpegxl_anim") or (
+        name.endswith("_pipe") and name != "yuv4mpegpipe"
+    )
 
 
 def _is_ranged(subject: _Subject, codec: str, walk: PacketWalk, table: FrameTable) -> bool:
@@ -255,7 +266,9 @@ def _is_ranged(subject: _Subject, codec: str, walk: PacketWalk, table: FrameTabl
     return subject.layout is not None and placed and known
 
 
-def _format(stream: "av.VideoStream", look: FirstLook, conversion: Conversion, matrix: Matrix) -> PictureFormat:
+def _format(
+    stream: "av.VideoStream", look: FirstLook, conversion: Conversion, matrix: Matrix
+) -> PictureFormat:
     return PictureFormat(
         layout=conversion.layout,
         width=look.frame.width,

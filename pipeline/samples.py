@@ -49,7 +49,9 @@ class SampleClock:
             return self._kept(blocks)
         gap = at - self.count
         if self.count and gap > LONGEST_GAP_SECONDS * self.rate:
-            raise SourceError(f"audio jumps by {gap / self.rate:.0f} s; expected a continuous clock; repair the file")
+            raise SourceError(
+                f"audio jumps by {gap / self.rate:.0f} s; expected a continuous clock; repair the file"
+            )
         # The first sample lies where it lies; later only a step beyond jitter is one.
         if gap > (0 if self.count == 0 else JITTER_SECONDS * self.rate):
             blocks = [*self._silence(gap), *blocks]
@@ -59,7 +61,11 @@ class SampleClock:
 
     def rest(self) -> list[Block]:
         """Samples still inside the converter, at the end of the stream."""
-        return self._kept([self._block(f) for f in self._floats.resample(None)]) if self._floats is not None else []
+        return (
+            self._kept([self._block(f) for f in self._floats.resample(None)])
+            if self._floats is not None
+            else []
+        )
 
     @property
     def full(self) -> bool:
@@ -72,7 +78,10 @@ class SampleClock:
         out = []
         if self._floats is None or setup != self._setup:
             out = self._floats.resample(None) if self._floats is not None else []
-            self._floats, self._setup = av.AudioResampler(format="fltp", layout=self.layout, rate=self.rate), setup
+            self._floats, self._setup = (
+                av.AudioResampler(format="fltp", layout=self.layout, rate=self.rate),
+                setup,
+            )
         return [*out, *self._floats.resample(frame)]
 
     def _silence(self, samples: int) -> list[Block]:

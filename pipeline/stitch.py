@@ -8,6 +8,7 @@ only then put where the user wants it.
 import hashlib
 import heapq
 import shutil
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from pipeline.part import EncodeSpec, Part
 from pipeline.source import quiet_decoders
 from pipeline.stamps import Stamps, decode_stamps, rescaled
 from pipeline.storage import Storage
+from pipeline.storage_errors import NotFound
 from pipeline.timeline import Timeline
 from tasks.errors import StitchError
 
@@ -79,13 +81,15 @@ def stitch(
     scratch.mkdir(parents=True, exist_ok=True)
     ordered = check_parts(parts, timeline)
     container = container_of(request.output_uri)
-    path = scratch / f"output-{hashlib.sha256(request.output_uri.encode()).hexdigest()[:16]}.{container}"
+    path = scratch / f"output-{uuid.uuid4().hex[:12]}.{container}"
     try:
         lines = _write(storage, ordered, timeline, spec, request, path, scratch)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         size = path.stat().st_size
         storage.put_file(path, request.output_uri, create_only=not request.overwrite)
+    except FileNotFoundError as error:
+        raise NotFound(f"part {error.filename} is gone: another run of this job may have finished") from error
     finally:
         path.unlink(missing_ok=True)
     return Stitched(request.output_uri, len(timeline), size, digest, lines)
@@ -101,9 +105,13 @@ def check_parts(parts: Iterable[Part], timeline: Timeline) -> tuple[Part, ...]:
     at = 0
     for part in ordered:
         if part.start != at or part.end <= part.start:
-            raise StitchError(f"part {part.uri}: found frames {part.start} to {part.end}, expected them from {at}")
+            raise StitchError(
+                f"part {part.uri}: found frames {part.start} to {part.end}, expected them from {at}"
+            )
         if part.pts_sha256 != pts_digest(timeline.pts[part.start : part.end]):
-            raise StitchError(f"part {part.uri}: its times are not the plan's; delete it and run the same command again")
+            raise StitchError(
+                f"part {part.uri}: its times are not the plan's; delete it and run the same command again"
+            )
         if part.extradata_sha256 != ordered[0].extradata_sha256:
             raise _other_headers(part, ordered[0])
         at = part.end
@@ -113,42 +121,71 @@ def check_parts(parts: Iterable[Part], timeline: Timeline) -> tuple[Part, ...]:
 
 
 def _write(
-    storage: Storage, parts: tuple[Part, ...], timeline: Timeline, spec: EncodeSpec, request: StitchRequest,
-    path: Path, scratch: Path,
-) -> tuple[str, ...]:  # fmt: skip
+    storage: Storage,
+    parts: tuple[Part, ...],
+    timeline: Timeline,
+    spec: EncodeSpec,
+    request: StitchRequest,
+    path: Path,
+    scratch: Path,
+) -> tuple[str, ...]:
+    """The whole output at `path`, checked; what is to be said of it."""
     container = container_of(request.output_uri)
-    options = _muxer_options(container, timeline)
+    options, muxer = _muxer_options(container, timeline), MUXERS[container]
     with ExitStack() as stack:
         first = stack.enter_context(_local_part(storage, parts[0], scratch))
-        output = stack.enter_context(av.open(str(path), "w", format=MUXERS[container], options=options))
+        output = stack.enter_context(av.open(str(path), "w", format=muxer, options=options))
         stream = _add_picture_stream(output, first, spec, request.carry)
+        # A nominal rate in the header would make players expect it of varying times.
+        stream.codec_context.framerate = timeline.frame_rate or Fraction(0)
         # Players take a negative first pts for "not shown": such a timeline is moved as a whole.
         shift = max(Fraction(0), -int(timeline.pts[0]) * timeline.time_base)
-        others = add_carried(output, storage, request.carry, request.voice, MUXERS[container], shift, stack)
-        tag_output(output, stream, request.carry, request.statement, MUXERS[container], shift)
+        feeds = add_carried(output, storage, request.carry, request.voice, muxer, shift, stack)
+        tag_output(output, stream, request.carry, request.statement, muxer, shift)
         output.start_encoding()
         time_base = stream.time_base
         assert time_base is not None
-        edges = rescaled(np.append(timeline.pts, timeline.end_pts), timeline.time_base, time_base)
-        edges += rescaled(np.array([round(shift / timeline.time_base)]), timeline.time_base, time_base)
-        if np.any(np.diff(edges[:-1]) <= 0):
-            raise StitchError(
-                f"{request.output_uri}: two frames fall on one tick of {time_base} s in a .{container} file; use .mp4"
-            )
+        edges = _edges(timeline, time_base, shift, request.output_uri)
         pictures = _picture_packets(storage, parts, stream, edges, scratch)
-        for _, packet in heapq.merge(pictures, *(o.packets() for o in others), key=lambda timed: timed[0]):
+        for _, packet in heapq.merge(pictures, *(f.packets() for f in feeds), key=lambda timed: timed[0]):
             output.mux_one(packet)
-        lines = (*_rounding(edges, timeline, time_base, container), *(line for o in others for line in o.lines()))
-    if MUXERS[container] in ("matroska", "webm") and spec.sample_aspect_ratio != 1 and spec.encoder not in _TELL_ASPECT:
-        if not write_aspect(path, spec.sample_aspect_ratio):
-            lines += (f"sample aspect ratio {spec.sample_aspect_ratio} not written: .{container} header not as expected",)
+        lines = (
+            *_rounding(edges, timeline, time_base, container),
+            *(line for f in feeds for line in f.lines()),
+        )
     verify(path, edges[:-1], time_base)
-    return (*request.carry.lines, *lines)
+    return (*request.carry.lines, *lines, *_aspect(path, spec, muxer))
+
+
+def _edges(timeline: Timeline, time_base: Fraction, shift: Fraction, output_uri: str) -> Stamps:
+    """(n + 1,) the planned pts and the end in the output's ticks.
+
+    Raises:
+        StitchError: the container's clock is too coarse to tell two frames apart.
+    """
+    edges = rescaled(np.append(timeline.pts, timeline.end_pts), timeline.time_base, time_base)
+    edges += rescaled(np.array([round(shift / timeline.time_base)]), timeline.time_base, time_base)
+    if np.any(np.diff(edges[:-1]) <= 0):
+        raise StitchError(f"{output_uri}: two frames fall on one tick of {time_base} s; name the output .mp4")
+    return edges
+
+
+def _aspect(path: Path, spec: EncodeSpec, muxer: str) -> tuple[str, ...]:
+    """Nothing, or that the sample aspect ratio could not be written."""
+    needed = (
+        muxer in ("matroska", "webm") and spec.sample_aspect_ratio != 1 and spec.encoder not in _TELL_ASPECT
+    )
+    if not needed or write_aspect(path, spec.sample_aspect_ratio):
+        return ()
+    return (f"sample aspect ratio {spec.sample_aspect_ratio} dropped: the {muxer} header is not as expected",)
 
 
 def _rounding(edges: Stamps, timeline: Timeline, time_base: Fraction, container: str) -> tuple[str, ...]:
     """What is said where the container's clock is too coarse for the plan's times."""
-    steps, planned = np.diff(edges) * time_base, np.diff(np.append(timeline.pts, timeline.end_pts)) * timeline.time_base
+    steps, planned = (
+        np.diff(edges) * time_base,
+        np.diff(np.append(timeline.pts, timeline.end_pts)) * timeline.time_base,
+    )
     if np.array_equal(steps, planned):
         return ()
     return (f"times rounded to {time_base} s, the clock of a .{container} file; .mp4 keeps them exactly",)
@@ -163,7 +200,9 @@ def _muxer_options(container: str, timeline: Timeline) -> dict[str, str]:
     return options
 
 
-def _add_picture_stream(output: OutputContainer, first: Path, spec: EncodeSpec, carry: CarryPlan) -> VideoStream:
+def _add_picture_stream(
+    output: OutputContainer, first: Path, spec: EncodeSpec, carry: CarryPlan
+) -> VideoStream:
     with av.open(str(first)) as part:
         # opaque: else PyAV looks for an encoder by the decoder's name (facts/media.md §2).
         stream = output.add_stream_from_template(part.streams.video[0], opaque=True)
@@ -186,7 +225,7 @@ def _add_picture_stream(output: OutputContainer, first: Path, spec: EncodeSpec, 
 def _local_part(storage: Storage, part: Part, scratch: Path) -> Iterator[Path]:
     """A part as a local file, its bytes checked against its sidecar; a fetched one is deleted after use."""
     local = storage.local_path(part.uri)
-    fetched = scratch / f"fetched-{part.sha256[:24]}-{part.start}"
+    fetched = scratch / f"fetched-{uuid.uuid4().hex[:12]}"
     try:
         if local is None:
             with storage.open(part.uri) as source, fetched.open("wb") as target:
@@ -196,7 +235,8 @@ def _local_part(storage: Storage, part: Part, scratch: Path) -> Iterator[Path]:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != part.sha256:
             raise StitchError(
-                f"part {part.uri}: its bytes are not those that were written; delete it and run the same command again"
+                f"part {part.uri}: its bytes are not those that were written; "
+                "delete it and run the same command again"
             )
         yield path
     finally:
@@ -226,13 +266,19 @@ def _picture_packets(
                 frame = part.start + _rank(packet, part)
                 packet.stream = stream
                 packet.time_base = time_base
-                packet.pts, packet.dts, packet.duration = ticks[frame], dts[at], ticks[frame + 1] - ticks[frame]
+                packet.pts, packet.dts, packet.duration = (
+                    ticks[frame],
+                    dts[at],
+                    ticks[frame + 1] - ticks[frame],
+                )
                 at += 1
                 if at == len(dts):  # What the muxer adds to the last dts is how the track ends.
                     packet.duration = ticks[-1] - ticks[-2]
                 yield packet.dts * seconds, packet
             if at != part.end:
-                raise StitchError(f"part {part.uri}: found {at - part.start} packets, expected {part.end - part.start}")
+                raise StitchError(
+                    f"part {part.uri}: found {at - part.start} packets, expected {part.end - part.start}"
+                )
 
 
 def _rank(packet: "av.Packet[VideoStream]", part: Part) -> int:
@@ -246,7 +292,8 @@ def _rank(packet: "av.Packet[VideoStream]", part: Part) -> int:
 
 def _other_headers(part: Part, first: Part) -> StitchError:
     return StitchError(
-        f"part {part.uri}: its encoder headers differ from those of {first.uri}; parts of one video must come from "
+        f"part {part.uri}: its encoder headers differ from those of {first.uri}; "
+        "parts of one video must come from "
         "the same encoder and version; delete the parts and run the same command again"
     )
 
@@ -270,4 +317,7 @@ def verify(path: Path, pts: Stamps, time_base: Fraction) -> None:
                 raise StitchError(f"{path.name}: decode times do not rise at pts {packet.pts}")
             last = packet.dts if packet.dts is not None else last
     if None in found or not np.array_equal(np.sort(np.array(found, dtype=np.int64)), pts):
-        raise StitchError(f"{path.name}: the {len(found)} frames found are not the {len(pts)} planned, or not at their times")
+        raise StitchError(
+            f"{path.name}: the {len(found)} frames found are not the {len(pts)} planned, "
+            "or not at their times"
+        )

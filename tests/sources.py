@@ -40,7 +40,7 @@ def frame_of(number: int, *, pixel_format: str = "yuv420p", salt: int = 0) -> "a
     chroma = np.full((HEIGHT // 2, WIDTH // 2), 100 + number % 60, np.uint8)
     planes = np.concatenate([luma.ravel(), chroma.ravel(), (255 - chroma).ravel()])
     frame = av.VideoFrame.from_ndarray(planes.reshape(HEIGHT * 3 // 2, WIDTH), format="yuv420p")
-    return frame if pixel_format == "yuv420p" else frame.reformat(format=pixel_format)
+    return frame if pixel_format == "yuv420p" else frame.reformat(format=pixel_format, threads=1)
 
 
 def encode(

@@ -38,6 +38,14 @@ def region_of_points(points: NDArray[np.float32], shape: NDArray[np.float32]) ->
     return _similarity(a, b, float(x), float(y))
 
 
+def widened(region: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
+    """The region about the same middle, `factor` times as wide."""
+    linear = region[:, :2] * np.float32(factor)
+    middle = np.float32((SIDE - 1) / 2)
+    offset = region[:, 2] + (region[:, :2] - linear).sum(1) * middle
+    return np.concatenate((linear, offset[:, None]), 1)
+
+
 def _similarity(a: float, b: float, x: float, y: float) -> NDArray[np.float32]:
     """The matrix of the map that turns and scales by a + bi and puts the middle at x, y."""
     a, b, middle = a / SIDE, b / SIDE, (SIDE - 1) / 2

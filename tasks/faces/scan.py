@@ -15,7 +15,7 @@ from tasks.faces import points as face
 from tasks.faces.detect import detect_faces, overlap
 from tasks.faces.landmarks import LandmarkModel, Landmarks, Pictures
 from tasks.faces.measure import FaceMeasurement, FrameFaces, geometry
-from tasks.faces.region import region_of_box, region_of_points
+from tasks.faces.region import region_of_box, region_of_points, widened
 
 #: A box becomes a face, and a face stays one, from this presence up.
 FOUND: Final = 0.8
@@ -23,9 +23,14 @@ KEPT: Final = 0.5
 #: Frames between looks for newcomers, and between looks while nobody is there.
 NEWCOMER_FRAMES: Final = 50
 NOBODY_FRAMES: Final = 10
+#: While nobody is there the slow lenient pass joins in at multiples of this.
+THOROUGH_FRAMES: Final = 50
 #: Faces followed at once; eyes nearer than this are no face to work with.
 MOST_FACES: Final = 8
 LEAST_PIXELS: Final = 8.0
+#: A second opinion on a new face: how much wider the look, and how near its points must be, in eye distances.
+_WIDER: Final = 1.15
+_SAME_POINTS: Final = 0.12
 _THUMB: Final = (32, 18)
 
 
@@ -69,7 +74,8 @@ class FaceScanner:
         if needed or self._time_to_look(bool(found)):
             self.looks_needed += needed
             self.looks_for_newcomers += not needed
-            found = self._with_newcomers(pictures, i, luma, found, thorough=cut or not found)
+            thorough = needed or self._frame % THOROUGH_FRAMES == 0
+            found = self._with_newcomers(pictures, i, luma, found, thorough=thorough)
         self._followed = [look.points for look, _ in found]
         self._frame += 1
         return FrameFaces(tuple(_measured(look, luma, detected) for look, detected in found), cut)
@@ -99,13 +105,19 @@ class FaceScanner:
         return found[:MOST_FACES]
 
     def _verified(self, pictures: Pictures, i: int, box: NDArray[np.float32]) -> Landmarks | None:
-        """The face in a cascade's box, looked at again where the first look puts it; None if it is none."""
+        """The face in a cascade's box, looked at again where the first look puts it; None if it is none.
+
+        An eye or a fold can pass for a face at one scale: a face has the same points at another.
+        """
         look = self._model.look(pictures, i, region_of_box(box))
         for _ in range(2):
             if not _stands(look, KEPT / 2):
                 return None
             look = self._model.look(pictures, i, self._region(look.points))
-        return look if _stands(look, FOUND) else None
+        wider = self._model.look(pictures, i, widened(self._region(look.points), _WIDER))
+        apart = float(np.linalg.norm(wider.points - look.points, axis=-1).mean())
+        same = _stands(wider, KEPT) and apart < _SAME_POINTS * float(geometry(look.points).size_pixels)
+        return look if same and _stands(look, FOUND) else None
 
     def _region(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         return region_of_points(points, self._model.mean_shape)

@@ -11,6 +11,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.faces import points as face
+
 Complex = NDArray[np.complex128]
 
 
@@ -25,7 +27,7 @@ class Smoothing:
 
 #: Changes count in outer-eye distances (head: also radians and log size).
 HEAD: Final = Smoothing(rest_seconds=0.12, move_seconds=0.02, change=0.01)
-SHAPE: Final = Smoothing(rest_seconds=0.07, move_seconds=0.014, change=0.008)
+SHAPE: Final = Smoothing(rest_seconds=0.09, move_seconds=0.014, change=0.005)
 
 
 def smoothed(points: NDArray[np.float32], frames_per_second: float) -> NDArray[np.float32]:
@@ -58,9 +60,19 @@ def _apart(z: Complex) -> tuple[Complex, Complex, Complex]:
 def _adaptive(x: Complex, how: Smoothing, frames_per_second: float) -> Complex:
     rest = gaussian(x, how.rest_seconds * frames_per_second)
     move = gaussian(x, how.move_seconds * frames_per_second)
-    change = np.abs(move - rest) ** 2
-    moving = gaussian(change / (change + how.change**2), how.move_seconds * frames_per_second)
+    change = _pooled(np.abs(move - rest) ** 2) / how.change**2
+    moving = gaussian(change**2 / (1 + change**2), how.move_seconds * frames_per_second)
     return np.asarray(rest + moving * (move - rest), np.complex128)
+
+
+def _pooled(change: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Squared change (T, 51), each point's the mean of its group: lips move together, noise does not."""
+    if change.shape[1] != face.POINTS:
+        return change
+    out = change.copy()
+    for group in (face.LIPS, face.JAW, face.NOSE, face.EYE_CORNERS):
+        out[:, group] = change[:, group].mean(1, keepdims=True)
+    return out
 
 
 def gaussian(x: NDArray[Any], sigma_frames: float) -> NDArray[Any]:

@@ -91,13 +91,15 @@ def associate(found: Measurements, frame_rate: Fraction) -> tuple[FaceTrack, ...
 def _rows_of_tracks(found: Measurements, shot: NDArray[np.int32], frame_rate: Fraction) -> list[list[int]]:
     forgotten = max(1, int(FORGOTTEN_SECONDS * frame_rate))
     where, size = _places(found)
+    shots = shot[found.frame]
     every: list[_Open] = []
     active: list[_Open] = []
-    frames, starts = np.unique(found.frame, return_index=True)
-    for frame, low, high in zip(frames, starts, [*starts[1:], len(found.frame)], strict=True):
+    frames, counts = np.unique(found.frame, return_counts=True)
+    ends = np.cumsum(counts)
+    for frame, low, high in zip(frames, ends - counts, ends, strict=True):
         active = [one for one in active if frame - one.last <= forgotten]
         free = set(range(int(low), int(high)))
-        for one, row in _pairs(active, sorted(free), where, size, shot[found.frame]):
+        for one, row in _pairs(active, sorted(free), where, size, shots):
             one.rows.append(row)
             one.last = int(frame)
             free.discard(row)

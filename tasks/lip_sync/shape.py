@@ -25,6 +25,13 @@ _UPPER_OUTER = tuple(range(1, 6))
 _LOWER_OUTER = tuple(range(7, 12))
 _JAW_LEFT, _JAW_RIGHT = 33, 41
 
+#: Gap (in eye distances) that the points of closed lips show.
+REST_GAP: Final = 0.012
+#: Shares of a parting that each point moves by: the upper lip up, the lower lip down.
+_PARTING: Final = np.zeros(layout.POINTS)
+_PARTING[[*_UPPER_OUTER, *_UPPER_INNER]] = -0.35
+_PARTING[[*_LOWER_OUTER, *_LOWER_INNER]] = 0.65
+
 
 @dataclass(frozen=True)
 class MouthShape:
@@ -119,6 +126,23 @@ def measure_shape(points: NDArray[np.floating]) -> MouthShape:
         nose_length=np.maximum(_length(nostrils - eyes.mean(axis=1)), 1e-3),
         gap_places=np.clip((frame[:, gaps[:, 0], 0] + frame[:, gaps[:, 1], 0]) / 2, -0.95, 0.95),
     )
+
+
+def part_lips(points: NDArray[np.floating], gain: float) -> NDArray[np.float32]:
+    """Points (N, 51, 2) with lips as far apart as `gain` times what they show above `REST_GAP`.
+
+    Landmarks of a small network shrink openings; lips that are thought to be nearer than they are
+    leave a rim of teeth when they are brought together.
+    """
+    p = np.asarray(points, dtype=np.float64)
+    s = measure_shape(p)
+    x = np.clip(_to_mouth_frame(p, s.origin, s.axis, s.half_width)[..., 0], -1, 1)
+    own = evaluate(s.lower - s.upper, x) * s.half_width[:, None]
+    mean = evaluate(s.lower - s.upper, s.gap_places).mean(axis=1) * s.half_width
+    above = np.clip(1 - REST_GAP * s.eye_distance / np.maximum(mean, 1e-6), 0, 1)
+    apart = own * ((gain - 1) * above)[:, None] * _PARTING  # (N, 51)
+    down = np.stack([-s.axis[:, 1], s.axis[:, 0]], axis=-1)
+    return np.asarray(p + apart[..., None] * down[:, None], dtype=np.float32)
 
 
 def measure_gap(points: NDArray[np.floating]) -> Array:

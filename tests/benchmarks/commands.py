@@ -31,9 +31,7 @@ class Run:
     "The report.json of a reelyard command, empty for others."
 
 
-def render(
-    source: Path, folder: Path, where: str, options: Sequence[str] = (), *, memory: bool = False
-) -> Run:
+def render(source: Path, folder: Path, where: str, options: Sequence[str] = (), *, memory: bool = False) -> Run:
     """`reelyard render SOURCE`, in process or through a local Ray, everything else by default."""
     output, report = folder / "output.mp4", folder / "report.json"
     argv = [*reelyard(), "render", str(source), "-o", str(output), "--report", str(report), "--overwrite"]

@@ -3,9 +3,11 @@
 Counted are bytes of the connection, headers included, and requests by their request line.
 """
 
+import logging
 import re
 import socket
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -70,11 +72,15 @@ def s3_server() -> Iterator[int]:
     """The port of a moto server that lives as long as the block; its store is empty."""
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
+    port = int(server.get_host_and_port()[1])
     try:
-        yield int(server.get_host_and_port()[1])
+        yield port
     finally:
+        # What moto stores belongs to the process, not to the server.
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/moto-api/reset", data=b"", timeout=60).close()
         server.stop()
 
 

@@ -157,9 +157,7 @@ class _Watch:
     def _look(self) -> None:
         self.tree.refresh()
         now = time.monotonic() - self._started
-        self.samples.append(
-            Sample(now, self.tree.cpu_seconds(daemons=False), self.tree.cpu_seconds(daemons=True))
-        )
+        self.samples.append(Sample(now, self.tree.cpu_seconds(daemons=False), self.tree.cpu_seconds(daemons=True)))
         if now >= self._next_memory:
             self.peak_bytes = max(self.peak_bytes, tree_bytes(self.tree.living()))
             self._next_memory = now + _MEMORY_SECONDS

@@ -62,9 +62,7 @@ def moving_portrait(photo: Path, width: int, height: int, count: int) -> Iterato
         turn[0, 2] += width / 2 - side / 2 + 0.03 * width * math.sin(i / 53)
         turn[1, 2] += height / 2 - side / 2 + 0.02 * height * math.sin(i / 37)
         shown = back.copy()
-        cv2.warpAffine(
-            picture, turn, (width, height), shown, cv2.INTER_CUBIC, borderMode=cv2.BORDER_TRANSPARENT
-        )
+        cv2.warpAffine(picture, turn, (width, height), shown, cv2.INTER_CUBIC, borderMode=cv2.BORDER_TRANSPARENT)
         planes = cv2.cvtColor(shown, cv2.COLOR_BGR2YUV_I420)
         planes[:height] = np.clip(planes[:height] + grain[i % _GRAIN_FIELDS], 16, 235)
         yield planes

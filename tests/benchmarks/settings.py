@@ -30,9 +30,7 @@ class Settings:
     @property
     def voice(self) -> Path:
         """The demonstration's voice."""
-        found = sorted(
-            path for path in DEMO.iterdir() if path.suffix in (".wav", ".mp3", ".m4a", ".ogg", ".flac")
-        )
+        found = sorted(path for path in DEMO.iterdir() if path.suffix in (".wav", ".mp3", ".m4a", ".ogg", ".flac"))
         if not found:
             raise FileNotFoundError(f"{DEMO}: no voice there; expected the demonstration's speech clip")
         return found[0]

@@ -35,10 +35,8 @@ class Figure:
     @property
     def cells(self) -> tuple[str, str, str, str]:
         """What, asked, measured, against."""
-        if self.limit is None:
-            asked = "–"
-        else:
-            asked = f"{'≤' if self.at_most else '≥'} {_number(self.limit)} {self.unit}"
+        sign = "≤" if self.at_most else "≥"
+        asked = "–" if self.limit is None else f"{sign} {_number(self.limit)} {self.unit}"
         mark = {True: "", False: " ✗", None: ""}[self.holds]
         return self.what, asked, f"**{_number(self.value)} {self.unit}**{mark}", self.against
 

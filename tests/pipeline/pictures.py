@@ -23,7 +23,9 @@ BITS, BLOCK = 16, 8
 BT709 = Colour(1, 1, 1, False)
 
 
-def picture_format(name: str = "yuv420p", width: int = 160, height: int = 96, **values: object) -> PictureFormat:
+def picture_format(
+    name: str = "yuv420p", width: int = 160, height: int = 96, **values: object
+) -> PictureFormat:
     layout = pixel_layout(name)
     assert layout is not None
     return PictureFormat(layout, width, height, values.pop("colour", BT709), **values)  # type: ignore[arg-type]
@@ -40,9 +42,9 @@ def numbered(format: PictureFormat, numbers: npt.NDArray[np.int64], seed: int = 
         planes.append((moved * (top / 255)).astype(format.layout.dtype))
     for bit in range(BITS):
         on = (numbers >> bit) & 1
-        planes[0][:, :BLOCK, bit * BLOCK : (bit + 1) * BLOCK] = (on * (top * 0.8) + top * 0.1)[:, None, None].astype(
-            format.layout.dtype
-        )
+        planes[0][:, :BLOCK, bit * BLOCK : (bit + 1) * BLOCK] = (on * (top * 0.8) + top * 0.1)[
+            :, None, None
+        ].astype(format.layout.dtype)
     return tuple(planes)
 
 
@@ -53,17 +55,14 @@ def number_of(frame: av.VideoFrame) -> int:
     luma = np.frombuffer(memoryview(plane), np.uint16 if wide else np.uint8).reshape(plane.height, -1)
     middle = (1 << frame.format.components[0].bits) // 2
     row = luma[2 : BLOCK - 2]
-    return sum(
-        int(row[:, b * BLOCK + 2 : (b + 1) * BLOCK - 2].mean() > middle) << b
-        for b in range(BITS)
-    )
+    return sum(int(row[:, b * BLOCK + 2 : (b + 1) * BLOCK - 2].mean() > middle) << b for b in range(BITS))
 
 
 def make_timeline(pts: list[int], end_pts: int, time_base: Fraction, rate: Fraction | None) -> Timeline:
     numbers = np.arange(len(pts), dtype=np.int64)
     return Timeline(
         "identity", time_base, np.array(pts, np.int64), end_pts, numbers, rate, Fraction(0), None, True
-    )  # fmt: skip
+    )
 
 
 def constant_timeline(frames: int, rate: Fraction = Fraction(25), start: int = 0) -> Timeline:
@@ -73,7 +72,9 @@ def constant_timeline(frames: int, rate: Fraction = Fraction(25), start: int = 0
     )
 
 
-def batches(format: PictureFormat, timeline: Timeline, size: int = 8, stop: int | None = None) -> Iterator[FrameBatch]:
+def batches(
+    format: PictureFormat, timeline: Timeline, size: int = 8, stop: int | None = None
+) -> Iterator[FrameBatch]:
     count = len(timeline) if stop is None else stop
     for a in range(0, count, size):
         numbers = np.arange(a, min(a + size, count), dtype=np.int64)
@@ -90,14 +91,26 @@ def make_lease(timeline: Timeline, spec: EncodeSpec, borders: list[int], folder:
         uri = f"{folder}/part-{i}.{part_muxer(spec.encoder)}"
         works.append(
             SegmentWork(
-                Segment(i, a, b), timeline.source_frames[a:b], timeline.pts[a:b], end, (), spec, f"key{i}", uri
+                Segment(i, a, b),
+                timeline.source_frames[a:b],
+                timeline.pts[a:b],
+                end,
+                (),
+                spec,
+                f"key{i}",
+                uri,
             )
         )
     return Lease(tuple(works), 8)
 
 
 def encode_all(
-    format: PictureFormat, timeline: Timeline, spec: EncodeSpec, borders: list[int], folder: Path, size: int = 8
+    format: PictureFormat,
+    timeline: Timeline,
+    spec: EncodeSpec,
+    borders: list[int],
+    folder: Path,
+    size: int = 8,
 ) -> list[Part]:
     lease = make_lease(timeline, spec, borders, str(folder / "work"))
     return list(encode_lease(Storage({}), lease, batches(format, timeline, size), folder))
@@ -125,6 +138,20 @@ def check_silent(path: Path) -> None:
     """The ffmpeg command, where there is one, plays the whole file without a word."""
     if shutil.which("ffmpeg") is None:
         return
-    command = ["ffmpeg", "-v", "warning", "-nostdin", "-i", str(path), "-map", "0:v", "-map", "0:a?", "-f", "null", "-"]
+    command = [
+        "ffmpeg",
+        "-v",
+        "warning",
+        "-nostdin",
+        "-i",
+        str(path),
+        "-map",
+        "0:v",
+        "-map",
+        "0:a?",
+        "-f",
+        "null",
+        "-",
+    ]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and done.stderr == ""

@@ -39,7 +39,8 @@ class Rich:
 
 ASS_HEADER = (
     b"[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\nFormat: Name, Fontname, Fontsize, PrimaryColour, "
-    b"SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, "
+    b"SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline, StrikeOut, ScaleX, "
+    b"ScaleY, Spacing, Angle, "
     b"BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV, Encoding\n"
     b"Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,1\n\n"
     b"[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n"
@@ -67,7 +68,13 @@ def make_source(path: Path, rich: Rich | None = None, muxer: str | None = None) 
         if rich.chapters:
             output.set_chapters(
                 [
-                    {"id": i, "start": round(a * 1000), "end": round(b * 1000), "time_base": Fraction(1, 1000), "metadata": {"title": t}}
+                    {
+                        "id": i,
+                        "start": round(a * 1000),
+                        "end": round(b * 1000),
+                        "time_base": Fraction(1, 1000),
+                        "metadata": {"title": t},
+                    }
                     for i, (a, b, t) in enumerate(rich.chapters)
                 ]
             )
@@ -104,7 +111,9 @@ def _pictures(stream, frames):  # type: ignore[no-untyped-def]
     for i in range(frames):
         frame = av.VideoFrame(160, 96, "yuv420p")
         for plane, samples in zip(frame.planes, numbered(format, np.array([i])), strict=True):
-            np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)[:, : plane.width] = samples[0]
+            np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)[:, : plane.width] = samples[
+                0
+            ]
         frame.pts, frame.time_base = i * 1001, Fraction(1, 30000)
         packets += stream.encode(frame)
     return packets + stream.encode(None)
@@ -114,7 +123,9 @@ def _sounds(stream, sound, seconds):  # type: ignore[no-untyped-def]
     samples = round(seconds * sound.rate)
     channels = len(av.AudioLayout(sound.layout).channels)
     wave = chirp(samples, sound.rate, sound.hertz, channels)
-    resampler = av.AudioResampler(format=stream.codec_context.format, layout=sound.layout, rate=stream.codec_context.sample_rate)
+    resampler = av.AudioResampler(
+        format=stream.codec_context.format, layout=sound.layout, rate=stream.codec_context.sample_rate
+    )
     frame = av.AudioFrame.from_ndarray(wave, format="fltp", layout=sound.layout)
     frame.sample_rate, frame.pts, frame.time_base = sound.rate, 0, Fraction(1, sound.rate)
     packets = []
@@ -145,26 +156,55 @@ def index_of(path: Path, origin: Fraction = Fraction(0)) -> SourceIndex:
     with av.open(str(path)) as container:
         streams = tuple(
             StreamInfo(
-                s.index, s.type, s.codec_context.codec.canonical_name if s.codec_context else "", s.time_base,
-                s.language or "", s.metadata.get("title", ""), int(s.disposition),
+                s.index,
+                s.type,
+                s.codec_context.codec.canonical_name if s.codec_context else "",
+                s.time_base,
+                s.language or "",
+                s.metadata.get("title", ""),
+                int(s.disposition),
             )
             for s in container.streams
-        )  # fmt: skip
+        )
         video = container.streams.video[0]
-        pts = np.array(sorted(p.pts for p in container.demux(video) if p.size and p.pts is not None), np.int64)
+        pts = np.array(
+            sorted(p.pts for p in container.demux(video) if p.size and p.pts is not None), np.int64
+        )
         chapters = tuple(
-            Chapter(Fraction(c["start"]) * c["time_base"], Fraction(c["end"]) * c["time_base"], c["metadata"].get("title", ""))
+            Chapter(
+                Fraction(c["start"]) * c["time_base"],
+                Fraction(c["end"]) * c["time_base"],
+                c["metadata"].get("title", ""),
+            )
             for c in container.chapters()
         )
         numbers = np.arange(len(pts))
         return SourceIndex(
-            uri=str(path), identity=SourceIdentity("key", 1, True), container=container.format.name, mode="random",
-            reason="", stream=streams[video.index], extradata=b"", format=picture_format(),
-            decoded_pixel_format="yuv420p", conversion="", display_matrix=None, packets=np.zeros((0, 6), np.int64),
-            frame_pts=pts, frame_packets=numbers, end_pts=int(pts[-1] + np.median(np.diff(pts))),
-            split_points=np.zeros(1, np.int64), average_rate=RATE, variable_rate=False, origin_seconds=origin,
-            ranged=False, still=False, streams=streams, chapters=chapters, metadata=tuple(container.metadata.items()),
-        )  # fmt: skip
+            uri=str(path),
+            identity=SourceIdentity("key", 1, True),
+            container=container.format.name,
+            mode="random",
+            reason="",
+            stream=streams[video.index],
+            extradata=b"",
+            format=picture_format(),
+            decoded_pixel_format="yuv420p",
+            conversion="",
+            display_matrix=None,
+            packets=np.zeros((0, 6), np.int64),
+            frame_pts=pts,
+            frame_packets=numbers,
+            end_pts=int(pts[-1] + np.median(np.diff(pts))),
+            split_points=np.zeros(1, np.int64),
+            average_rate=RATE,
+            variable_rate=False,
+            origin_seconds=origin,
+            ranged=False,
+            still=False,
+            streams=streams,
+            chapters=chapters,
+            metadata=tuple(container.metadata.items()),
+        )
 
 
 def heard(path: Path, number: int = 0) -> tuple[np.ndarray, int, Fraction]:
@@ -191,5 +231,7 @@ def shown_texts(path: Path) -> list[tuple[float, float, str]]:
             if packet.size and packet.pts is not None:
                 for text in packet.decode():
                     words = text.dialogue.decode()
-                    found.append((float(packet.pts * base), float((packet.pts + packet.duration) * base), words))
+                    found.append(
+                        (float(packet.pts * base), float((packet.pts + packet.duration) * base), words)
+                    )
     return [f for f in found if f[2]]

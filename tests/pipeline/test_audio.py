@@ -82,8 +82,15 @@ def test_samples_do_not_depend_on_the_block(rate: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("ending", "codec", "muxer", "tail", "told"), KINDS[:5])
 @pytest.mark.parametrize("seconds", [None, Fraction(3, 2), Fraction(3)])
 def test_new_audio_starts_at_zero_and_lasts_as_asked(
-    container: str, seconds: Fraction | None, ending: str, codec: str, muxer: str | None, tail: int, told: bool, tmp_path: Path
-) -> None:  # fmt: skip
+    container: str,
+    seconds: Fraction | None,
+    ending: str,
+    codec: str,
+    muxer: str | None,
+    tail: int,
+    told: bool,
+    tmp_path: Path,
+) -> None:
     wave = chirp(SAMPLES, 48000, 300.0, 1)
     path = make_sound(tmp_path / f"voice.{ending}", codec, muxer, wave)
     facts = open_audio(STORAGE, str(path))
@@ -113,7 +120,9 @@ def test_a_fitting_codec_is_copied_not_encoded_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(44100, 2), (22050, 1), (48000, 6), (7350, 1)])
-def test_rate_and_channels_are_kept_where_the_encoder_takes_them(rate: int, channels: int, tmp_path: Path) -> None:
+def test_rate_and_channels_are_kept_where_the_encoder_takes_them(
+    rate: int, channels: int, tmp_path: Path
+) -> None:
     path = make_sound(tmp_path / "voice.wav", "pcm_s16le", None, chirp(rate * 2, rate, 300.0, channels), rate)
     made = encode_audio(STORAGE, str(path), "mp4", tmp_path / "out.mp4")
     found, held, _ = heard(made.path)
@@ -124,10 +133,14 @@ def test_rate_and_channels_are_kept_where_the_encoder_takes_them(rate: int, chan
 
 
 def test_a_voice_inside_a_video_keeps_its_place(tmp_path: Path) -> None:
-    path = make_source(tmp_path / "in.mp4", Rich(frames=60, sounds=(Sound(start_seconds=0.5, rate=48000, layout="mono"),)))
+    path = make_source(
+        tmp_path / "in.mp4", Rich(frames=60, sounds=(Sound(start_seconds=0.5, rate=48000, layout="mono"),))
+    )
     found = np.concatenate(list(audio_blocks(STORAGE, str(path), rate=48000)))
     assert np.abs(found[:23000]).max() < 1e-3
-    assert abs(lag(found[24000:], chirp(90000, 48000, 300.0, 1)[0], 100)) <= 48  # Its edit list counts milliseconds.
+    assert (
+        abs(lag(found[24000:], chirp(90000, 48000, 300.0, 1)[0], 100)) <= 48
+    )  # Its edit list counts milliseconds.
     made = encode_audio(STORAGE, str(path), "mp4", tmp_path / "out.mp4")
     again, rate, first = heard(made.path)
     assert first == 0 and rate == 48000 and abs(lag(again[0], found, 100, at=40000)) <= 1
@@ -199,6 +212,9 @@ def test_gaps_become_silence_and_overlaps_are_cut() -> None:
 def test_the_clock_cuts_both_ends_to_the_sample() -> None:
     clock = SampleClock(1000, "mono", Fraction(1, 10), Fraction(3, 10))
     ramp = np.arange(150, dtype=np.float32)[None]
-    placed = [*clock.place(sound_frame(ramp, "mono", 1000, 0)), *clock.place(sound_frame(ramp, "mono", 1000, 150))]
+    placed = [
+        *clock.place(sound_frame(ramp, "mono", 1000, 0)),
+        *clock.place(sound_frame(ramp, "mono", 1000, 150)),
+    ]
     line = np.concatenate(placed, axis=1)[0]
     assert line.tolist() == [*range(100, 150), *range(150)] and clock.full

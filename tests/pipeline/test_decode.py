@@ -88,6 +88,7 @@ def test_segments_decode_as_the_whole(kind: str, sources: Sources) -> None:
     index = probe(_STORAGE, str(path))
     whole = plain_digests(path)
     assert index.mode == "random"
+    assert index.frame_pts.tolist() == [frame.pts for frame in sequential(path)]
     assert len(set(whole)) == len(whole) == index.frames
     for name, cuts in cuts_of(index).items():
         pieces = []
@@ -153,6 +154,44 @@ def test_a_reversed_stretch_is_held_in_bounded_windows(
     monkeypatch.setattr("pipeline.runs._REVERSED_BYTES", 10 * index.format.frame_bytes)
     backwards = list(range(index.frames - 1, -1, -1))
     assert digests(decode_lease(_STORAGE, index, lease_of(index, backwards))) == plain_digests(path)[::-1]
+
+
+def test_batches_are_read_only(sources: Sources) -> None:
+    index = probe(_STORAGE, str(sources.path("open mp4")))
+    batch = next(decode_source_frames(_STORAGE, index, 0, 4, 4))
+    with pytest.raises(ValueError, match="read-only"):
+        batch.planes[0][0, 0, 0] = 1
+
+
+def _hole(data: bytes) -> bytes:
+    return data[: 200 * 188] + data[260 * 188 :]
+
+
+_BROKEN = {
+    "recorded from the middle, hevc": ("hevc ts", lambda data: data[100 * 188 :]),
+    "recorded from the middle, mpeg2": ("mpeg2 ts", lambda data: data[100 * 188 :]),
+    "recorded from the middle, interlaced": ("interlaced ts", lambda data: data[200 * 188 :]),
+    "recorded from the middle, program stream": ("mpeg2 mpg", lambda data: data[40 * 2048 :]),
+    "packets lost on the way": ("open ts", _hole),
+    "broken off, mkv": ("open mkv", lambda data: data[: len(data) * 2 // 3]),
+    "broken off, avi": ("mpeg4 avi", lambda data: data[: len(data) * 2 // 3]),
+}
+
+
+@pytest.mark.parametrize("name", list(_BROKEN))
+def test_a_broken_recording_decodes_as_far_as_a_plain_decode(
+    name: str, sources: Sources, tmp_path: Path
+) -> None:
+    kind, breaking = _BROKEN[name]
+    whole_file = sources.path(kind)
+    path = tmp_path / f"broken{whole_file.suffix}"
+    path.write_bytes(breaking(whole_file.read_bytes()))
+    index, whole = probe(_STORAGE, str(path)), plain_digests(path)
+    assert index.frames == len(whole) < 150
+    assert ("which cannot be decoded" in " ".join(index.dropped)) == ("middle" in name)
+    middle = index.frames // 2
+    assert digests(decode_source_frames(_STORAGE, index, 0, middle, 16)) == whole[:middle]
+    assert digests(decode_source_frames(_STORAGE, index, middle, index.frames, 16)) == whole[middle:]
 
 
 def test_every_source_frame_shows_its_own_number(sources: Sources) -> None:

@@ -11,8 +11,9 @@ from pipeline.encode import PartEncoder, encode_lease
 from pipeline.encoder_frames import converted
 from pipeline.encoders import choose_encoding
 from pipeline.job import EncodeRequest
-from pipeline.part import Part, read_sidecar, sidecar_uri, write_sidecar
+from pipeline.part import Part, PartDetails, read_sidecar, sidecar_uri, write_sidecar
 from pipeline.storage import Storage
+from pipeline.work import SegmentWork
 from tasks.errors import StitchError, StorageError
 from tasks.picture import pixel_layout
 from tests.pipeline.pictures import (
@@ -28,7 +29,14 @@ from tests.pipeline.pictures import (
 )
 
 TIMELINE = constant_timeline(30, Fraction(30000, 1001))
-LOSSLESS = [("h264", "yuv420p"), ("h264", "yuv422p10le"), ("hevc", "yuv444p12le"), ("vp9", "yuv420p"), ("ffv1", "yuv440p"), ("ffv1", "yuv444p16le")]  # fmt: skip
+LOSSLESS = [
+    ("h264", "yuv420p"),
+    ("h264", "yuv422p10le"),
+    ("hevc", "yuv444p12le"),
+    ("vp9", "yuv420p"),
+    ("ffv1", "yuv440p"),
+    ("ffv1", "yuv444p16le"),
+]
 
 
 @pytest.mark.parametrize(("codec", "name"), LOSSLESS)
@@ -80,7 +88,10 @@ def test_depth_and_chroma_change_by_the_stated_rules() -> None:
 def test_same_spec_gives_same_bytes_whatever_the_batches(codec: str, tmp_path: Path) -> None:
     format = picture_format()
     spec = choose_encoding(format, TIMELINE, EncodeRequest(codec), "mkv")
-    parts = [encode_all(format, TIMELINE, spec, [0, 30], tmp_path / str(k), size)[0] for k, size in enumerate((8, 30, 1))]
+    parts = [
+        encode_all(format, TIMELINE, spec, [0, 30], tmp_path / str(k), size)[0]
+        for k, size in enumerate((8, 30, 1))
+    ]
     assert len({p.sha256 for p in parts}) == 1
 
 
@@ -119,6 +130,21 @@ def test_a_sidecar_tells_the_whole_part(tmp_path: Path) -> None:
         read_sidecar(b'{"segment": 1, "colour": 2}')
 
 
+def test_a_part_tells_what_others_know_of_it(tmp_path: Path) -> None:
+    format = picture_format()
+    spec = choose_encoding(format, TIMELINE, EncodeRequest(), "mp4")
+    lease = make_lease(TIMELINE, spec, [0, 10, 30], str(tmp_path / "work"))
+    asked: list[int] = []
+
+    def details(work: SegmentWork) -> PartDetails:
+        asked.append(work.segment.number)
+        return PartDetails({"repeated": work.segment.number}, {"decode": 0.5}, "here")
+
+    parts = list(encode_lease(Storage({}), lease, batches(format, TIMELINE), tmp_path, details=details))
+    assert asked == [0, 1] and [p.counts for p in parts] == [{"repeated": 0}, {"repeated": 1}]
+    assert all(p.seconds["decode"] == 0.5 and p.seconds["encode"] > 0 and p.worker == "here" for p in parts)
+
+
 class Failing(Storage):
     """Storage whose n-th write fails, before or after the bytes arrive."""
 
@@ -154,8 +180,7 @@ def test_a_crash_at_any_write_leaves_only_whole_parts(nth: int, after: bool, tmp
     lease = make_lease(TIMELINE, spec, [0, 10, 30], str(tmp_path / "work"))
     done: list[Part] = []
     with pytest.raises(StorageError):
-        for part in encode_lease(Failing(nth, after), lease, batches(format, TIMELINE), tmp_path):
-            done.append(part)
+        done.extend(encode_lease(Failing(nth, after), lease, batches(format, TIMELINE), tmp_path))
     assert len(done) == (nth - 1) // 2
     sidecars = list((tmp_path / "work").glob("*.json"))
     assert len(sidecars) == math.floor((nth - (0 if after else 1)) / 2)
@@ -164,6 +189,7 @@ def test_a_crash_at_any_write_leaves_only_whole_parts(nth: int, after: bool, tmp
         assert len(decoded(Path(part.uri))) == part.end - part.start
     again = list(encode_lease(Storage({}), lease, batches(format, TIMELINE), tmp_path))
     assert [p.end for p in again] == [10, 30] and again[: len(done)] == done
+    assert not list(tmp_path.glob("key*"))
 
 
 def test_two_drivers_agree_on_one_part(tmp_path: Path) -> None:
@@ -175,6 +201,22 @@ def test_two_drivers_agree_on_one_part(tmp_path: Path) -> None:
     second = encode_all(format, TIMELINE, other, [0, 30], tmp_path)
     assert first == second
     assert len(list((tmp_path / "work").glob("part-0-*.mp4"))) == 1
+
+
+@pytest.mark.parametrize("fault", ["part gone", "sidecar of another version"])
+def test_a_sidecar_without_its_part_is_written_anew(fault: str, tmp_path: Path) -> None:
+    format = picture_format()
+    spec = choose_encoding(format, TIMELINE, EncodeRequest(), "mp4")
+    [first] = encode_all(format, TIMELINE, spec, [0, 30], tmp_path)
+    sidecar = Path(sidecar_uri(str(tmp_path / "work" / "part-0.mp4")))
+    if fault == "part gone":
+        Path(first.uri).unlink()
+    else:
+        sidecar.write_bytes(b'{"unknown": 1}')
+    other = choose_encoding(format, TIMELINE, EncodeRequest(crf=30), "mp4")
+    [second] = encode_all(format, TIMELINE, other, [0, 30], tmp_path)
+    assert second.uri != first.uri and read_sidecar(sidecar.read_bytes()) == second
+    assert len(decoded(Path(second.uri))) == 30
 
 
 def test_abort_leaves_no_file(tmp_path: Path) -> None:

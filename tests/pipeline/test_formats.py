@@ -52,16 +52,19 @@ def _shape(size: "tuple[int, int]") -> "tuple[int, int]":
 
 
 _SIZES = {"420": (2, 2), "422": (2, 1), "444": (1, 1), "440": (1, 2)}
-_DEPTHS = {"420": (8, 9, 10, 12, 14, 16), "422": (8, 9, 10, 12, 14, 16), "444": (8, 9, 10, 12, 14, 16), "440": (8, 10, 12)}
+_DEPTHS = {
+    "420": (8, 9, 10, 12, 14, 16),
+    "422": (8, 9, 10, 12, 14, 16),
+    "444": (8, 9, 10, 12, 14, 16),
+    "440": (8, 10, 12),
+}
 _PLANAR = [(s, d, False) for s, depths in _DEPTHS.items() for d in depths] + [
     (s, d, True) for s in ("420", "422", "444") for d in (8, 9, 10, 16)
 ]
 
 
 @pytest.mark.parametrize("subsampling,depth,alpha", _PLANAR)
-def test_planar_samples_move_bit_for_bit(
-    subsampling: str, depth: int, alpha: bool, tmp_path: Path
-) -> None:
+def test_planar_samples_move_bit_for_bit(subsampling: str, depth: int, alpha: bool, tmp_path: Path) -> None:
     name = f"yuv{'a' if alpha else ''}{subsampling}p" + ("" if depth == 8 else f"{depth}le")
     size = _SIZES[subsampling]
     planes = [_noise(i, (_HEIGHT, _WIDTH) if i in (0, 3) else _shape(size), depth) for i in range(3 + alpha)]
@@ -87,14 +90,15 @@ def test_grey_moves_with_neutral_chroma(depth: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name,planar", [("nv12", "yuv420p"), ("yuyv422", "yuv422p"), ("uyvy422", "yuv422p"), ("yuv411p", "yuv422p")]
+    "name,planar",
+    [("nv12", "yuv420p"), ("yuyv422", "yuv422p"), ("uyvy422", "yuv422p"), ("yuv411p", "yuv422p")],
 )
 def test_semi_planar_and_packed_become_planar(name: str, planar: str, tmp_path: Path) -> None:
     chroma = (2, 1) if "422" in planar else (2, 2)
     planes = [_noise(i, (_HEIGHT, _WIDTH) if i == 0 else _shape(chroma), 8) for i in range(3)]
     if name == "yuv411p":
         planes[1:] = [np.repeat(_noise(i, (_HEIGHT, 18), 8), 2, axis=1)[:, :35] for i in (1, 2)]
-    frame = _frame(planar, planes).reformat(format=name)
+    frame = _frame(planar, planes).reformat(format=name, threads=1)
     index = _written(tmp_path / "video.nut", "rawvideo", frame)
     batch = _first(index)
     assert index.format.layout.name == planar and index.decoded_pixel_format == name
@@ -105,16 +109,25 @@ def test_semi_planar_and_packed_become_planar(name: str, planar: str, tmp_path: 
 
 def test_ten_bits_of_a_hardware_decoder_become_planar() -> None:
     planes = [_noise(i, (_HEIGHT, _WIDTH) if i == 0 else _shape((2, 2)), 10) for i in range(3)]
-    format = PictureFormat(conversion_of("p010le", flat=False).layout, _WIDTH, _HEIGHT, Colour(1, 1, 1, False))
+    format = PictureFormat(
+        conversion_of("p010le", flat=False).layout, _WIDTH, _HEIGHT, Colour(1, 1, 1, False)
+    )
     assert format.layout.name == "yuv420p10le"
     found = new_planes(format, 1)
-    PlaneWriter(format, flat=False).write(_frame("yuv420p10le", planes).reformat(format="p010le"), found, 0)
+    PlaneWriter(format, flat=False).write(
+        _frame("yuv420p10le", planes).reformat(format="p010le", threads=1), found, 0
+    )
     assert all(np.array_equal(a[0], b) for a, b in zip(found, planes, strict=True))
 
 
 @pytest.mark.parametrize(
     "name,depth,planar",
-    [("bgr0", 8, "yuv444p"), ("gbrp10le", 10, "yuv444p10le"), ("gbrp12le", 12, "yuv444p12le"), ("rgb24", 8, "yuv444p")],
+    [
+        ("bgr0", 8, "yuv444p"),
+        ("gbrp10le", 10, "yuv444p10le"),
+        ("gbrp12le", 12, "yuv444p12le"),
+        ("rgb24", 8, "yuv444p"),
+    ],
 )
 def test_rgb_video_becomes_444_of_the_same_depth_by_the_tagged_matrix(
     name: str, depth: int, planar: str, tmp_path: Path
@@ -130,7 +143,9 @@ def test_rgb_video_becomes_444_of_the_same_depth_by_the_tagged_matrix(
         frame = _frame(name, [np.tile(pixel, (_HEIGHT, _WIDTH))])
     codec, ending = ("rawvideo", "nut") if name == "rgb24" else ("ffv1", "mkv")
     index = _written(tmp_path / f"video.{ending}", codec, frame)
-    assert index.format.layout.name == planar and index.format.colour.matrix == 6 and index.format.colour.guessed
+    assert (
+        index.format.layout.name == planar and index.format.colour.matrix == 6 and index.format.colour.guessed
+    )
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
     expected = (
         16 + 219 * luma,

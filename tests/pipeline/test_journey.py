@@ -133,8 +133,8 @@ def test_an_output_is_never_the_source(sources: Sources) -> None:
 def _failing_after(parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
     real, lock, done = engine.encode_lease, threading.Lock(), []
 
-    def encode(*arguments: object) -> object:
-        for part in real(*arguments):  # type: ignore[arg-type]
+    def encode(*arguments: object, **named: object) -> object:
+        for part in real(*arguments, **named):  # type: ignore[arg-type]
             with lock:
                 if len(done) >= parts:
                     raise SourceError("the power went")

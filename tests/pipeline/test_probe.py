@@ -52,7 +52,9 @@ def test_the_index_equals_a_full_demux(kind: str, sources: Sources) -> None:
     assert np.array_equal(kept & DISCARD, plain[:, FLAGS] & DISCARD)
 
 
-@pytest.mark.parametrize("kind", [kind for kind, (name, _) in KINDS.items() if name.endswith((".mp4", ".mov"))])
+@pytest.mark.parametrize(
+    "kind", [kind for kind, (name, _) in KINDS.items() if name.endswith((".mp4", ".mov"))]
+)
 def test_the_payload_is_not_needed_for_an_index(
     kind: str, sources: Sources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,8 +75,10 @@ def test_an_index_comes_back_from_its_bytes(kind: str, sources: Sources) -> None
     again = parse_index(dump_index(index), "elsewhere")
     for name, value in vars(index).items():
         expected = "elsewhere" if name == "uri" else value
-        assert np.array_equal(getattr(again, name), expected) if isinstance(value, np.ndarray) else (
-            getattr(again, name) == expected
+        assert (
+            np.array_equal(getattr(again, name), expected)
+            if isinstance(value, np.ndarray)
+            else (getattr(again, name) == expected)
         ), name
 
 
@@ -97,7 +101,11 @@ def hour(sources: Sources, tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = encode(
         tmp_path_factory.mktemp("hour") / "base.mp4",
         "libx264",
-        options={"preset": "ultrafast", "crf": "30", "x264-params": "keyint=48:bframes=3:open-gop=0:scenecut=0"},
+        options={
+            "preset": "ultrafast",
+            "crf": "30",
+            "x264-params": "keyint=48:bframes=3:open-gop=0:scenecut=0",
+        },
         frames=range(1500),
     )
     return remux(base, base.with_name("hour.mp4"), repeat=60)
@@ -131,7 +139,9 @@ def test_a_remote_source_decodes_as_a_local_one(
     storage.put_file(path, uri)
     index = probe(storage, uri)
     local = probe(_STORAGE, str(path))
-    assert np.array_equal(index.packets, local.packets) and np.array_equal(index.split_points, local.split_points)
+    assert np.array_equal(index.packets, local.packets) and np.array_equal(
+        index.split_points, local.split_points
+    )
     assert digests(decode_source_frames(storage, index, 40, 100, 16)) == plain_digests(path)[40:100]
     storage.put_file(sources.path("closed mp4"), uri)
     with pytest.raises(SourceError, match="changed since it was indexed"):
@@ -165,7 +175,10 @@ def test_clocks_that_start_anywhere_are_brought_to_zero(sources: Sources) -> Non
 
 
 def test_rates_are_told_from_the_times(sources: Sources) -> None:
-    rates = {kind: probe(_STORAGE, str(sources.path(kind))) for kind in ("ntsc mp4", "open mkv", "open ts", "vfr mp4")}
+    rates = {
+        kind: probe(_STORAGE, str(sources.path(kind)))
+        for kind in ("ntsc mp4", "open mkv", "open ts", "vfr mp4")
+    }
     assert rates["ntsc mp4"].average_rate == Fraction(30000, 1001)
     assert rates["open mkv"].average_rate == rates["open ts"].average_rate == 25
     assert [i.variable_rate for i in rates.values()] == [False, False, False, True]
@@ -180,7 +193,9 @@ def _rich(path: Path) -> Path:
         large = out.add_stream("libx264", rate=25)
         large.width, large.height = 192, 112
         large.codec_context.sample_aspect_ratio = Fraction(4, 3)
-        large.codec_context.color_primaries = large.codec_context.color_trc = large.codec_context.colorspace = 9
+        large.codec_context.color_primaries = large.codec_context.color_trc = (
+            large.codec_context.colorspace
+        ) = 9
         large.disposition = av.stream.Disposition.default
         large.set_display_rotation(90)
         sounds = [out.add_stream("aac", rate=48000, layout="mono") for _ in range(2)]
@@ -202,7 +217,7 @@ def _rich(path: Path) -> Path:
             frame.pict_type = 0
             frame.pts = number
             out.mux(large.encode(frame))
-            shrunk = frame.reformat(96, 56)
+            shrunk = frame.reformat(96, 56, threads=1)
             shrunk.pts = number
             out.mux(small.encode(shrunk))
             for stream in sounds:
@@ -227,7 +242,11 @@ def test_everything_beside_the_pictures_is_listed(ending: str, tmp_path: Path) -
     ]
     assert dict(index.metadata).get("title", dict(index.metadata).get("TITLE")) == "A title"
     assert index.format.sample_aspect_ratio == Fraction(4, 3)
-    assert (index.format.colour.matrix, index.format.colour.primaries, index.format.colour.transfer) == (9, 9, 9)
+    assert (index.format.colour.matrix, index.format.colour.primaries, index.format.colour.transfer) == (
+        9,
+        9,
+        9,
+    )
     assert not index.format.colour.guessed
     assert index.format.orientation == Orientation(True, False, True) and index.display_matrix is not None
 
@@ -333,5 +352,45 @@ def test_indexes_hold_together(sources: Sources) -> None:
     for index in _indexes(sources):
         assert np.all(np.diff(index.frame_pts) > 0) and index.end_pts > index.frame_pts[-1]
         assert index.split_points[0] == 0 and np.all(np.diff(index.split_points) > 0)
-        assert len(index.frame_packets) == index.frames and len(set(index.frame_packets.tolist())) == index.frames
+        assert (
+            len(index.frame_packets) == index.frames
+            and len(set(index.frame_packets.tolist())) == index.frames
+        )
         assert struct.calcsize("q") == index.packets.dtype.itemsize
+
+
+def test_hdr10_is_carried_in_the_index(tmp_path: Path) -> None:
+    """Mastering display and light level of H.265, and the tags of PQ."""
+    parameters = (
+        "log-level=none:pools=1:frame-threads=1:hdr10=1:repeat-headers=1:colorprim=9:transfer=16:colormatrix=9:"
+        "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1):max-cll=1000,400"
+    )
+    path = encode(
+        tmp_path / "hdr.mp4",
+        "libx265",
+        options={"preset": "ultrafast", "x265-params": parameters},
+        frames=range(5),
+        pixel_format="yuv420p10le",
+        audio=None,
+        tag="hvc1",
+    )
+    index = probe(_STORAGE, str(path))
+    assert index.format.colour.is_hdr and index.format.colour.matrix == 9 and not index.format.colour.guessed
+    assert set(index.codec_hdr) == {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"}
+    assert struct.unpack("<2I", index.codec_hdr["CONTENT_LIGHT_LEVEL"][:8]) == (1000, 400)
+    assert parse_index(dump_index(index), "x").codec_hdr == index.codec_hdr
+
+
+@pytest.mark.parametrize("size,matrix", [((320, 180), 6), ((1280, 534), 1), ((960, 720), 1), ((720, 576), 6)])
+def test_what_is_not_tagged_is_guessed_by_size_and_said(
+    size: tuple[int, int], matrix: int, tmp_path: Path
+) -> None:
+    with av.open(str(tmp_path / "plain.mp4"), "w") as out:
+        stream = out.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        stream.width, stream.height = size
+        frame = av.VideoFrame(*size, "yuv420p")
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    colour = probe(_STORAGE, str(tmp_path / "plain.mp4")).format.colour
+    assert colour.guessed and not colour.full_range
+    assert (colour.matrix, colour.primaries, colour.transfer) == (matrix, matrix, matrix)

@@ -14,10 +14,11 @@ from tasks.training.landmarks.teacher import load_teacher
 
 def main() -> None:
     ask = argparse.ArgumentParser(prog="python -m tasks.training.landmarks", description=__doc__)
-    ask.add_argument("--data", type=Path, required=True, help="folder with MANIFEST.tsv and the footage it names")
+    ask.add_argument(
+        "--data", type=Path, required=True, help="folder with MANIFEST.tsv and the footage it names"
+    )
     ask.add_argument("--teacher", type=Path, required=True, help="facemesh.pth")
     ask.add_argument("--out", type=Path, required=True, help="landmarks.safetensors to write")
-    ask.add_argument("--steps", type=int, default=Schedule.steps)
     ask.add_argument("--seed", type=int, default=0)
     ask.add_argument("--threads", type=int, default=2)
     asked = ask.parse_args()
@@ -25,7 +26,7 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     cv2.setNumThreads(1)
     labelled = label(load_teacher(asked.teacher), asked.data, asked.seed)
-    save(fit(labelled, Schedule(steps=asked.steps, seed=asked.seed)), asked.out)
+    save(fit(labelled, Schedule(seed=asked.seed)), asked.out)
 
 
 def save(network: torch.nn.Module, path: Path) -> None:

@@ -22,14 +22,16 @@ def example(
 ) -> tuple[NDArray[np.uint8], Points, float, float]:
     """Network input (112, 112, 3), its points relative to the region, 1 for a face, 1 for a hidden mouth."""
     here = region_of_points(points if points is not None else _no_face_points(crop.shape[0], shape), shape)
-    displaced = points is None or rng.random() < 0.05
+    displaced = points is None or rng.random() < 0.08
     matrix = here @ _jitter(rng, displaced and points is not None)
     if points is not None and not displaced and rng.random() < 0.5:
         crop, points = crop[:, ::-1], _mirrored(points, crop.shape[1])
         here = region_of_points(points, shape)
         matrix = here @ _jitter(rng, False)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    cut = cv2.warpAffine(np.ascontiguousarray(crop), matrix, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    cut = cv2.warpAffine(
+        np.ascontiguousarray(crop), matrix, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE
+    )
     relative = np.zeros((face.POINTS, 2), np.float32)
     if points is not None:
         back = cv2.invertAffineTransform(matrix)
@@ -59,10 +61,13 @@ def _jitter(rng: Generator, displaced: bool) -> NDArray[np.float64]:
     k = float(np.exp(rng.normal(0, scale * 0.8)))
     turn = np.radians(rng.uniform(-angle, angle))
     x, y = rng.normal(0, shift * 0.8, 2) * SIDE
-    if displaced:
+    if displaced and rng.random() < 0.4:  # beside the face
         away = rng.uniform(0, 2 * np.pi)
         x, y = np.array([np.cos(away), np.sin(away)]) * rng.uniform(0.45, 0.8) * SIDE
-        k *= float(rng.choice([1.0, 0.45, 1.5]))
+        k *= float(rng.choice([1.0, 1.5]))
+    elif displaced:  # a part of it: cascades take an eye or a mouth for a face
+        x, y = rng.uniform(-0.34, 0.34, 2) * SIDE
+        k *= float(rng.uniform(0.16, 0.5))
     linear = k * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     linear = linear @ np.array([[1, rng.normal(0, 0.04)], [rng.normal(0, 0.02), np.exp(rng.normal(0, 0.04))]])
     middle = np.array([(SIDE - 1) / 2] * 2)
@@ -157,7 +162,9 @@ def _occluded(picture: Picture, relative: Points, rng: Generator) -> tuple[Pictu
         fill = rng.uniform(0, 255, 3) + rng.normal(0, rng.uniform(0, 25), picture.shape)
     else:
         angle = float(rng.uniform(0, 180))
-        cv2.ellipse(mask, centre.round().astype(int).tolist(), half.astype(int).tolist(), angle, 0, 360, 1.0, -1)
+        cv2.ellipse(
+            mask, centre.round().astype(int).tolist(), half.astype(int).tolist(), angle, 0, 360, 1.0, -1
+        )
         mask = cv2.GaussianBlur(mask, (0, 0), float(rng.uniform(0.4, 1.5)))
         dx, dy = (int(v) for v in rng.integers(25, side - 25, 2))
         fill = np.roll(picture, (dy, dx), (0, 1)) * rng.uniform(0.7, 1.2)

@@ -4,7 +4,7 @@ import copy
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -28,11 +28,21 @@ _NEGATIVES = 0.14
 
 
 @dataclass(frozen=True)
+class Cycle:
+    """Rates from low to `peak_rate` to nothing, over `steps`; the result is a running average."""
+
+    steps: int
+    peak_rate: float
+    average: float = 0.999
+    hidden_weight: float = 0.8
+
+
+@dataclass(frozen=True)
 class Schedule:
-    steps: int = 3600
+    first: Cycle = Cycle(3600, 2.5e-3, average=0.998)
+    "with batch normalisation, which is then folded away"
+    others: tuple[Cycle, ...] = (Cycle(2000, 1e-3), Cycle(700, 4e-4, hidden_weight=4.0))
     batch: int = 32
-    peak_rate: float = 2.5e-3
-    average: float = 0.998
     seed: int = 0
     workers: int = 1
     "1: a process beside this one makes the examples; 0: this one does"
@@ -83,12 +93,22 @@ class _Examples(IterableDataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
                 torch.tensor([m[3] for m in made]),
             )
 
-    def _example(self, i: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.float32], float, float]:
+    def _example(
+        self, i: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], float, float]:
         points = self.labelled.points[i] if self.labelled.group[i] >= 0 else None
         return example(self.labelled.crops[i], points, self.shape, rng)
 
 
-def loss_of(found: Tensor, logits: Tensor, wanted: Tensor, there: Tensor, hidden: Tensor) -> Tensor:
+def loss_of(
+    found: Tensor,
+    logits: Tensor,
+    wanted: Tensor,
+    there: Tensor,
+    hidden: Tensor,
+    *,
+    hidden_weight: float = 0.8,
+) -> Tensor:
     """Log-wing on points (lips more), L1 on the five inner gaps, and cross-entropy on presence and hiding."""
     weight = torch.ones(face.POINTS)
     weight[face.LIPS] = 2.25
@@ -100,41 +120,55 @@ def loss_of(found: Tensor, logits: Tensor, wanted: Tensor, there: Tensor, hidden
     on_faces = (each * there).sum() / there.sum().clamp(min=1)
     presence = F.binary_cross_entropy_with_logits(logits[:, 0], there)
     covered = F.binary_cross_entropy_with_logits(logits[:, 1], hidden, weight=there)
-    out: Tensor = on_faces + 1.6 * presence + 0.8 * covered
+    out: Tensor = on_faces + 1.6 * presence + hidden_weight * covered
     return out
 
 
 def fit(labelled: Labelled, schedule: Schedule) -> LandmarkNet:
-    """The network fitted to `labelled`, averaged over its last steps, folded."""
+    """The network fitted to `labelled`: one cycle with normalisation, then folded, and the others."""
     torch.manual_seed(schedule.seed)
-    shape = mean_shape(labelled.points[labelled.group >= 0])
-    network: LandmarkNet = LandmarkNet(norm=True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    network.mean_shape.copy_(torch.from_numpy(shape))
+    network = LandmarkNet(norm=True)
+    network.mean_shape.copy_(torch.from_numpy(mean_shape(labelled.points[labelled.group >= 0])))
+    network = folded(run_cycle(network, labelled, schedule, schedule.first).eval())
+    for turn, cycle in enumerate(schedule.others, start=1):
+        network = run_cycle(network.train(), labelled, replace(schedule, seed=schedule.seed + turn), cycle)
+    return network.eval()
+
+
+def run_cycle(network: LandmarkNet, labelled: Labelled, schedule: Schedule, cycle: Cycle) -> LandmarkNet:
+    """The running average of `network` over one cycle."""
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(network)
-    optimiser = torch.optim.AdamW(network.parameters(), schedule.peak_rate, weight_decay=0.02)
+    optimiser = torch.optim.AdamW(network.parameters(), cycle.peak_rate, weight_decay=0.02)
     rates = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, schedule.peak_rate, total_steps=schedule.steps, pct_start=0.08
-    )
-    loader = DataLoader(
-        _Examples(labelled, shape, schedule),
-        batch_size=None,
-        num_workers=schedule.workers,
-        prefetch_factor=8 if schedule.workers else None,
+        optimiser, cycle.peak_rate, total_steps=cycle.steps, pct_start=0.08
     )
     started, recent = time.monotonic(), 0.0
-    for step, (pictures, *wanted) in zip(range(1, schedule.steps + 1), loader, strict=False):
+    batches = _batches(labelled, network.mean_shape.numpy(), schedule)
+    for step, (pictures, *wanted) in zip(range(1, cycle.steps + 1), batches, strict=False):
         x = pictures.permute(0, 3, 1, 2).float() / 255
-        loss = loss_of(*network(x), *wanted)
+        loss = loss_of(*network(x), *wanted, hidden_weight=cycle.hidden_weight)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 20.0)
         optimiser.step()
         rates.step()
-        _follow(average, network, min(schedule.average, step / (step + 9)))
+        _follow(average, network, min(cycle.average, step / (step + 9)))
         recent = loss.item() if step == 1 else 0.98 * recent + 0.02 * loss.item()
         if step % 50 == 0:
             log.info("step %d loss %.3f, %.0f s", step, recent, time.monotonic() - started)
-    return folded(average.eval())
+    return average
+
+
+def _batches(
+    labelled: Labelled, shape: NDArray[np.float32], schedule: Schedule
+) -> DataLoader[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    return DataLoader(
+        _Examples(labelled, shape, schedule),
+        batch_size=None,
+        num_workers=schedule.workers,
+        prefetch_factor=8 if schedule.workers else None,
+    )
 
 
 @torch.no_grad()

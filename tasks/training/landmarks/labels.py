@@ -68,7 +68,9 @@ def steady_meshes(
     looks, sure = [], []
     for margin in (1.42, 1.6):
         regions = [region_of_mesh(mesh, margin) for mesh in guess]
-        found, confidence = meshes(teacher, np.stack([cut(c, r) for c, r in zip(crops, regions, strict=True)]))
+        found, confidence = meshes(
+            teacher, np.stack([cut(c, r) for c, r in zip(crops, regions, strict=True)])
+        )
         guess = np.stack([apply(r, m) for r, m in zip(regions, found, strict=True)])
         looks.append(guess)
         sure.append(confidence)

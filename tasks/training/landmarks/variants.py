@@ -35,7 +35,9 @@ def other_mouth(crop: Picture, points: Points, rng: Generator) -> Picture:
     s = _other_width(s, t, float(rng.uniform(0.78, 1.18)))
     t, cavity, depth = _other_opening(s, t, local, rng)
     back = centre + half * (s[..., None] * along + t[..., None] * down)
-    out = cv2.remap(crop, back.astype(np.float32), _NO_SECOND_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    out = cv2.remap(
+        crop, back.astype(np.float32), _NO_SECOND_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     return _painted(np.asarray(out, np.uint8), crop, points, cavity, depth, rng)
 
 
@@ -44,7 +46,9 @@ def _other_width(s: Points, t: Points, factor: float) -> Points:
     return np.asarray(s * (1 + (1 / factor - 1) * fade), np.float32)
 
 
-def _other_opening(s: Points, t: Points, local: Points, rng: Generator) -> tuple[Points, NDArray[np.bool_], Points]:
+def _other_opening(
+    s: Points, t: Points, local: Points, rng: Generator
+) -> tuple[Points, NDArray[np.bool_], Points]:
     """Where each pixel's t comes from, which pixels lie between the new lips, and how deep (0 to 1)."""
     upper = np.interp(s, local[list(_UPPER), 0], local[list(_UPPER), 1]).astype(np.float32)
     lower = np.interp(s, local[list(_LOWER), 0], local[list(_LOWER), 1]).astype(np.float32)

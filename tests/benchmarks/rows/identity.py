@@ -29,11 +29,12 @@ class Cost:
 
     cpu_seconds: float
     wall_seconds: float
+    cores: int
 
     @property
     def wall_over_bound(self) -> float:
         """1.0: every core was busy with the render all the time."""
-        return self.wall_seconds / (self.cpu_seconds / len(os.sched_getaffinity(0)))
+        return self.wall_seconds / (self.cpu_seconds / self.cores)
 
 
 def measure_identity(settings: Settings) -> list[Figure]:
@@ -57,16 +58,15 @@ def measure_identity(settings: Settings) -> list[Figure]:
 
 def difference(whole: Run, half: Run) -> Cost:
     a, b = whole.measured, half.measured
-    return Cost(a.cpu_seconds - b.cpu_seconds, a.wall_seconds - b.wall_seconds)
+    cores = len(os.sched_getaffinity(0))
+    return Cost(a.cpu_seconds - b.cpu_seconds, a.wall_seconds - b.wall_seconds, cores)
 
 
 def figures_of(rounds: dict[str, list[Cost]], frames: int) -> list[Figure]:
     """The four rows of the table."""
     cpu = {name: statistics.median(c.cpu_seconds for c in costs) for name, costs in rounds.items()}
     wall = {name: statistics.median(c.wall_over_bound for c in costs) for name, costs in rounds.items()}
-    speed = {
-        name: frames / statistics.median(c.wall_seconds for c in costs) for name, costs in rounds.items()
-    }
+    speed = {name: frames / statistics.median(c.wall_seconds for c in costs) for name, costs in rounds.items()}
     told = {name: f"{name}: {cpu[name] / frames * 1000:.1f} CPU ms a frame" for name in rounds}
     details = {f"{name} CPU ms a frame": seconds / frames * 1000 for name, seconds in cpu.items()}
 

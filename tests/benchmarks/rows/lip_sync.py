@@ -21,9 +21,7 @@ SIZES = ((1920, 1080, 25.0), (1280, 720, 45.0))
 def measure_lip_sync(settings: Settings) -> list[Figure]:
     """A figure for each size and way."""
     return [
-        _figure(settings, width, height, limit, where)
-        for width, height, limit in SIZES
-        for where in (IN_PROCESS, RAY)
+        _figure(settings, width, height, limit, where) for width, height, limit in SIZES for where in (IN_PROCESS, RAY)
     ]
 
 
@@ -44,9 +42,7 @@ def _figure(settings: Settings, width: int, height: int, limit: float, where: st
     return _told(height, where, limit, costs, frames, statistics.median(whole_speeds))
 
 
-def _told(
-    height: int, where: str, limit: float, costs: list[Cost], frames: int, whole_speed: float
-) -> Figure:
+def _told(height: int, where: str, limit: float, costs: list[Cost], frames: int, whole_speed: float) -> Figure:
     speed = frames / statistics.median(cost.wall_seconds for cost in costs)
     cpu = statistics.median(cost.cpu_seconds for cost in costs) / frames * 1000
     return Figure(

@@ -21,7 +21,8 @@ def test_the_strict_pass_finds_the_portrait_in_its_place() -> None:
 
 
 def test_the_same_picture_gives_the_same_boxes() -> None:
-    assert np.array_equal(detect_faces(luma(portrait()), 1), detect_faces(luma(portrait()), 1))
+    picture = luma(portrait())[:200, 130:330]
+    assert np.array_equal(detect_faces(picture, 1), detect_faces(picture, 1))
 
 
 def test_boxes_are_in_pixels_of_the_picture_whatever_its_size() -> None:
@@ -37,15 +38,17 @@ def test_both_of_two_faces_are_found_the_larger_first() -> None:
 
 
 def test_a_flat_picture_has_no_face() -> None:
-    assert detect_faces(np.full((240, 320), 90, np.uint8), 0).shape == (0, 4)
-    assert detect_faces(np.full((240, 320), 90, np.uint8), 1).shape == (0, 4)
+    assert detect_faces(np.full((120, 160), 90, np.uint8), 0).shape == (0, 4)
+    assert detect_faces(np.full((120, 160), 90, np.uint8), 1).shape == (0, 4)
 
 
 def test_tiny_pictures_are_no_failure() -> None:
     assert detect_faces(np.zeros((2, 3), np.uint8), 1).shape == (0, 4)
 
 
-@pytest.mark.parametrize(("b", "expected"), [((0, 0, 10, 10), 1.0), ((5, 0, 10, 10), 0.5), ((20, 0, 5, 5), 0.0)])
+@pytest.mark.parametrize(
+    ("b", "expected"), [((0, 0, 10, 10), 1.0), ((5, 0, 10, 10), 0.5), ((20, 0, 5, 5), 0.0)]
+)
 def test_overlap_is_the_shared_part_of_the_smaller_box(b: tuple[float, ...], expected: float) -> None:
     a = np.array((0, 0, 10, 10), np.float32)
     assert overlap(a, np.array(b, np.float32)) == pytest.approx(expected)

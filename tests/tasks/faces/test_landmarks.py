@@ -6,7 +6,7 @@ import pytest
 from tasks.faces import points as face
 from tasks.faces.landmarks import WEIGHTS, LandmarkModel, Landmarks
 from tasks.faces.measure import geometry
-from tasks.faces.region import region_of_box, region_of_points
+from tasks.faces.region import region_of_box, region_of_points, widened
 from tasks.training.landmarks.rgb_pictures import RgbPictures
 from tests.tasks.faces.made import EYES_APART, MIDDLE, covered, empty, moved, portrait, similarity, under
 
@@ -94,3 +94,10 @@ def test_the_mean_shape_is_symmetric(model: LandmarkModel) -> None:
 
 def test_the_weights_are_under_a_megabyte() -> None:
     assert WEIGHTS.stat().st_size < 1_000_000
+
+
+def test_a_wider_region_keeps_its_middle(still: Landmarks, model: LandmarkModel) -> None:
+    region = region_of_points(still.points, model.mean_shape)
+    middle = np.array([[55.5, 55.5]], np.float32)
+    assert np.allclose(under(widened(region, 1.3), middle), under(region, middle), atol=1e-3)
+    assert np.allclose(widened(region, 1.3)[:, :2], 1.3 * region[:, :2])

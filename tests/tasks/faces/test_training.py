@@ -9,7 +9,7 @@ from tasks.faces.region import SIDE
 from tasks.nets.landmark_net import LandmarkNet, folded
 from tasks.training.landmarks.augment import example
 from tasks.training.landmarks.figures import UNSEEN
-from tasks.training.landmarks.fit import Schedule, fit, loss_of, mean_shape
+from tasks.training.landmarks.fit import Cycle, Schedule, fit, loss_of, mean_shape
 from tasks.training.landmarks.footage import permitted, sources
 from tasks.training.landmarks.labels import Labelled
 from tasks.training.landmarks.variants import mixture, other_mouth
@@ -27,7 +27,11 @@ from tests.tasks.faces.test_tracks import shape
         ("none (code free for academic+commercial per README)", "unstated", False),
         ("GPL-2.0 (repo)", "identifiable presenter, unstated", False),
         ("S-Lab 1.0 (non-commercial)", "web photos, unstated", False),
-        ("face crop 256x256 from a lip-sync data set; treat as restricted", "unstated; treat as restricted", False),
+        (
+            "face crop 256x256 from a lip-sync data set; treat as restricted",
+            "unstated; treat as restricted",
+            False,
+        ),
     ],
 )
 def test_footage_is_permitted_by_licence_and_remark(licence: str, rights: str, may: bool) -> None:
@@ -93,9 +97,11 @@ def test_the_loss_is_least_where_everything_is_right() -> None:
 def test_fitting_is_repeatable_and_learns() -> None:
     rng = np.random.default_rng(0)
     crops = rng.integers(0, 255, (8, 176, 176, 3), np.uint8)
-    points = np.stack([shape() * 60 + (88, 52) + rng.normal(0, 1, (51, 2)) for _ in range(8)]).astype(np.float32)
+    points = np.stack([shape() * 60 + (88, 52) + rng.normal(0, 1, (51, 2)) for _ in range(8)]).astype(
+        np.float32
+    )
     labelled = Labelled(crops, points, np.array([0, 0, 0, 1, 1, 1, -1, -1], np.int32))
-    schedule = Schedule(steps=3, batch=4, workers=0)
+    schedule = Schedule(Cycle(3, 2e-3), (Cycle(2, 1e-3),), batch=4, workers=0)
     first, second = (fit(labelled, schedule).state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
     start = LandmarkNet(norm=False).state_dict()
