@@ -154,9 +154,7 @@ class _Sound:
         except av.error.EOFError:
             return
         except av.FFmpegError as error:
-            raise SourceError(
-                f"{self.uri}: its audio cannot be read to the end: {error}; repair the file"
-            ) from error
+            raise SourceError(f"{self.uri}: its audio cannot be read to the end: {error}; repair the file") from error
 
 
 def audio_stream(container: InputContainer, uri: str) -> AudioStream:
@@ -177,11 +175,7 @@ def audio_stream(container: InputContainer, uri: str) -> AudioStream:
 
 def _file_start(container: InputContainer, stream: AudioStream) -> Fraction:
     """When the file starts, on the stream's clock: a voice later than its pictures stays later."""
-    own = (
-        stream.start_time * stream.time_base
-        if stream.start_time is not None and stream.time_base
-        else Fraction(0)
-    )
+    own = stream.start_time * stream.time_base if stream.start_time is not None and stream.time_base else Fraction(0)
     starts = [
         s.start_time * s.time_base
         for s in container.streams.video
@@ -256,9 +250,7 @@ def _encoded(storage: Storage, facts: AudioFacts, container: str, path: Path, ta
         lines.append(f"audio resampled from {facts.sample_rate} to {encoder.rate} Hz, as {name} demands")
     if encoder.layout != facts.layout:
         lines.append(f"audio channels changed from {facts.layout} to {encoder.layout}, as {name} demands")
-    return EncodedAudio(
-        path, "opus" if name == "libopus" else name, False, target, facts.sample_rate, tuple(lines)
-    )
+    return EncodedAudio(path, "opus" if name == "libopus" else name, False, target, facts.sample_rate, tuple(lines))
 
 
 class SoundEncoder:
@@ -273,9 +265,7 @@ class SoundEncoder:
         stream.time_base = stream.codec_context.time_base = Fraction(1, self.rate)
         channels = len(av.AudioLayout(self.layout).channels)
         stream.bit_rate = _BITS_PER_CHANNEL[name] * channels
-        self._resampler = av.AudioResampler(
-            format=stream.codec_context.format, layout=self.layout, rate=self.rate
-        )
+        self._resampler = av.AudioResampler(format=stream.codec_context.format, layout=self.layout, rate=self.rate)
         self.stream, self._output, self.count = stream, output, 0
 
     def write(self, block: Block) -> None:

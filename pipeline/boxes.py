@@ -121,10 +121,7 @@ class ZeroFilledReader(io.RawIOBase):
         if here >= end:
             return b""
         zero = next(((a, b) for a, b in self._zeros if here < b), (self._size, self._size))
-        if here >= zero[0]:
-            data = bytes(min(end, zero[1]) - here)
-        else:
-            data = self._real(here, min(end, zero[0]))
+        data = bytes(min(end, zero[1]) - here) if here >= zero[0] else self._real(here, min(end, zero[0]))
         self._position += len(data)
         return data
 

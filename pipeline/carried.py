@@ -58,9 +58,7 @@ class Feed:
                 if packet.size:
                     yield from map(_timed, self._lanes[packet.stream_index].take(packet))
         except av.FFmpegError as error:
-            raise SourceError(
-                f"{self._container.name}: streams beside the pictures cannot be read: {error}"
-            ) from error
+            raise SourceError(f"{self._container.name}: streams beside the pictures cannot be read: {error}") from error
         for lane in self._lanes.values():
             yield from map(_timed, lane.finish())
 
@@ -151,9 +149,7 @@ def _lane(
     offset = plan.start_seconds - shift
     end = plan.end_seconds
     if isinstance(source, AttachmentStream):
-        output.add_attachment(
-            source.name or "attachment", source.mimetype or "application/octet-stream", source.data
-        )
+        output.add_attachment(source.name or "attachment", source.mimetype or "application/octet-stream", source.data)
         return None
     if isinstance(source, VideoStream) and muxer == "matroska":
         _attach_cover(output, container, source)
@@ -197,9 +193,7 @@ def _attach_cover(output: OutputContainer, container: InputContainer, source: Vi
 def _tag(out: Stream, stream: CarriedStream, muxer: str) -> None:
     if stream.language:
         language = stream.language
-        out.metadata["language"] = (
-            _QUICKTIME_LANGUAGES.get(language, language) if muxer == "mov" else language
-        )
+        out.metadata["language"] = _QUICKTIME_LANGUAGES.get(language, language) if muxer == "mov" else language
     if stream.title:
         out.metadata["title"] = stream.title
     out.disposition = Disposition(stream.disposition)

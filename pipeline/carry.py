@@ -85,9 +85,7 @@ def plan_carry(
         carried, line = _fate(stream, timeline, container, replaced=stream is main)
         if carried is not None:
             keeps_default = not (new_audio and carried.kind == "audio")
-            streams.append(
-                carried if keeps_default else replace(carried, disposition=carried.disposition & ~_DEFAULT)
-            )
+            streams.append(carried if keeps_default else replace(carried, disposition=carried.disposition & ~_DEFAULT))
         if line:
             lines.append(line)
     start = index.origin_seconds + timeline.audio_start_seconds
@@ -129,9 +127,7 @@ def _fate(
         if stream.codec in AUDIO_HELD[container]:
             return _carried(stream, "copy"), ""
         encoder = AUDIO_ENCODER[container]
-        return _carried(
-            stream, encoder
-        ), f"{name} converted by {encoder}: .{container} does not hold {stream.codec}"
+        return _carried(stream, encoder), f"{name} converted by {encoder}: .{container} does not hold {stream.codec}"
     if stream.kind == "subtitle":
         return _subtitle(stream, container, name)
     if stream.disposition & _ATTACHED_PICTURE and container != "webm":

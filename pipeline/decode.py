@@ -150,7 +150,8 @@ class _Filler:
         if self.damaged != "repeat" or picture.frame is None:
             remedy = "copy the file again" if picture.frame is None else "copy it again, or use --damaged repeat"
             raise SourceError(
-                f"{self._at(picture, place)}: expected a picture, found none that decodes: the file is damaged; {remedy}"
+                f"{self._at(picture, place)}: expected a picture, found none that decodes: "
+                f"the file is damaged; {remedy}"
             )
         self.counts["repeated"] = self.counts.get("repeated", 0) + 1
 

@@ -87,9 +87,7 @@ class _Look:
 def _note(walk: PacketWalk, packet: "av.Packet[av.VideoStream]", look: _Look) -> None:
     row = len(walk.rows)
     flags = KEYFRAME * packet.is_keyframe | DISCARD * packet.is_discard
-    pts, dts, pos = (
-        value if value is not None else NO_VALUE for value in (packet.pts, packet.dts, packet.pos)
-    )
+    pts, dts, pos = (value if value is not None else NO_VALUE for value in (packet.pts, packet.dts, packet.pos))
     walk.rows.append((pts, dts, packet.duration or 0, pos, packet.size, flags))
     walk.new_parameters |= row > 0 and packet.has_sidedata("new_extradata")
     walk.encrypted |= packet.has_sidedata("encryption_info")

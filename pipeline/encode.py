@@ -186,9 +186,7 @@ def _feed(
         batch = rest if rest is not None else next(batches, None)
         rest = None
         if batch is None:
-            raise StitchError(
-                f"segment {work.segment.number}: {end - at} of {len(work.segment)} frames are missing"
-            )
+            raise StitchError(f"segment {work.segment.number}: {end - at} of {len(work.segment)} frames are missing")
         if len(batch) > end - at:
             batch, rest = _cut(batch, end - at)
         _check(batch, work, at)
@@ -209,9 +207,7 @@ def _check(batch: FrameBatch, work: SegmentWork, at: int) -> None:
 def _cut(batch: FrameBatch, count: int) -> tuple[FrameBatch, FrameBatch]:
     def piece(a: int, b: int) -> FrameBatch:
         planes = tuple(p[a:b] for p in batch.planes)
-        return FrameBatch(
-            batch.format, planes, batch.first_frame + a, batch.pts[a:b], batch.source_frames[a:b]
-        )
+        return FrameBatch(batch.format, planes, batch.first_frame + a, batch.pts[a:b], batch.source_frames[a:b])
 
     return piece(0, count), piece(count, len(batch))
 

@@ -50,9 +50,7 @@ def _at_depth(plane: Samples, depth: int, target: PixelLayout) -> Samples:
     return held
 
 
-def _resampled(
-    plane: Samples, source: PixelLayout, target: PixelLayout, luma_shape: tuple[int, ...]
-) -> Samples:
+def _resampled(plane: Samples, source: PixelLayout, target: PixelLayout, luma_shape: tuple[int, ...]) -> Samples:
     """A chroma plane with the target's subsampling."""
     shifts = (source.chroma_shift_y, target.chroma_shift_y), (source.chroma_shift_x, target.chroma_shift_x)
     dtype, weight = plane.dtype, 1
@@ -76,15 +74,11 @@ def _summed(plane: Samples, axis: int) -> Samples:
     return total
 
 
-def _shared(
-    planes: tuple[Samples, ...], layout: PixelLayout, width: int, height: int
-) -> "list[av.VideoFrame]":
+def _shared(planes: tuple[Samples, ...], layout: PixelLayout, width: int, height: int) -> "list[av.VideoFrame]":
     """Frames over the arrays' own memory; encoders only read it."""
     open_planes = [_aliased(p) for p in planes]
     return [
-        av.VideoFrame.from_dlpack(
-            tuple(p[i] for p in open_planes), format=layout.name, width=width, height=height
-        )
+        av.VideoFrame.from_dlpack(tuple(p[i] for p in open_planes), format=layout.name, width=width, height=height)
         for i in range(len(planes[0]))
     ]
 
@@ -97,9 +91,7 @@ def _aliased(plane: Samples) -> Samples:
     return np.frombuffer(memoryview(memory), plane.dtype).reshape(plane.shape)
 
 
-def _copied(
-    planes: tuple[Samples, ...], layout: PixelLayout, width: int, height: int
-) -> "list[av.VideoFrame]":
+def _copied(planes: tuple[Samples, ...], layout: PixelLayout, width: int, height: int) -> "list[av.VideoFrame]":
     frames = []
     for i in range(len(planes[0])):
         frame = av.VideoFrame(width, height, layout.name)

@@ -47,9 +47,7 @@ def _checked_quality(encoder: Encoder, request: EncodeRequest) -> tuple[float | 
         raise JobError(f"--crf {request.crf:g} and --qp {request.qp}: give one of them")
     if request.qp is not None:
         if encoder.qp is None or not encoder.qp[0] <= request.qp <= encoder.qp[1]:
-            allowed = (
-                f"{encoder.qp[0]} to {encoder.qp[1]}" if encoder.qp else "none; its preset sets the quality"
-            )
+            allowed = f"{encoder.qp[0]} to {encoder.qp[1]}" if encoder.qp else "none; its preset sets the quality"
             raise JobError(f"--qp {request.qp}: {encoder.name} takes {allowed}")
         return None, request.qp
     if request.crf is not None:

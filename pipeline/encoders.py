@@ -44,9 +44,7 @@ def container_of(output_uri: str) -> str:
     """
     ending = output_uri.rsplit("/", 1)[-1].rpartition(".")[2].lower()
     if ending not in ENDINGS:
-        raise JobError(
-            f"output {output_uri}: found ending {ending!r}; expected one of .{', .'.join(ENDINGS)}"
-        )
+        raise JobError(f"output {output_uri}: found ending {ending!r}; expected one of .{', .'.join(ENDINGS)}")
     return ENDINGS[ending]
 
 
@@ -68,8 +66,7 @@ def choose_encoding(
     width, height = _coded_size(encoder, layout, picture)
     if picture.field_order != "progressive" and not encoder.interlaced:
         raise JobError(
-            f"{encoder.name} cannot keep the fields of an interlaced picture; "
-            "use --codec h264, or --deinterlace"
+            f"{encoder.name} cannot keep the fields of an interlaced picture; use --codec h264, or --deinterlace"
         )
     rate = timeline.frame_rate or _mean_rate(timeline)
     hdr_settings, hdr_notes = hdr_options(encoder.name, picture.colour, hdr or {})
@@ -141,9 +138,7 @@ def _choose_encoder(picture: PictureFormat, request: EncodeRequest, container: s
     by_codec = {e.codec: e for e in SOFTWARE}
     found = ENCODERS.get(request.codec) or by_codec.get(request.codec)
     if found is None:
-        raise JobError(
-            f"--codec {request.codec}: expected auto, {', '.join(by_codec)}, or {', '.join(ENCODERS)}"
-        )
+        raise JobError(f"--codec {request.codec}: expected auto, {', '.join(by_codec)}, or {', '.join(ENCODERS)}")
     if found.codec not in allowed:
         fits = ", ".join(f".{c}" for c, codecs in CONTAINERS.items() if found.codec in codecs)
         raise JobError(
@@ -153,9 +148,7 @@ def _choose_encoder(picture: PictureFormat, request: EncodeRequest, container: s
     return found
 
 
-def _automatic(
-    picture: PictureFormat, request: EncodeRequest, encoders: list[Encoder], container: str
-) -> Encoder:
+def _automatic(picture: PictureFormat, request: EncodeRequest, encoders: list[Encoder], container: str) -> Encoder:
     """libx264 (libvpx-vp9 in webm) unless only another of them holds an odd size or a depth exactly."""
     ranked = ("libvpx-vp9", "libsvtav1") if container == "webm" else ("libx264", "libsvtav1")
     usable = sorted((e for e in encoders if e.name in ranked), key=lambda e: ranked.index(e.name))
@@ -196,12 +189,8 @@ def _choose_layout(encoder: Encoder, picture: PictureFormat, request: EncodeRequ
 
 def _loss(source: PixelLayout, held: PixelLayout) -> tuple[int, ...]:
     """Order of conversions: first keep chroma resolution, then depth, then add least."""
-    lost = max(0, held.chroma_shift_x - source.chroma_shift_x) + max(
-        0, held.chroma_shift_y - source.chroma_shift_y
-    )
-    gained = max(0, source.chroma_shift_x - held.chroma_shift_x) + max(
-        0, source.chroma_shift_y - held.chroma_shift_y
-    )
+    lost = max(0, held.chroma_shift_x - source.chroma_shift_x) + max(0, held.chroma_shift_y - source.chroma_shift_y)
+    gained = max(0, source.chroma_shift_x - held.chroma_shift_x) + max(0, source.chroma_shift_y - held.chroma_shift_y)
     return lost, max(0, source.depth - held.depth), gained, max(0, held.depth - source.depth)
 
 
@@ -225,9 +214,7 @@ def _coded_size(encoder: Encoder, layout: PixelLayout, picture: PictureFormat) -
 
 def _mean_rate(timeline: Timeline) -> Fraction:
     seconds = (timeline.end_pts - int(timeline.pts[0])) * timeline.time_base
-    return (
-        max(Fraction(1), (len(timeline) / seconds).limit_denominator(1001)) if seconds > 0 else Fraction(25)
-    )
+    return max(Fraction(1), (len(timeline) / seconds).limit_denominator(1001)) if seconds > 0 else Fraction(25)
 
 
 def _notes(layout: PixelLayout, picture: PictureFormat, width: int, height: int) -> tuple[str, ...]:
@@ -241,8 +228,7 @@ def _notes(layout: PixelLayout, picture: PictureFormat, width: int, height: int)
         notes.append(f"pixel format {source.name} converted to {layout.name} ({', '.join(how)})")
     if (width, height) != (picture.width, picture.height):
         notes.append(
-            f"size {picture.width}x{picture.height} padded to {width}x{height} "
-            "by repeating the last column or row"
+            f"size {picture.width}x{picture.height} padded to {width}x{height} by repeating the last column or row"
         )
     if picture.colour.guessed:
         notes.append("colour was not stated by the source; the guess is written into the output")

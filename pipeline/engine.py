@@ -97,9 +97,7 @@ class InProcessPool:
         for number, unit_batches in by_unit:
             yield measure(units[number], unit_batches)
 
-    def render(
-        self, index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[Lease]
-    ) -> Iterator[Part]:
+    def render(self, index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[Lease]) -> Iterator[Part]:
         chain = self._loaded_chain(specs)
         try:
             for parts in self._at_once(lambda lease: self._lease(index, chain, lease), leases):

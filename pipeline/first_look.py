@@ -78,7 +78,8 @@ def look_at_first(uri: str, stream: "av.VideoStream", walk: PacketWalk) -> First
         )
     return FirstLook(
         frames[0], frozenset(rows), frozenset(walk.head) - frozenset(refused), tags,
-        summary.field_order(int(context.field_order)), summary.matrix, summary.hdr, summary.transparent, tuple(summary.lost),
+        summary.field_order(int(context.field_order)), summary.matrix, summary.hdr, summary.transparent,
+        tuple(summary.lost),
     )  # fmt: skip
 
 

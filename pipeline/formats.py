@@ -84,9 +84,7 @@ def has_alpha(video: "av.VideoFormat") -> bool:
     return any(component.is_alpha for component in video.components) or video.name == "pal8"
 
 
-def colour_of(
-    frame: "av.VideoFrame", conversion: Conversion, tags: tuple[int, int, int, int] | None = None
-) -> Colour:
+def colour_of(frame: "av.VideoFrame", conversion: Conversion, tags: tuple[int, int, int, int] | None = None) -> Colour:
     """The colour of the planes that move; `tags` (matrix, primaries, transfer, range) of the container fill gaps."""
     found = (int(frame.colorspace), int(frame.color_primaries), int(frame.color_trc), int(frame.color_range))
     filled = [a if a not in _UNSPECIFIED else b for a, b in zip(found[:3], (tags or found)[:3], strict=True)]

@@ -28,9 +28,7 @@ class FrameTable:
     "Why packets do not tell the frames, else empty."
 
 
-def tabulate_frames(
-    packets: Table, hidden: list[int], seen: frozenset[int], fed: frozenset[int]
-) -> FrameTable:
+def tabulate_frames(packets: Table, hidden: list[int], seen: frozenset[int], fed: frozenset[int]) -> FrameTable:
     """The table; `seen` are the rows whose pictures came out when rows `fed` were decoded."""
     rows = np.arange(len(packets))
     exact = np.flatnonzero(packets[:, FLAGS] & EXACT)
@@ -48,9 +46,7 @@ def tabulate_frames(
     return FrameTable(frame_packets, split_points, candidates - len(frame_packets), irregular)
 
 
-def _irregular(
-    packets: Table, frame_packets: Table, exact: int, seen: frozenset[int], fed: frozenset[int]
-) -> str:
+def _irregular(packets: Table, frame_packets: Table, exact: int, seen: frozenset[int], fed: frozenset[int]) -> str:
     pts = packets[frame_packets, PTS]
     dts = packets[:, DTS]
     dts = dts[dts != NO_VALUE]

@@ -70,9 +70,7 @@ class FrameReader:
             ValueError: a linear source is asked to run backwards; it needs an intermediate.
         """
         if self.index.mode == "linear" and np.any(np.diff(wanted) < 0):
-            raise ValueError(
-                f"{self.index.uri} is read in one pass; render a reversed stretch from an intermediate"
-            )
+            raise ValueError(f"{self.index.uri} is read in one pass; render a reversed stretch from an intermediate")
         try:
             for run in plan_runs(wanted, self.index):
                 yield from self._run(run, wanted[run.start : run.end])
@@ -190,9 +188,7 @@ class FrameReader:
         yield from all_frames(container, stream)
 
 
-def all_frames(
-    container: "av.container.InputContainer", stream: "av.VideoStream"
-) -> "Iterator[av.VideoFrame]":
+def all_frames(container: "av.container.InputContainer", stream: "av.VideoStream") -> "Iterator[av.VideoFrame]":
     """Every frame that decoding the stream from its start gives, in the decoder's order."""
     for packet in packets_of(container, stream):
         yield from decode_or_skip(stream.codec_context, packet if packet.size else None)

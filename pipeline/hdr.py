@@ -42,9 +42,7 @@ def parse_light(data: bytes) -> tuple[int, int] | None:
     return content, frame
 
 
-def hdr_options(
-    encoder: str, colour: Colour, side_data: Mapping[str, bytes]
-) -> tuple[dict[str, str], tuple[str, ...]]:
+def hdr_options(encoder: str, colour: Colour, side_data: Mapping[str, bytes]) -> tuple[dict[str, str], tuple[str, ...]]:
     """Options to be joined to the encoder's own, and what cannot be written, in words."""
     by_name = {k.upper().replace(" ", "_"): v for k, v in side_data.items()}
     mastering = parse_mastering(by_name.get(MASTERING, b""))
@@ -54,13 +52,9 @@ def hdr_options(
     if encoder == "libx264":
         return {"x264-params": _joined("mastering-display", _integers(mastering), "cll", light)}, ()
     if encoder == "libx265":
-        return {
-            "x265-params": f"hdr10=1:{_joined('master-display', _integers(mastering), 'max-cll', light)}"
-        }, ()
+        return {"x265-params": f"hdr10=1:{_joined('master-display', _integers(mastering), 'max-cll', light)}"}, ()
     if encoder == "libsvtav1":
-        return {
-            "svtav1-params": _joined("mastering-display", _decimals(mastering), "content-light", light)
-        }, ()
+        return {"svtav1-params": _joined("mastering-display", _decimals(mastering), "content-light", light)}, ()
     return {}, (f"HDR10 mastering data dropped: {encoder} cannot write it; use --codec hevc",)
 
 
@@ -76,8 +70,7 @@ def _integers(mastering: Mastering | None) -> str:
         return ""
     low, high = (round(v * 10000) for v in mastering.luminance)
     return (
-        "".join(f"{n}({round(x * 50000)},{round(y * 50000)})" for n, (x, y) in _points(mastering))
-        + f"L({high},{low})"
+        "".join(f"{n}({round(x * 50000)},{round(y * 50000)})" for n, (x, y) in _points(mastering)) + f"L({high},{low})"
     )
 
 

@@ -66,8 +66,7 @@ def parse_index(data: bytes, uri: str) -> SourceIndex:
         "average_rate": Fraction(values["average_rate"]) if values["average_rate"] else None,
         "origin_seconds": Fraction(values["origin_seconds"]),
         "chapters": tuple(
-            Chapter(Fraction(c["start_seconds"]), Fraction(c["end_seconds"]), c["title"])
-            for c in values["chapters"]
+            Chapter(Fraction(c["start_seconds"]), Fraction(c["end_seconds"]), c["title"]) for c in values["chapters"]
         ),
         "metadata": tuple((key, value) for key, value in values["metadata"]),
         "codec_hdr": {name: bytes.fromhex(text) for name, text in values["codec_hdr"].items()},

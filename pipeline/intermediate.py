@@ -44,9 +44,7 @@ def make_intermediate(
     if (known := load_index(storage, f"{uri}.npz", uri)) is not None:
         return known
     batch_frames = frames_per_batch(index.format.frame_bytes)
-    batches = decode_source_frames(
-        storage, index, 0, index.frames, batch_frames, damaged=damaged, counts=counts
-    )
+    batches = decode_source_frames(storage, index, 0, index.frames, batch_frames, damaged=damaged, counts=counts)
     encoder = _encoder(index)
     with tempfile.NamedTemporaryFile(prefix="reelyard-", suffix=".ffv1") as scratch:
         sizes = []
@@ -84,16 +82,12 @@ def _frame(batch: FrameBatch, position: int) -> "av.VideoFrame":
     frame = av.VideoFrame(format.width, format.height, format.layout.name)
     for source, plane in zip(batch.planes, frame.planes, strict=True):
         picture = source[position]
-        rows = np.frombuffer(cast(Any, plane), picture.dtype).reshape(
-            -1, plane.line_size // picture.dtype.itemsize
-        )
+        rows = np.frombuffer(cast(Any, plane), picture.dtype).reshape(-1, plane.line_size // picture.dtype.itemsize)
         rows[: picture.shape[0], : picture.shape[1]] = picture
     return frame
 
 
-def _index_of_copy(
-    index: SourceIndex, sizes: Table, extradata: bytes, uri: str, storage: Storage
-) -> SourceIndex:
+def _index_of_copy(index: SourceIndex, sizes: Table, extradata: bytes, uri: str, storage: Storage) -> SourceIndex:
     durations = np.diff(np.append(index.frame_pts, index.end_pts))
     places = np.cumsum(sizes) - sizes
     flags = np.full(index.frames, KEYFRAME | EXACT)
@@ -109,9 +103,7 @@ def _index_of_copy(
         extradata=extradata,
         prefix=b"",
         decoded_pixel_format=index.format.layout.name,
-        packets=np.stack([index.frame_pts, index.frame_pts, durations, places, sizes, flags], axis=1).astype(
-            np.int64
-        ),
+        packets=np.stack([index.frame_pts, index.frame_pts, durations, places, sizes, flags], axis=1).astype(np.int64),
         frame_packets=numbers,
         split_points=numbers,
         ranged=True,

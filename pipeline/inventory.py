@@ -30,9 +30,7 @@ def choose_picture_stream(container: "av.container.InputContainer", uri: str) ->
     best = container.streams.best("video")
     chosen = defaults[0] if len(defaults) == 1 else best if best in videos else videos[0]
     if chosen.codec_context is None:
-        raise SourceError(
-            f"{uri}: no decoder for its video codec; convert it to H.264 or another common codec"
-        )
+        raise SourceError(f"{uri}: no decoder for its video codec; convert it to H.264 or another common codec")
     return chosen
 
 
@@ -89,7 +87,5 @@ def _track_titles(container: "av.container.InputContainer", count: int, read: Re
         if stream.type not in ("subtitle", "data") or len(stream.index_entries) != count:
             continue
         samples = [read(entry.pos, entry.pos + entry.size) for entry in stream.index_entries]
-        return [
-            sample[2 : 2 + int.from_bytes(sample[:2], "big")].decode("utf-8", "replace") for sample in samples
-        ]
+        return [sample[2 : 2 + int.from_bytes(sample[:2], "big")].decode("utf-8", "replace") for sample in samples]
     return []

@@ -145,9 +145,7 @@ class SoundLane:
         except av.error.InvalidDataError:
             self._skipped += 1
             return []
-        return [
-            p for frame in frames for block in self._clock.place(frame) for p in self._encoder.packets(block)
-        ]
+        return [p for frame in frames for block in self._clock.place(frame) for p in self._encoder.packets(block)]
 
     def finish(self) -> Packets:
         packets = [p for block in self._clock.rest() for p in self._encoder.packets(block)]

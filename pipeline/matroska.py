@@ -60,9 +60,7 @@ def _with_aspect(head: bytes, ratio: Fraction) -> bytes | None:
     gap = bytes([_VOID]) + _size(left - 1 - length, length) + bytes(left - 1 - length)
     seeks = _moved_seeks(head, seek_head, segment[2], range(void[3], tracks[3]), -added)
     between = head[seek_head[3] : void[1]]
-    return (
-        head[: seek_head[1]] + seeks + between + gap + head[void[3] : tracks[1]] + rebuilt + head[tracks[3] :]
-    )
+    return head[: seek_head[1]] + seeks + between + gap + head[void[3] : tracks[1]] + rebuilt + head[tracks[3] :]
 
 
 def _tracks_with_aspect(head: bytes, tracks: Element, ratio: Fraction) -> bytes | None:
@@ -80,9 +78,7 @@ def _tracks_with_aspect(head: bytes, tracks: Element, ratio: Fraction) -> bytes 
             kept = b"".join(head[e[1] : e[3]] for e in inside if e[0] != _DISPLAY_UNIT)
             size = _element(_DISPLAY_WIDTH, _number(width)) + _element(_DISPLAY_HEIGHT, _number(height))
             new_video = _element(_VIDEO, kept + size)
-            new_entry = _element(
-                _TRACK_ENTRY, head[entry[2] : video[1]] + new_video + head[video[3] : entry[3]]
-            )
+            new_entry = _element(_TRACK_ENTRY, head[entry[2] : video[1]] + new_video + head[video[3] : entry[3]])
             return _element(_TRACKS, head[tracks[2] : entry[1]] + new_entry + head[entry[3] : tracks[3]])
     return None
 

@@ -38,9 +38,7 @@ RANGED_DECODERS = {
 def new_decoder(index: SourceIndex, thread_count: int) -> "av.VideoCodecContext":
     """A decoder that knows the index only."""
     quiet_decoders()
-    decoder = cast(
-        "av.VideoCodecContext", av.VideoCodecContext.create(RANGED_DECODERS[index.stream.codec], "r")
-    )
+    decoder = cast("av.VideoCodecContext", av.VideoCodecContext.create(RANGED_DECODERS[index.stream.codec], "r"))
     decoder.extradata = index.extradata or None
     decoder.width, decoder.height = index.format.width, index.format.height
     return prepare_decoder(decoder, index.stream.codec, thread_count)
@@ -92,18 +90,14 @@ def _windows(packets: Table, first: int, last: int, largest: int) -> Iterator[tu
         low = int(packets[row, POS])
         high = low + int(packets[row, SIZE])
         joined = (min(start, low), max(end, high))
-        if row > a and (
-            joined[1] - joined[0] > largest or low - end > _HOLE_BYTES or start - high > _HOLE_BYTES
-        ):
+        if row > a and (joined[1] - joined[0] > largest or low - end > _HOLE_BYTES or start - high > _HOLE_BYTES):
             yield a, row, start, end
             a, joined = row, (low, high)
         start, end = joined
     yield a, last + 1, start, end
 
 
-def demuxed_packets(
-    container: "av.container.InputContainer", index: SourceIndex, first: int, last: int
-) -> Packets:
+def demuxed_packets(container: "av.container.InputContainer", index: SourceIndex, first: int, last: int) -> Packets:
     """Rows [first, last] through an open demuxer, which is left anywhere.
 
     Raises:
@@ -168,7 +162,7 @@ def _locate(packets: "Packets", index: SourceIndex, first: int) -> "AnyPacket | 
         row = _row_of(packet, index) if row is None else row + 1
         if row == first:
             return packet
-        if row is None and looked >= _PACKETS_BEHIND_SEEK or row is not None and row > first:
+        if (row is None and looked >= _PACKETS_BEHIND_SEEK) or (row is not None and row > first):
             return None
     return None
 

@@ -47,9 +47,7 @@ class Pool(Protocol):
     ) -> Iterator[UnitMeasurement]:
         """Measurements of the units, in any order."""
 
-    def render(
-        self, index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[Lease]
-    ) -> Iterator[Part]:
+    def render(self, index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[Lease]) -> Iterator[Part]:
         """Parts as they are committed.
 
         Raises:

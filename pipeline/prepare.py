@@ -10,7 +10,6 @@ from pipeline.carry import CarryPlan, plan_carry
 from pipeline.decode import decoded_format
 from pipeline.encoders import choose_encoding, container_of
 from pipeline.index import SourceIndex
-from pipeline.intermediate import make_intermediate
 from pipeline.job import RenderJob
 from pipeline.keys import job_key
 from pipeline.part import EncodeSpec
@@ -72,21 +71,16 @@ def prepare(storage: Storage, pool: Pool, job: RenderJob, tasks: list[Task]) -> 
         raise JobError(f"{names} needs a voice; found none; give one with --audio FILE")
     index = pool.probe(job.source, f"{prefix}/index")
     _check_source(index, job, bool(specs))
-    identity = index.identity.key
     audio = open_audio(storage, job.audio) if job.audio else None
     timeline = plan_timeline(index, job, audio.duration_seconds if audio else None)
     format = decoded_format(index, deinterlace=job.deinterlace)
     format = upright_format(format) if job.bake_rotation else format
     encode = choose_encoding(format, timeline, job.encode, container, hdr=index.codec_hdr)
-    carry = plan_carry(
-        index, timeline, container, new_audio=audio is not None, bake_rotation=job.bake_rotation
-    )
-    if index.mode == "linear" and not timeline.monotonic:
-        index = make_intermediate(storage, index, f"{prefix}/intermediate")
+    carry = plan_carry(index, timeline, container, new_audio=audio is not None, bake_rotation=job.bake_rotation)
     audio_key = storage.identity(job.audio).key if job.audio else None
     notes = tuple(dict.fromkeys(filter(None, (index.conversion, *encode.notes, *carry.lines))))
     return RenderPlan(
-        job, job_key(job, identity, audio_key), prefix, index, audio, timeline,
+        job, job_key(job, index.identity.key, audio_key), prefix, index, audio, timeline,
         plan_segments(index, timeline, job.segment_seconds), plan_scan_units(index, timeline),
         specs, format, encode, carry, notes,
     )  # fmt: skip
@@ -114,9 +108,7 @@ def _check_source(index: SourceIndex, job: RenderJob, altered: bool) -> None:
             "stand it upright; render it without tasks, or straighten it first"
         )
     if altered and index.format.field_order != "progressive" and not job.deinterlace:
-        raise JobError(
-            f"{uri}: interlaced ({index.format.field_order}); tasks need whole pictures; add --deinterlace"
-        )
+        raise JobError(f"{uri}: interlaced ({index.format.field_order}); tasks need whole pictures; add --deinterlace")
     if job.alpha == "fail" and any("alpha" in line for line in index.dropped):
         raise JobError(f"{uri}: has an alpha channel, which the output cannot hold; use --alpha drop")
 

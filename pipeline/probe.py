@@ -88,9 +88,7 @@ def probe(storage: Storage, uri: str, *, cache_prefix: str | None = None) -> Sou
     try:
         index = _index(storage, uri, identity)
     except av.error.FFmpegError as error:
-        raise SourceError(
-            f"{uri}: its container is damaged ({error.strerror}); use an intact copy"
-        ) from error
+        raise SourceError(f"{uri}: its container is damaged ({error.strerror}); use an intact copy") from error
     if cached:
         store_index(storage, cached, index)
     return index
@@ -174,9 +172,7 @@ def _assemble(
     packets = with_exact_starts(walk.packets, walk.exact)
     table = tabulate_frames(packets, walk.hidden, look.rows, look.fed)
     if not len(table.frame_packets):
-        raise SourceError(
-            f"{subject.uri}: it shows no picture (all are cut away by its edit list); copy it again"
-        )
+        raise SourceError(f"{subject.uri}: it shows no picture (all are cut away by its edit list); copy it again")
     pts, rows, end = _times(subject, stream, packets, table, base)
     rate = constant_rate(pts, base, (stream.guessed_rate, stream.average_rate, stream.base_rate))
     mode, reason = _mode(table, pts, end, base)
@@ -255,9 +251,7 @@ def _is_picture_file(subject: _Subject, name: str, stream: "av.VideoStream") -> 
     if subject.layout is not None:
         marked = bool(stream.disposition & av.stream.Disposition.still_image)
         return marked or subject.read(8, 12) in _PICTURE_BRANDS
-    return name in ("gif", "apng", "webp", "jpegxl_anim") or (
-        name.endswith("_pipe") and name != "yuv4mpegpipe"
-    )
+    return name in ("gif", "apng", "webp", "jpegxl_anim") or (name.endswith("_pipe") and name != "yuv4mpegpipe")
 
 
 def _is_ranged(subject: _Subject, codec: str, walk: PacketWalk, table: FrameTable) -> bool:
@@ -266,9 +260,7 @@ def _is_ranged(subject: _Subject, codec: str, walk: PacketWalk, table: FrameTabl
     return subject.layout is not None and placed and known
 
 
-def _format(
-    stream: "av.VideoStream", look: FirstLook, conversion: Conversion, matrix: Matrix
-) -> PictureFormat:
+def _format(stream: "av.VideoStream", look: FirstLook, conversion: Conversion, matrix: Matrix) -> PictureFormat:
     return PictureFormat(
         layout=conversion.layout,
         width=look.frame.width,
@@ -283,9 +275,7 @@ def _format(
 def _origin(container: "av.container.InputContainer", name: str, pts: Table, base: Fraction) -> Fraction:
     if name not in _CLOCKS_THAT_START_ANYWHERE:
         return Fraction(0)
-    starts = [
-        s.start_time * s.time_base for s in container.streams if s.start_time is not None and s.time_base
-    ]
+    starts = [s.start_time * s.time_base for s in container.streams if s.start_time is not None and s.time_base]
     return min([*starts, int(pts[0]) * base])
 
 

@@ -6,23 +6,24 @@ Resume is the same call again: parts whose key is already committed are not rend
 import logging
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.audio import encode_audio
 from pipeline.encoders import container_of
 from pipeline.engine import InProcessPool
+from pipeline.facts import plan_facts, report_of
 from pipeline.finished import output_job_key, statement_of
+from pipeline.intermediate import make_intermediate
 from pipeline.job import RenderJob
 from pipeline.keys import part_key
 from pipeline.ledger import Ledger
 from pipeline.part import Part
 from pipeline.pool import Pool, Progress
 from pipeline.prepare import RenderPlan, check_scratch, prepare, work_prefix
-from pipeline.run_report import RunReport, StageSpan
+from pipeline.run_report import Clock, RunReport
 from pipeline.scan import scan_task
 from pipeline.segments import Segment
 from pipeline.stitch import StitchRequest, stitch
@@ -41,24 +42,6 @@ _STITCH_TRIES = 3
 
 def no_progress(stage: str, frames: int) -> None:
     """Tells nobody."""
-
-
-@dataclass
-class Clock:
-    """Stages of the run on the wall clock."""
-
-    started: float = field(default_factory=time.monotonic)
-    spans: list[StageSpan] = field(default_factory=list)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        begun = time.monotonic() - self.started
-        yield
-        self.spans.append(StageSpan(name, begun, time.monotonic() - self.started))
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.started
 
 
 def render_in_process(job: RenderJob, *, device: str = "cpu", progress: Progress = no_progress) -> RunReport:
@@ -101,6 +84,7 @@ def render(job: RenderJob, pool: Pool, storage: Storage, scratch: Path, progress
         return report_of(plan, [], [], pool, clock, "already done")
     check_scratch(plan, scratch)
     ledger.write_plan(plan.key, plan_facts(plan))
+    plan = _in_any_order(plan, storage, clock)
     task_plans = _scan(plan, tasks, pool, storage, scratch, clock)
     works = segment_works(plan, tasks, task_plans, pool.device_class)
     for attempt in range(_STITCH_TRIES):
@@ -170,6 +154,15 @@ def _prepared(storage: Storage, pool: Pool, job: RenderJob, tasks: list[Task]) -
         raise
 
 
+def _in_any_order(plan: RenderPlan, storage: Storage, clock: Clock) -> RenderPlan:
+    """The plan over a lossless copy where a source of one pass is shown backwards or again."""
+    if plan.index.mode == "random" or plan.timeline.monotonic:
+        return plan
+    with clock.stage("intermediate"):
+        copy = make_intermediate(storage, plan.index, f"{plan.prefix}/intermediate", damaged=plan.job.damaged)
+    return replace(plan, index=copy)
+
+
 def _is_done(storage: Storage, plan: RenderPlan) -> bool:
     """True where the output is there and is this job's; refuses another job's."""
     output = plan.job.output
@@ -231,82 +224,4 @@ def leases(plan: RenderPlan, missing: list[SegmentWork]) -> list[Lease]:
         return []
     count = frames_per_batch(plan.index.format.frame_bytes, plan.format.frame_bytes)
     groups = [tuple(missing)] if plan.index.mode == "linear" else [(work,) for work in missing]
-    return [
-        Lease(group, count, plan.job.damaged, plan.job.deinterlace, plan.job.bake_rotation)
-        for group in groups
-    ]
-
-
-def plan_facts(plan: RenderPlan) -> dict[str, object]:
-    """The plan in plain types, for the ledger and the `plan` command."""
-    index, timeline = plan.index, plan.timeline
-    return {
-        "job": plan.key,
-        "source": index.uri,
-        "output": plan.job.output,
-        "identity": index.identity.key,
-        "identity_weak": index.identity.weak,
-        "mode": index.mode,
-        "reason": index.reason,
-        "timeline": timeline.kind,
-        "frames": len(timeline),
-        "duration_seconds": float(timeline.duration_seconds),
-        "segments": [[segment.start, segment.end] for segment in plan.segments],
-        "encoder": plan.encode.encoder,
-        "pixel_format": plan.encode.pixel_format,
-        "options": dict(plan.encode.options),
-        "notes": list(plan.notes),
-    }
-
-
-def report_of(
-    plan: RenderPlan,
-    parts: list[Part],
-    task_plans: list[TaskPlan],
-    pool: Pool,
-    clock: Clock,
-    status: str,
-    resumed: int = 0,
-    lines: tuple[str, ...] = (),
-) -> RunReport:
-    """What the run says of itself."""
-    frames = len(plan.timeline)
-    counts = {"frames": frames, "segments": len(plan.segments), "segments resumed": resumed}
-    for part in parts:
-        for name, number in part.counts.items():
-            counts[name] = counts.get(name, 0) + number
-    rendering = sum(s.end_seconds - s.start_seconds for s in clock.spans if s.name == "render")
-    return RunReport(
-        job_key=plan.key, source=plan.job.source, output=plan.job.output, status=status,
-        source_facts=source_facts(plan), timeline=plan_facts(plan), encode=encode_facts(plan),
-        tasks=tuple(
-            {"name": spec.name, "options": dict(spec.options), **dict(done.facts),
-             "kept": done.kept_by_reason(0, frames)}
-            for spec, done in zip(plan.specs, task_plans, strict=False)
-        ),
-        decisions=pool.decisions, notes=tuple(dict.fromkeys((*plan.notes, *lines))), counts=counts, parts=tuple(parts),
-        stages=tuple(clock.spans), wall_seconds=clock.seconds,
-        frames_per_second=frames / rendering if rendering else 0.0,
-    )  # fmt: skip
-
-
-def source_facts(plan: RenderPlan) -> dict[str, object]:
-    """The source in a few words, for the report."""
-    index = plan.index
-    layout, colour = index.format.layout, index.format.colour
-    return {
-        "container": index.container, "codec": index.stream.codec, "width": index.format.width,
-        "height": index.format.height, "pixel_format": index.decoded_pixel_format, "depth": layout.depth,
-        "frames": index.frames, "frame_rate": str(index.average_rate), "variable_rate": index.variable_rate,
-        "matrix": colour.matrix, "full_range": colour.full_range, "colour_guessed": colour.guessed,
-        "bytes": index.identity.size, "streams": [f"{s.kind} {s.codec}" for s in index.streams],
-    }  # fmt: skip
-
-
-def encode_facts(plan: RenderPlan) -> dict[str, object]:
-    """The encoder as chosen, for the report."""
-    spec = plan.encode
-    return {
-        "encoder": spec.encoder, "pixel_format": spec.pixel_format,
-        "width": spec.width, "height": spec.height, "options": dict(spec.options),
-    }  # fmt: skip
+    return [Lease(group, count, plan.job.damaged, plan.job.deinterlace, plan.job.bake_rotation) for group in groups]

@@ -1,6 +1,8 @@
 """What a run says of itself: every count, every choice and its reason; the cluster writes it out."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pipeline.part import Part
@@ -42,3 +44,21 @@ class RunReport:
     wall_seconds: float = 0.0
     frames_per_second: float = 0.0
     versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Clock:
+    """Stages of the run on the wall clock."""
+
+    started: float = field(default_factory=time.monotonic)
+    spans: list[StageSpan] = field(default_factory=list)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        begun = time.monotonic() - self.started
+        yield
+        self.spans.append(StageSpan(name, begun, time.monotonic() - self.started))
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started

@@ -24,9 +24,7 @@ class SampleClock:
     none is at or after `end_seconds`.
     """
 
-    def __init__(
-        self, rate: int, layout: str, start_seconds: Fraction, end_seconds: Fraction | None = None
-    ) -> None:
+    def __init__(self, rate: int, layout: str, start_seconds: Fraction, end_seconds: Fraction | None = None) -> None:
         self.rate, self.layout = rate, layout
         self.channels = av.AudioLayout(layout).nb_channels
         self.count = 0
@@ -49,9 +47,7 @@ class SampleClock:
             return self._kept(blocks)
         gap = at - self.count
         if self.count and gap > LONGEST_GAP_SECONDS * self.rate:
-            raise SourceError(
-                f"audio jumps by {gap / self.rate:.0f} s; expected a continuous clock; repair the file"
-            )
+            raise SourceError(f"audio jumps by {gap / self.rate:.0f} s; expected a continuous clock; repair the file")
         # The first sample lies where it lies; later only a step beyond jitter is one.
         if gap > (0 if self.count == 0 else JITTER_SECONDS * self.rate):
             blocks = [*self._silence(gap), *blocks]
@@ -61,11 +57,7 @@ class SampleClock:
 
     def rest(self) -> list[Block]:
         """Samples still inside the converter, at the end of the stream."""
-        return (
-            self._kept([self._block(f) for f in self._floats.resample(None)])
-            if self._floats is not None
-            else []
-        )
+        return self._kept([self._block(f) for f in self._floats.resample(None)]) if self._floats is not None else []
 
     @property
     def full(self) -> bool:

@@ -34,9 +34,7 @@ class ScanUnit:
     end: int
 
 
-def plan_segments(
-    index: SourceIndex, timeline: Timeline, segment_seconds: float | None = None
-) -> tuple[Segment, ...]:
+def plan_segments(index: SourceIndex, timeline: Timeline, segment_seconds: float | None = None) -> tuple[Segment, ...]:
     """Segments that cover the timeline once, in order, on valid split points where there are any.
 
     `segment_seconds` asks for another usual length; a segment then lasts from half to twice of it.

@@ -21,11 +21,7 @@ Stamps = npt.NDArray[np.int64]
 def rescaled(pts: Stamps, source: Fraction, target: Fraction) -> Stamps:
     """`pts` on another time base, to the nearest tick, halves away from zero (as FFmpeg's muxers do)."""
     ratio = source / target
-    top = (
-        np.abs(pts).astype(object) * ratio.numerator
-        if _overflows(pts, ratio)
-        else np.abs(pts) * ratio.numerator
-    )
+    top = np.abs(pts).astype(object) * ratio.numerator if _overflows(pts, ratio) else np.abs(pts) * ratio.numerator
     nearest = (2 * top + ratio.denominator) // (2 * ratio.denominator)
     return np.sign(pts) * np.asarray(nearest, dtype=np.int64)
 

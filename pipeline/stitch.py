@@ -105,9 +105,7 @@ def check_parts(parts: Iterable[Part], timeline: Timeline) -> tuple[Part, ...]:
     at = 0
     for part in ordered:
         if part.start != at or part.end <= part.start:
-            raise StitchError(
-                f"part {part.uri}: found frames {part.start} to {part.end}, expected them from {at}"
-            )
+            raise StitchError(f"part {part.uri}: found frames {part.start} to {part.end}, expected them from {at}")
         if part.pts_sha256 != pts_digest(timeline.pts[part.start : part.end]):
             raise StitchError(
                 f"part {part.uri}: its times are not the plan's; delete it and run the same command again"
@@ -172,9 +170,7 @@ def _edges(timeline: Timeline, time_base: Fraction, shift: Fraction, output_uri:
 
 def _aspect(path: Path, spec: EncodeSpec, muxer: str) -> tuple[str, ...]:
     """Nothing, or that the sample aspect ratio could not be written."""
-    needed = (
-        muxer in ("matroska", "webm") and spec.sample_aspect_ratio != 1 and spec.encoder not in _TELL_ASPECT
-    )
+    needed = muxer in ("matroska", "webm") and spec.sample_aspect_ratio != 1 and spec.encoder not in _TELL_ASPECT
     if not needed or write_aspect(path, spec.sample_aspect_ratio):
         return ()
     return (f"sample aspect ratio {spec.sample_aspect_ratio} dropped: the {muxer} header is not as expected",)
@@ -200,9 +196,7 @@ def _muxer_options(container: str, timeline: Timeline) -> dict[str, str]:
     return options
 
 
-def _add_picture_stream(
-    output: OutputContainer, first: Path, spec: EncodeSpec, carry: CarryPlan
-) -> VideoStream:
+def _add_picture_stream(output: OutputContainer, first: Path, spec: EncodeSpec, carry: CarryPlan) -> VideoStream:
     with av.open(str(first)) as part:
         # opaque: else PyAV looks for an encoder by the decoder's name (facts/media.md §2).
         stream = output.add_stream_from_template(part.streams.video[0], opaque=True)
@@ -235,8 +229,7 @@ def _local_part(storage: Storage, part: Part, scratch: Path) -> Iterator[Path]:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != part.sha256:
             raise StitchError(
-                f"part {part.uri}: its bytes are not those that were written; "
-                "delete it and run the same command again"
+                f"part {part.uri}: its bytes are not those that were written; delete it and run the same command again"
             )
         yield path
     finally:
@@ -276,9 +269,7 @@ def _picture_packets(
                     packet.duration = ticks[-1] - ticks[-2]
                 yield packet.dts * seconds, packet
             if at != part.end:
-                raise StitchError(
-                    f"part {part.uri}: found {at - part.start} packets, expected {part.end - part.start}"
-                )
+                raise StitchError(f"part {part.uri}: found {at - part.start} packets, expected {part.end - part.start}")
 
 
 def _rank(packet: "av.Packet[VideoStream]", part: Part) -> int:
@@ -318,6 +309,5 @@ def verify(path: Path, pts: Stamps, time_base: Fraction) -> None:
             last = packet.dts if packet.dts is not None else last
     if None in found or not np.array_equal(np.sort(np.array(found, dtype=np.int64)), pts):
         raise StitchError(
-            f"{path.name}: the {len(found)} frames found are not the {len(pts)} planned, "
-            "or not at their times"
+            f"{path.name}: the {len(found)} frames found are not the {len(pts)} planned, or not at their times"
         )

@@ -169,9 +169,7 @@ class Storage:
         """
         if (target := self.local_path(uri)) is not None:
             with open(path, "rb") as source:
-                self._attempt(
-                    lambda: _write_local(target, lambda out: _copy(source, out), create_only), uri, "write"
-                )
+                self._attempt(lambda: _write_local(target, lambda out: _copy(source, out), create_only), uri, "write")
             return
         fs, key = self._writable(uri)
         self._refuse_taken(uri, create_only)
@@ -188,9 +186,7 @@ class Storage:
         key = key.rstrip("/")
         with contextlib.suppress(NotFound):
             names = self._attempt(lambda: fs.find(key), prefix, "list")
-            return tuple(
-                sorted(f"{prefix}{name[len(key) :]}" for name in names if name.startswith(f"{key}/"))
-            )
+            return tuple(sorted(f"{prefix}{name[len(key) :]}" for name in names if name.startswith(f"{key}/")))
         return ()
 
     def delete(self, uri: str) -> None:
@@ -267,9 +263,7 @@ class Storage:
     def _remote(self, uri: str) -> tuple[Any, str]:
         """The file system of a remote URI and its name there."""
         try:
-            fs, key = import_module("fsspec.core").url_to_fs(
-                uri, **_driver_options(scheme_of(uri), self.options)
-            )
+            fs, key = import_module("fsspec.core").url_to_fs(uri, **_driver_options(scheme_of(uri), self.options))
         except (ImportError, ValueError) as error:
             raise StorageError(
                 f"{uri}: found scheme {scheme_of(uri)!r}; expected a path, file, s3, http, https or memory ({error})"
@@ -295,9 +289,7 @@ class Storage:
 def _driver_options(scheme: str, options: Mapping[str, str]) -> dict[str, Any]:
     if scheme != "s3":
         return {"use_listings_cache": False} if scheme in ("http", "https") else {}
-    chosen: dict[str, Any] = {
-        k: options[k] for k in ("endpoint_url", "key", "secret", "token") if k in options
-    }
+    chosen: dict[str, Any] = {k: options[k] for k in ("endpoint_url", "key", "secret", "token") if k in options}
     if "anon" in options:
         chosen["anon"] = options["anon"].lower() in ("1", "true", "yes")
     if "region" in options:
@@ -311,9 +303,7 @@ async def _get_s3(fs: Any, key: str, start: int, end: int, etag: str) -> bytes:
     """One GET of a range, refused by the store where the object is no longer `etag`."""
     bucket, name, _ = fs.split_path(key)
     condition = {"IfMatch": etag} if etag else {}
-    reply = await fs._call_s3(
-        "get_object", Bucket=bucket, Key=name, Range=f"bytes={start}-{end - 1}", **condition
-    )
+    reply = await fs._call_s3("get_object", Bucket=bucket, Key=name, Range=f"bytes={start}-{end - 1}", **condition)
     try:
         return cast(bytes, await reply["Body"].read())
     finally:

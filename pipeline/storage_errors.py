@@ -57,21 +57,15 @@ def explain(error: Exception, uri: str, verb: str) -> StorageError | SourceError
     if isinstance(error, IsADirectoryError | NotADirectoryError):
         return NotFound(f"{uri}: found a folder where a file was expected")
     if isinstance(error, PermissionError) or status in (401, 403):
-        return AccessRefused(
-            f"{uri}: no permission to {verb}; check the credentials and the rights on it ({text})"
-        )
+        return AccessRefused(f"{uri}: no permission to {verb}; check the credentials and the rights on it ({text})")
     if "redential" in type(error).__name__ or "redential" in text:
         return AccessRefused(
             f"{uri}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or option anon=true"
         )
     if "NoRegion" in type(error).__name__ or "region" in text.lower():
-        return StorageError(
-            f"{uri}: the region is missing or wrong; set AWS_DEFAULT_REGION or option region ({text})"
-        )
+        return StorageError(f"{uri}: the region is missing or wrong; set AWS_DEFAULT_REGION or option region ({text})")
     if "EndpointConnection" in type(error).__name__ or "onnect" in type(error).__name__:
-        return StorageError(
-            f"{uri}: the endpoint cannot be reached; check its address and the network ({text})"
-        )
+        return StorageError(f"{uri}: the endpoint cannot be reached; check its address and the network ({text})")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(f"{uri}: no space left to {verb}; free some or choose another place")
     return StorageError(f"{uri}: could not {verb}: {type(error).__name__}: {text}")

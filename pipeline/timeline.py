@@ -146,9 +146,7 @@ def _fitted(base: Timeline, audio_seconds: Fraction, how: str) -> Timeline:
         step = _usual_gap(pts, end)
         more = np.arange(end, target, step, dtype=np.int64)
         held = np.full(len(more), base.source_frames[-1])
-        return _fit(
-            base, how, np.append(pts, more), int(more[-1]) + step, np.append(base.source_frames, held)
-        )
+        return _fit(base, how, np.append(pts, more), int(more[-1]) + step, np.append(base.source_frames, held))
     forward = np.diff(np.append(pts, end))
     order = np.arange(len(pts), dtype=np.int64)
     # A turn shows neither end frame twice; a source of one frame is only held.
@@ -158,9 +156,7 @@ def _fitted(base: Timeline, audio_seconds: Fraction, how: str) -> Timeline:
     tiled = np.tile(durations, rounds)
     edges = np.concatenate([[0], np.cumsum(tiled)]).astype(np.int64)
     count = int(np.searchsorted(edges, target, side="left"))
-    return _fit(
-        base, how, edges[:count], int(edges[count]), base.source_frames[np.tile(cycle, rounds)[:count]]
-    )
+    return _fit(base, how, edges[:count], int(edges[count]), base.source_frames[np.tile(cycle, rounds)[:count]])
 
 
 def _fit(base: Timeline, how: str, pts: Frames, end: int, source_frames: Frames) -> Timeline:

@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import numpy as np
-
 from tasks.errors import JobError
 from tasks.picture import FrameBatch, Orientation, PictureFormat, Plane
 

@@ -28,10 +28,7 @@ def luma_of(number: int, *, width: int = WIDTH, height: int = HEIGHT, salt: int 
 def number_in(luma: "np.ndarray") -> int:
     """The frame number drawn in a decoded luma plane of any depth."""
     half = 1 << (7 if luma.dtype == np.uint8 else 9)
-    cells = (
-        luma[2 : _BIT - 2, b * _BIT + 2 : (b + 1) * _BIT - 2]
-        for b in range(min(_BITS, luma.shape[1] // _BIT))
-    )
+    cells = (luma[2 : _BIT - 2, b * _BIT + 2 : (b + 1) * _BIT - 2] for b in range(min(_BITS, luma.shape[1] // _BIT)))
     return sum(int(cell.mean() > half) << bit for bit, cell in enumerate(cells))
 
 
@@ -255,9 +252,7 @@ KINDS: dict[str, tuple[str, Make]] = {
     ),
     "av1 mp4": (
         "av1.mp4",
-        _encoded(
-            "libsvtav1", options={"preset": "12", "g": "48", "crf": "40", "svtav1-params": "lp=1"}, audio=None
-        ),
+        _encoded("libsvtav1", options={"preset": "12", "g": "48", "crf": "40", "svtav1-params": "lp=1"}, audio=None),
     ),
     "av1 webm": ("av1.webm", _remuxed("av1 mp4", format="webm")),
     "mpeg2 ts": ("mpeg2.ts", _encoded("mpeg2video", options={"g": "15", "bf": "2"}, audio="mp2")),
@@ -281,9 +276,7 @@ KINDS: dict[str, tuple[str, Make]] = {
     ),
     "intra-refresh mp4": (
         "refresh.mp4",
-        _encoded(
-            "libx264", options=_x264("keyint=48:intra-refresh=1:bframes=0"), frames=range(600), audio=None
-        ),
+        _encoded("libx264", options=_x264("keyint=48:intra-refresh=1:bframes=0"), frames=range(600), audio=None),
     ),
     "interlaced ts": (
         "mbaff.ts",
@@ -291,9 +284,7 @@ KINDS: dict[str, tuple[str, Make]] = {
     ),
     "single keyframe mp4": (
         "single.mp4",
-        _encoded(
-            "libx264", options=_x264("keyint=infinite:scenecut=0:bframes=3"), frames=range(600), audio=None
-        ),
+        _encoded("libx264", options=_x264("keyint=infinite:scenecut=0:bframes=3"), frames=range(600), audio=None),
     ),
     "duplicate-pts ts": ("duplicate.ts", _two_transport_streams),
     "prores mov": ("prores.mov", _encoded("prores_ks", options={"profile": "2"}, pixel_format="yuv422p10le")),

@@ -67,9 +67,7 @@ def http_server(folder: Path, *, ranges: bool = True) -> "Iterator[tuple[str, Tr
     """(base URL, traffic) of a server of the folder's files."""
     traffic = Traffic()
     handler = type("Handler", (_RangeHandler,), {"traffic": traffic, "ranges": ranges})
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(handler, directory=str(folder))
-    )
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -32,11 +32,7 @@ def _sources(package: str) -> list[Path]:
 
 @pytest.mark.parametrize("package", sorted(FORBIDDEN))
 def test_imports_run_one_way(package: str) -> None:
-    wrong = {
-        str(p.relative_to(ROOT)): found
-        for p in _sources(package)
-        if (found := _imports(p) & FORBIDDEN[package])
-    }
+    wrong = {str(p.relative_to(ROOT)): found for p in _sources(package) if (found := _imports(p) & FORBIDDEN[package])}
     assert not wrong
 
 

@@ -56,7 +56,7 @@ def plan_of(job: "RenderJob") -> "RenderPlan":
 def plan_document(plan: "RenderPlan", device: str) -> dict[str, object]:
     """The plan in plain types."""
     from cluster.costs import estimate_seconds
-    from pipeline.render import plan_facts, source_facts
+    from pipeline.facts import plan_facts, source_facts
 
     facts = plan_facts(plan)
     source = source_facts(plan)

@@ -23,9 +23,7 @@ BITS, BLOCK = 16, 8
 BT709 = Colour(1, 1, 1, False)
 
 
-def picture_format(
-    name: str = "yuv420p", width: int = 160, height: int = 96, **values: object
-) -> PictureFormat:
+def picture_format(name: str = "yuv420p", width: int = 160, height: int = 96, **values: object) -> PictureFormat:
     layout = pixel_layout(name)
     assert layout is not None
     return PictureFormat(layout, width, height, values.pop("colour", BT709), **values)  # type: ignore[arg-type]
@@ -42,9 +40,9 @@ def numbered(format: PictureFormat, numbers: npt.NDArray[np.int64], seed: int = 
         planes.append((moved * (top / 255)).astype(format.layout.dtype))
     for bit in range(BITS):
         on = (numbers >> bit) & 1
-        planes[0][:, :BLOCK, bit * BLOCK : (bit + 1) * BLOCK] = (on * (top * 0.8) + top * 0.1)[
-            :, None, None
-        ].astype(format.layout.dtype)
+        planes[0][:, :BLOCK, bit * BLOCK : (bit + 1) * BLOCK] = (on * (top * 0.8) + top * 0.1)[:, None, None].astype(
+            format.layout.dtype
+        )
     return tuple(planes)
 
 
@@ -60,9 +58,7 @@ def number_of(frame: av.VideoFrame) -> int:
 
 def make_timeline(pts: list[int], end_pts: int, time_base: Fraction, rate: Fraction | None) -> Timeline:
     numbers = np.arange(len(pts), dtype=np.int64)
-    return Timeline(
-        "identity", time_base, np.array(pts, np.int64), end_pts, numbers, rate, Fraction(0), None, True
-    )
+    return Timeline("identity", time_base, np.array(pts, np.int64), end_pts, numbers, rate, Fraction(0), None, True)
 
 
 def constant_timeline(frames: int, rate: Fraction = Fraction(25), start: int = 0) -> Timeline:
@@ -72,9 +68,7 @@ def constant_timeline(frames: int, rate: Fraction = Fraction(25), start: int = 0
     )
 
 
-def batches(
-    format: PictureFormat, timeline: Timeline, size: int = 8, stop: int | None = None
-) -> Iterator[FrameBatch]:
+def batches(format: PictureFormat, timeline: Timeline, size: int = 8, stop: int | None = None) -> Iterator[FrameBatch]:
     count = len(timeline) if stop is None else stop
     for a in range(0, count, size):
         numbers = np.arange(a, min(a + size, count), dtype=np.int64)

@@ -111,9 +111,7 @@ def _pictures(stream, frames):  # type: ignore[no-untyped-def]
     for i in range(frames):
         frame = av.VideoFrame(160, 96, "yuv420p")
         for plane, samples in zip(frame.planes, numbered(format, np.array([i])), strict=True):
-            np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)[:, : plane.width] = samples[
-                0
-            ]
+            np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)[:, : plane.width] = samples[0]
         frame.pts, frame.time_base = i * 1001, Fraction(1, 30000)
         packets += stream.encode(frame)
     return packets + stream.encode(None)
@@ -167,9 +165,7 @@ def index_of(path: Path, origin: Fraction = Fraction(0)) -> SourceIndex:
             for s in container.streams
         )
         video = container.streams.video[0]
-        pts = np.array(
-            sorted(p.pts for p in container.demux(video) if p.size and p.pts is not None), np.int64
-        )
+        pts = np.array(sorted(p.pts for p in container.demux(video) if p.size and p.pts is not None), np.int64)
         chapters = tuple(
             Chapter(
                 Fraction(c["start"]) * c["time_base"],
@@ -231,7 +227,5 @@ def shown_texts(path: Path) -> list[tuple[float, float, str]]:
             if packet.size and packet.pts is not None:
                 for text in packet.decode():
                     words = text.dialogue.decode()
-                    found.append(
-                        (float(packet.pts * base), float((packet.pts + packet.duration) * base), words)
-                    )
+                    found.append((float(packet.pts * base), float((packet.pts + packet.duration) * base), words))
     return [f for f in found if f[2]]

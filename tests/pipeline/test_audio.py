@@ -120,9 +120,7 @@ def test_a_fitting_codec_is_copied_not_encoded_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(44100, 2), (22050, 1), (48000, 6), (7350, 1)])
-def test_rate_and_channels_are_kept_where_the_encoder_takes_them(
-    rate: int, channels: int, tmp_path: Path
-) -> None:
+def test_rate_and_channels_are_kept_where_the_encoder_takes_them(rate: int, channels: int, tmp_path: Path) -> None:
     path = make_sound(tmp_path / "voice.wav", "pcm_s16le", None, chirp(rate * 2, rate, 300.0, channels), rate)
     made = encode_audio(STORAGE, str(path), "mp4", tmp_path / "out.mp4")
     found, held, _ = heard(made.path)
@@ -138,9 +136,7 @@ def test_a_voice_inside_a_video_keeps_its_place(tmp_path: Path) -> None:
     )
     found = np.concatenate(list(audio_blocks(STORAGE, str(path), rate=48000)))
     assert np.abs(found[:23000]).max() < 1e-3
-    assert (
-        abs(lag(found[24000:], chirp(90000, 48000, 300.0, 1)[0], 100)) <= 48
-    )  # Its edit list counts milliseconds.
+    assert abs(lag(found[24000:], chirp(90000, 48000, 300.0, 1)[0], 100)) <= 48  # Its edit list counts milliseconds.
     made = encode_audio(STORAGE, str(path), "mp4", tmp_path / "out.mp4")
     again, rate, first = heard(made.path)
     assert first == 0 and rate == 48000 and abs(lag(again[0], found, 100, at=40000)) <= 1

@@ -49,14 +49,10 @@ def render(
 def packets_of(path: Path, kind: str, number: int = 0) -> list[tuple[bytes, Fraction, Fraction]]:
     with av.open(str(path)) as container:
         stream = getattr(container.streams, kind)[number]
-        return [
-            (bytes(p), p.pts * p.time_base, p.dts * p.time_base) for p in container.demux(stream) if p.size
-        ]
+        return [(bytes(p), p.pts * p.time_base, p.dts * p.time_base) for p in container.demux(stream) if p.size]
 
 
-@pytest.mark.parametrize(
-    ("source", "output"), [("mp4", "mp4"), ("mp4", "mov"), ("mov", "mp4"), ("mkv", "mkv")]
-)
+@pytest.mark.parametrize(("source", "output"), [("mp4", "mp4"), ("mp4", "mov"), ("mov", "mp4"), ("mkv", "mkv")])
 def test_copied_audio_is_byte_and_time_identical(source: str, output: str, tmp_path: Path) -> None:
     index = index_of(make_source(tmp_path / f"in.{source}"))
     target = tmp_path / "out" / f"film.{output}"
@@ -73,9 +69,7 @@ def test_copied_audio_is_byte_and_time_identical(source: str, output: str, tmp_p
 def test_languages_titles_dispositions_chapters_and_metadata_go_over(tmp_path: Path) -> None:
     for ending in ("mp4", "mkv"):
         index = index_of(
-            make_source(
-                tmp_path / f"in.{ending}", Rich(subtitles="mov_text" if ending == "mp4" else "subrip")
-            )
+            make_source(tmp_path / f"in.{ending}", Rich(subtitles="mov_text" if ending == "mp4" else "subrip"))
         )
         target = tmp_path / ending / f"film.{ending}"
         render(index, target, statement="Pictures altered by Reelyard: lip-sync")
@@ -194,23 +188,17 @@ def test_what_a_container_cannot_hold_is_converted_by_name(tmp_path: Path) -> No
         mine, rate, first = heard(target, number)
         wave = chirp(192000, 48000, hertz, 2)[:, 48000:52000]
         begin = 48000 - round(first * rate)
-        misfits = {
-            k: float(np.abs(mine[:, begin + k : begin + k + 4000] - wave).mean()) for k in range(-60, 61)
-        }
+        misfits = {k: float(np.abs(mine[:, begin + k : begin + k + 4000] - wave).mean()) for k in range(-60, 61)}
         lag = min(misfits, key=lambda k: misfits[k])
         assert rate == 48000 and misfits[lag] < 0.02
-        assert abs(lag) <= (
-            0 if number == 0 else 24
-        )  # Matroska's clock tells the priming of Opus in milliseconds.
+        assert abs(lag) <= (0 if number == 0 else 24)  # Matroska's clock tells the priming of Opus in milliseconds.
     check_silent(target)
 
 
 @pytest.mark.parametrize("codec", ["ac3", "eac3", "alac", "flac", "libmp3lame", "mp2", "libopus"])
 @pytest.mark.parametrize("output", ["mp4", "mkv"])
 def test_other_audio_codecs_are_copied_in_time(codec: str, output: str, tmp_path: Path) -> None:
-    index = index_of(
-        make_source(tmp_path / "in.mkv", Rich(frames=60, sounds=(Sound(codec, 48000),), chapters=()))
-    )
+    index = index_of(make_source(tmp_path / "in.mkv", Rich(frames=60, sounds=(Sound(codec, 48000),), chapters=())))
     target = tmp_path / "out" / f"film.{output}"
     _, plan, _ = render(index, target)
     assert plan.streams[0].how == "copy"
@@ -270,9 +258,7 @@ def test_unknown_streams_and_second_videos_are_named(tmp_path: Path) -> None:
     index = index_of(make_source(tmp_path / "in.mp4"))
     extra = dataclasses.replace(index.streams[0], number=7)
     odd = dataclasses.replace(index.streams[1], number=8, codec="")
-    index = dataclasses.replace(
-        index, streams=(*index.streams, extra, odd), dropped=("Dolby Vision metadata",)
-    )
+    index = dataclasses.replace(index, streams=(*index.streams, extra, odd), dropped=("Dolby Vision metadata",))
     timeline = plan_timeline(index, RenderJob(index.uri, "out.mp4"), None)
     lines = plan_carry(index, timeline, "mp4", new_audio=False).lines
     assert lines[0] == "Dolby Vision metadata"

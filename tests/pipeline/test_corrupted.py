@@ -49,9 +49,7 @@ def _spoilt(data: bytes, seed: int) -> bytes:
     return bytes(spoilt) if seed % 5 else bytes(spoilt[: len(data) * 3 // 4])
 
 
-@pytest.mark.parametrize(
-    "kind", ["open mp4", "fragmented mp4", "open mkv", "open ts", "mpeg2 mpg", "vp9 webm", "gif"]
-)
+@pytest.mark.parametrize("kind", ["open mp4", "fragmented mp4", "open mkv", "open ts", "mpeg2 mpg", "vp9 webm", "gif"])
 def test_spoilt_bytes_never_hang_or_crash(kind: str, sources: Sources, tmp_path: Path) -> None:
     source = sources.path(kind)
     paths = []

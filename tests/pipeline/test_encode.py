@@ -89,8 +89,7 @@ def test_same_spec_gives_same_bytes_whatever_the_batches(codec: str, tmp_path: P
     format = picture_format()
     spec = choose_encoding(format, TIMELINE, EncodeRequest(codec), "mkv")
     parts = [
-        encode_all(format, TIMELINE, spec, [0, 30], tmp_path / str(k), size)[0]
-        for k, size in enumerate((8, 30, 1))
+        encode_all(format, TIMELINE, spec, [0, 30], tmp_path / str(k), size)[0] for k, size in enumerate((8, 30, 1))
     ]
     assert len({p.sha256 for p in parts}) == 1
 

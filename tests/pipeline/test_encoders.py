@@ -14,9 +14,7 @@ from tests.pipeline.pictures import BT709, constant_timeline, make_timeline, pic
 TIMELINE = constant_timeline(50)
 
 
-@pytest.mark.parametrize(
-    "name", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"]
-)
+@pytest.mark.parametrize("name", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"])
 def test_auto_keeps_depth_and_subsampling_where_x264_holds_them(name: str) -> None:
     spec = choose_encoding(picture_format(name), TIMELINE, EncodeRequest(), "mp4")
     assert (spec.encoder, spec.pixel_format, spec.notes) == ("libx264", name, ())
@@ -33,9 +31,7 @@ def test_auto_keeps_depth_and_subsampling_where_x264_holds_them(name: str) -> No
         ("yuv444p", "av1", "yuv420p", "chroma to another resolution"),
     ],
 )
-def test_what_an_encoder_cannot_hold_is_converted_and_said(
-    name: str, codec: str, held: str, said: str
-) -> None:
+def test_what_an_encoder_cannot_hold_is_converted_and_said(name: str, codec: str, held: str, said: str) -> None:
     spec = choose_encoding(picture_format(name), TIMELINE, EncodeRequest(codec), "mkv")
     assert spec.pixel_format == held
     assert said in " ".join(spec.notes)
@@ -50,10 +46,7 @@ def test_h264_pads_an_odd_size_and_says_so() -> None:
     spec = choose_encoding(picture_format("yuv420p", 161, 91), TIMELINE, EncodeRequest("h264"), "mp4")
     assert (spec.width, spec.height) == (162, 92)
     assert "161x91 padded to 162x92" in spec.notes[0]
-    assert (
-        choose_encoding(picture_format("yuv444p", 161, 91), TIMELINE, EncodeRequest("h264"), "mp4").width
-        == 161
-    )
+    assert choose_encoding(picture_format("yuv444p", 161, 91), TIMELINE, EncodeRequest("h264"), "mp4").width == 161
 
 
 @pytest.mark.parametrize(
@@ -74,9 +67,7 @@ def test_h264_pads_an_odd_size_and_says_so() -> None:
         (EncodeRequest("h264_nvenc"), "mp4", "use --codec h264"),
     ],
 )
-def test_bad_requests_are_refused_with_what_is_allowed(
-    request_: EncodeRequest, container: str, words: str
-) -> None:
+def test_bad_requests_are_refused_with_what_is_allowed(request_: EncodeRequest, container: str, words: str) -> None:
     if request_.codec == "h264_nvenc" and not working_hardware_encoders()["h264_nvenc"]:
         pytest.skip("this machine has the hardware encoder")
     with pytest.raises(JobError, match=None) as caught:

@@ -63,7 +63,7 @@ _PLANAR = [(s, d, False) for s, depths in _DEPTHS.items() for d in depths] + [
 ]
 
 
-@pytest.mark.parametrize("subsampling,depth,alpha", _PLANAR)
+@pytest.mark.parametrize(("subsampling", "depth", "alpha"), _PLANAR)
 def test_planar_samples_move_bit_for_bit(subsampling: str, depth: int, alpha: bool, tmp_path: Path) -> None:
     name = f"yuv{'a' if alpha else ''}{subsampling}p" + ("" if depth == 8 else f"{depth}le")
     size = _SIZES[subsampling]
@@ -90,7 +90,7 @@ def test_grey_moves_with_neutral_chroma(depth: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name,planar",
+    ("name", "planar"),
     [("nv12", "yuv420p"), ("yuyv422", "yuv422p"), ("uyvy422", "yuv422p"), ("yuv411p", "yuv422p")],
 )
 def test_semi_planar_and_packed_become_planar(name: str, planar: str, tmp_path: Path) -> None:
@@ -109,19 +109,15 @@ def test_semi_planar_and_packed_become_planar(name: str, planar: str, tmp_path: 
 
 def test_ten_bits_of_a_hardware_decoder_become_planar() -> None:
     planes = [_noise(i, (_HEIGHT, _WIDTH) if i == 0 else _shape((2, 2)), 10) for i in range(3)]
-    format = PictureFormat(
-        conversion_of("p010le", flat=False).layout, _WIDTH, _HEIGHT, Colour(1, 1, 1, False)
-    )
+    format = PictureFormat(conversion_of("p010le", flat=False).layout, _WIDTH, _HEIGHT, Colour(1, 1, 1, False))
     assert format.layout.name == "yuv420p10le"
     found = new_planes(format, 1)
-    PlaneWriter(format, flat=False).write(
-        _frame("yuv420p10le", planes).reformat(format="p010le", threads=1), found, 0
-    )
+    PlaneWriter(format, flat=False).write(_frame("yuv420p10le", planes).reformat(format="p010le", threads=1), found, 0)
     assert all(np.array_equal(a[0], b) for a, b in zip(found, planes, strict=True))
 
 
 @pytest.mark.parametrize(
-    "name,depth,planar",
+    ("name", "depth", "planar"),
     [
         ("bgr0", 8, "yuv444p"),
         ("gbrp10le", 10, "yuv444p10le"),
@@ -143,9 +139,7 @@ def test_rgb_video_becomes_444_of_the_same_depth_by_the_tagged_matrix(
         frame = _frame(name, [np.tile(pixel, (_HEIGHT, _WIDTH))])
     codec, ending = ("rawvideo", "nut") if name == "rgb24" else ("ffv1", "mkv")
     index = _written(tmp_path / f"video.{ending}", codec, frame)
-    assert (
-        index.format.layout.name == planar and index.format.colour.matrix == 6 and index.format.colour.guessed
-    )
+    assert index.format.layout.name == planar and index.format.colour.matrix == 6 and index.format.colour.guessed
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
     expected = (
         16 + 219 * luma,

@@ -80,9 +80,7 @@ def shown(path: Path) -> list[tuple[int, list[np.ndarray]]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_identity_gives_every_frame_bit_for_bit_at_its_time(
-    kind: str, sources: Sources, tmp_path: Path
-) -> None:
+def test_identity_gives_every_frame_bit_for_bit_at_its_time(kind: str, sources: Sources, tmp_path: Path) -> None:
     source = sources.path(kind)
     output = tmp_path / "film.mp4"
     done, timeline = render(str(source), output, EncodeRequest(qp=0), cut=37)
@@ -105,9 +103,7 @@ def _odd_files() -> list[str]:
 
 @pytest.mark.skipif(not _odd_files(), reason="REELYARD_TEST_DATA is not set: no real files to try")
 @pytest.mark.parametrize("name", [n for n in _odd_files() if "4k60" not in n and "AndroidVideo" not in n])
-def test_a_real_file_is_rendered_whole_or_refused_in_words(
-    name: str, test_data: Path, tmp_path: Path
-) -> None:
+def test_a_real_file_is_rendered_whole_or_refused_in_words(name: str, test_data: Path, tmp_path: Path) -> None:
     output = tmp_path / "film.mp4"
     try:
         done, timeline = render(
@@ -120,8 +116,7 @@ def test_a_real_file_is_rendered_whole_or_refused_in_words(
     assert done.frames == len(timeline) == len(found)
     source = test_data / "data" / "odd" / name
     expected = [
-        _Look(f.format.name, _thumbnail(f))
-        for f in sequential(source, probe(STORAGE, str(source)).stream.number)
+        _Look(f.format.name, _thumbnail(f)) for f in sequential(source, probe(STORAGE, str(source)).stream.number)
     ]
     if len(expected) == len(found) and expected[0].format == found[0].format:
         assert max(np.abs(a.luma - b.luma).max() for a, b in zip(expected, found, strict=True)) < 0.1

@@ -52,12 +52,8 @@ def test_the_index_equals_a_full_demux(kind: str, sources: Sources) -> None:
     assert np.array_equal(kept & DISCARD, plain[:, FLAGS] & DISCARD)
 
 
-@pytest.mark.parametrize(
-    "kind", [kind for kind, (name, _) in KINDS.items() if name.endswith((".mp4", ".mov"))]
-)
-def test_the_payload_is_not_needed_for_an_index(
-    kind: str, sources: Sources, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("kind", [kind for kind, (name, _) in KINDS.items() if name.endswith((".mp4", ".mov"))])
+def test_the_payload_is_not_needed_for_an_index(kind: str, sources: Sources, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sources here are shorter than the part of the payload that is read; so without even that."""
     path = sources.path(kind)
     usual = probe(_STORAGE, str(path))
@@ -130,18 +126,14 @@ def test_an_hour_of_mp4_is_indexed_by_a_few_megabytes(hour: Path, s3_options: di
 
 
 @pytest.mark.parametrize("kind", ["open mp4", "fragmented mp4", "open ts", "open mkv"])
-def test_a_remote_source_decodes_as_a_local_one(
-    kind: str, sources: Sources, s3_options: dict[str, str]
-) -> None:
+def test_a_remote_source_decodes_as_a_local_one(kind: str, sources: Sources, s3_options: dict[str, str]) -> None:
     path = sources.path(kind)
     storage = CountingStorage(s3_options)
     uri = f"s3://bucket/{path.name}"
     storage.put_file(path, uri)
     index = probe(storage, uri)
     local = probe(_STORAGE, str(path))
-    assert np.array_equal(index.packets, local.packets) and np.array_equal(
-        index.split_points, local.split_points
-    )
+    assert np.array_equal(index.packets, local.packets) and np.array_equal(index.split_points, local.split_points)
     assert digests(decode_source_frames(storage, index, 40, 100, 16)) == plain_digests(path)[40:100]
     storage.put_file(sources.path("closed mp4"), uri)
     with pytest.raises(SourceError, match="changed since it was indexed"):
@@ -175,10 +167,7 @@ def test_clocks_that_start_anywhere_are_brought_to_zero(sources: Sources) -> Non
 
 
 def test_rates_are_told_from_the_times(sources: Sources) -> None:
-    rates = {
-        kind: probe(_STORAGE, str(sources.path(kind)))
-        for kind in ("ntsc mp4", "open mkv", "open ts", "vfr mp4")
-    }
+    rates = {kind: probe(_STORAGE, str(sources.path(kind))) for kind in ("ntsc mp4", "open mkv", "open ts", "vfr mp4")}
     assert rates["ntsc mp4"].average_rate == Fraction(30000, 1001)
     assert rates["open mkv"].average_rate == rates["open ts"].average_rate == 25
     assert [i.variable_rate for i in rates.values()] == [False, False, False, True]
@@ -193,9 +182,7 @@ def _rich(path: Path) -> Path:
         large = out.add_stream("libx264", rate=25)
         large.width, large.height = 192, 112
         large.codec_context.sample_aspect_ratio = Fraction(4, 3)
-        large.codec_context.color_primaries = large.codec_context.color_trc = (
-            large.codec_context.colorspace
-        ) = 9
+        large.codec_context.color_primaries = large.codec_context.color_trc = large.codec_context.colorspace = 9
         large.disposition = av.stream.Disposition.default
         large.set_display_rotation(90)
         sounds = [out.add_stream("aac", rate=48000, layout="mono") for _ in range(2)]
@@ -306,7 +293,7 @@ def _bad(sources: Sources, name: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "name,words",
+    ("name", "words"),
     [
         ("empty", "found 0 bytes"),
         ("text", "found text"),
@@ -352,10 +339,7 @@ def test_indexes_hold_together(sources: Sources) -> None:
     for index in _indexes(sources):
         assert np.all(np.diff(index.frame_pts) > 0) and index.end_pts > index.frame_pts[-1]
         assert index.split_points[0] == 0 and np.all(np.diff(index.split_points) > 0)
-        assert (
-            len(index.frame_packets) == index.frames
-            and len(set(index.frame_packets.tolist())) == index.frames
-        )
+        assert len(index.frame_packets) == index.frames and len(set(index.frame_packets.tolist())) == index.frames
         assert struct.calcsize("q") == index.packets.dtype.itemsize
 
 
@@ -381,10 +365,8 @@ def test_hdr10_is_carried_in_the_index(tmp_path: Path) -> None:
     assert parse_index(dump_index(index), "x").codec_hdr == index.codec_hdr
 
 
-@pytest.mark.parametrize("size,matrix", [((320, 180), 6), ((1280, 534), 1), ((960, 720), 1), ((720, 576), 6)])
-def test_what_is_not_tagged_is_guessed_by_size_and_said(
-    size: tuple[int, int], matrix: int, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(("size", "matrix"), [((320, 180), 6), ((1280, 534), 1), ((960, 720), 1), ((720, 576), 6)])
+def test_what_is_not_tagged_is_guessed_by_size_and_said(size: tuple[int, int], matrix: int, tmp_path: Path) -> None:
     with av.open(str(tmp_path / "plain.mp4"), "w") as out:
         stream = out.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
         stream.width, stream.height = size

@@ -70,11 +70,7 @@ def test_the_planted_files_would_lead_elsewhere(sources: Sources, tmp_path: Path
         assert container.streams.video[0].width == WIDTH
     planted = _mov_of_data_elsewhere(sources, canary, tmp_path)
     with av.open(str(planted), options={"enable_drefs": "1", "use_absolute_path": "1"}):
-        opened = [
-            os.readlink(f"/proc/self/fd/{n}")
-            for n in os.listdir("/proc/self/fd")
-            if n.isdigit() and _is_open(n)
-        ]
+        opened = [os.readlink(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd") if n.isdigit() and _is_open(n)]
     assert str(canary) in opened
 
 
@@ -102,9 +98,7 @@ def _mov_of_data_elsewhere(sources: Sources, elsewhere: Path, folder: Path) -> P
     # moov lies behind the payload, so only the boxes around the reference grow.
     for kind in (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref"):
         place = planted.rindex(kind, 0, at + 4) - 4
-        planted[place : place + 4] = struct.pack(
-            ">I", int.from_bytes(planted[place : place + 4], "big") + grown
-        )
+        planted[place : place + 4] = struct.pack(">I", int.from_bytes(planted[place : place + 4], "big") + grown)
     path = folder / "planted.mov"
     path.write_bytes(planted)
     return path

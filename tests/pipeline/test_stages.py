@@ -81,8 +81,7 @@ def test_batches_are_cut_at_borders_and_lose_nothing():
     def batch(first, count):
         numbers = np.arange(first, first + count)
         planes = tuple(
-            np.broadcast_to(numbers[:, None, None], (count, *shape)).astype(np.uint8)
-            for shape in format.plane_shapes
+            np.broadcast_to(numbers[:, None, None], (count, *shape)).astype(np.uint8) for shape in format.plane_shapes
         )
         return FrameBatch(format, planes, first, numbers * 40, numbers)
 

@@ -79,9 +79,7 @@ def render(
     parts = encode_all(format, timeline, spec, borders, folder)
     output = folder / "out" / f"film.{container}"
     carry = stitching.pop("carry", CarryPlan())
-    stitch(
-        Storage({}), parts, timeline, spec, StitchRequest(str(output), carry, **stitching), folder / "work"
-    )  # type: ignore[arg-type]
+    stitch(Storage({}), parts, timeline, spec, StitchRequest(str(output), carry, **stitching), folder / "work")  # type: ignore[arg-type]
     return output, parts, spec
 
 
@@ -224,10 +222,7 @@ def test_hdr10_and_its_mastering_data_reach_every_part(codec: str, tmp_path: Pat
 def test_two_stitchers_racing_leave_one_whole_output(tmp_path: Path) -> None:
     timeline, spec, parts, request = _stitched(tmp_path)
     with ThreadPoolExecutor(4) as pool:
-        runs = [
-            pool.submit(stitch, Storage({}), parts, timeline, spec, request, tmp_path / str(i))
-            for i in range(4)
-        ]
+        runs = [pool.submit(stitch, Storage({}), parts, timeline, spec, request, tmp_path / str(i)) for i in range(4)]
     errors = [r.exception() for r in runs]
     assert errors.count(None) == 1 and all(isinstance(e, AlreadyThere) for e in errors if e is not None)
     assert len(decoded(Path(request.output_uri))) == 20
@@ -273,10 +268,7 @@ def test_segments_of_one_frame_alone_make_a_video(tmp_path: Path) -> None:
 
 def test_same_plan_gives_the_same_file(tmp_path: Path) -> None:
     for container in ("mp4", "mkv"):
-        files = [
-            render(tmp_path / container / str(i), container, constant_timeline(20), [0, 8, 20])[0]
-            for i in (0, 1)
-        ]
+        files = [render(tmp_path / container / str(i), container, constant_timeline(20), [0, 8, 20])[0] for i in (0, 1)]
         assert files[0].read_bytes() == files[1].read_bytes()
 
 
@@ -288,9 +280,7 @@ def test_rotation_and_flips_are_carried(container: str, rotation: tuple[int, boo
     a, b, c, d = (v * unit for v in turns[rotation[0]])
     a, c = (-a, -c) if rotation[1] else (a, c)
     matrix = (a, b, 0, c, d, 0, 0, 0, 1 << 30)
-    path, _, _ = render(
-        tmp_path, container, constant_timeline(8), [0, 3, 8], carry=CarryPlan(display_matrix=matrix)
-    )
+    path, _, _ = render(tmp_path, container, constant_timeline(8), [0, 3, 8], carry=CarryPlan(display_matrix=matrix))
     if container == "mkv" and rotation == (90, True):
         pytest.skip("Matroska has no word for a turn and a flip at once")
     side = decoded(path)[0].side_data.get("DISPLAYMATRIX")
@@ -323,9 +313,7 @@ def test_fields_and_their_order_are_kept(field_order: str, tmp_path: Path) -> No
     assert all(f.interlaced_frame for f in decoded(path))
     with av.open(str(path)) as found:
         list(found.decode(video=0))
-        assert (
-            found.streams.video[0].codec_context.field_order in ({"tff": (2, 4), "bff": (3, 5)}[field_order])
-        )
+        assert found.streams.video[0].codec_context.field_order in ({"tff": (2, 4), "bff": (3, 5)}[field_order])
 
 
 def _stitched(tmp_path: Path) -> tuple[Timeline, EncodeSpec, list[Part], StitchRequest]:
@@ -337,9 +325,7 @@ def _stitched(tmp_path: Path) -> tuple[Timeline, EncodeSpec, list[Part], StitchR
 
 def test_forged_headers_are_caught_before_the_output_is_written(tmp_path: Path) -> None:
     timeline, spec, parts, request = _stitched(tmp_path)
-    other = dataclasses.replace(
-        spec, options=tuple({**dict(spec.options), "x264-params": "cabac=0:ref=5"}.items())
-    )
+    other = dataclasses.replace(spec, options=tuple({**dict(spec.options), "x264-params": "cabac=0:ref=5"}.items()))
     forged = encode_all(picture_format(), timeline, other, [0, 8, 20], tmp_path / "other")[1]
     for second in (forged, dataclasses.replace(forged, extradata_sha256=parts[0].extradata_sha256)):
         with pytest.raises(StitchError, match="encoder headers differ"):
@@ -441,6 +427,4 @@ def test_rescaling_rounds_to_nearest_and_survives_large_numbers() -> None:
     ]
     assert rescaled(np.array([1, -1, 3]), Fraction(1, 2), Fraction(1)).tolist() == [1, -1, 2]
     big = 10**15
-    assert rescaled(np.array([big]), Fraction(1, 10**9), Fraction(1, 90000)).tolist() == [
-        round(big * 90000 / 10**9)
-    ]
+    assert rescaled(np.array([big]), Fraction(1, 10**9), Fraction(1, 90000)).tolist() == [round(big * 90000 / 10**9)]

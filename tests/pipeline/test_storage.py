@@ -23,9 +23,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Stor
     if request.param == "s3":
         yield Storage(request.getfixturevalue("s3_options")), f"s3://bucket/{unique}"
         return
-    prefix = {"path": str(tmp_path), "file": f"file://{tmp_path}", "memory": f"memory://{unique}"}[
-        request.param
-    ]
+    prefix = {"path": str(tmp_path), "file": f"file://{tmp_path}", "memory": f"memory://{unique}"}[request.param]
     yield Storage(), prefix
 
 
