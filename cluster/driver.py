@@ -81,6 +81,8 @@ def pool_at(place: Place, job: RenderJob, device: str, scratch: Path, watch: Run
     from cluster.connection import connected
 
     _refuse_memory(job)
+    if device.startswith("cuda:"):
+        raise JobError(f"--device {device}: Ray gives each worker its GPU; use --device cuda, or add --in-process")
     threading.Thread(target=_import_ahead, args=(job,), daemon=True, name="import").start()
     with connected(place) as connection:
         from cluster.ray_pool import RayPool

@@ -28,8 +28,8 @@ from tasks.task import TaskSpec, UnitMeasurement
 
 log = logging.getLogger("reelyard")
 
-#: How often progress is asked for.
-_ASK_SECONDS = 0.5
+#: How often progress is asked for; until the first frame, and then.
+_FIRST_ASK_SECONDS, _ASK_SECONDS = 0.1, 0.5
 #: Calls that a worker serves at once: one for each lease in flight, and one for a probe or scan.
 _CALLS = LEASES_IN_FLIGHT + 1
 
@@ -201,7 +201,7 @@ class RayPool:
         lanes: Sequence[Any],
         items: Sequence[Any],
         work: Callable[[Any, Any], Iterator[Any]],
-        look: Callable[[], None] = lambda: None,
+        look: Callable[[], float] = lambda: _ASK_SECONDS,
     ) -> Iterator[Any]:
         """Results as they come; a free lane takes the next item, the first failure stops all."""
         waiting = deque(items)
@@ -258,12 +258,13 @@ class RayPool:
 _DONE = object()
 
 
-def _until_done(results: "queue.Queue[object]", lanes: int, look: Callable[[], None]) -> Iterator[Any]:
+def _until_done(results: "queue.Queue[object]", lanes: int, look: Callable[[], float]) -> Iterator[Any]:
+    wait_seconds = _FIRST_ASK_SECONDS
     while lanes:
         try:
-            result = results.get(timeout=_ASK_SECONDS)
+            result = results.get(timeout=wait_seconds)
         except queue.Empty:
-            look()
+            wait_seconds = look()
             continue
         if result is _DONE:
             lanes -= 1
@@ -280,21 +281,27 @@ class _FrameWatch:
     def __init__(self, encode: transport.Worker, progress: Progress) -> None:
         self._encode = encode
         self._progress = progress
-        self._told = self._frames()
+        self._told = self._frames() or 0
+        self._first = True
 
-    def _frames(self) -> int:
+    def _frames(self) -> int | None:
+        """None where the worker does not answer: it is being started anew, or very busy."""
         try:
             return int(transport.control(self._encode, "frames", timeout_seconds=5.0))
         except ReelyardError:
-            return 0
+            return None
 
-    def look(self) -> None:
+    def look(self) -> float:
+        """Tells the frames since the last look; returns the seconds until the next."""
         frames = self._frames()
-        if frames < self._told:  # The worker was started anew and counts from 0.
-            self._told = 0
-        if frames > self._told:
-            self._progress("render", frames - self._told)
-        self._told = frames
+        if frames is not None:
+            if frames < self._told:  # The worker was started anew and counts from 0.
+                self._told = 0
+            if frames > self._told:
+                self._progress("render", frames - self._told)
+                self._first = False
+            self._told = frames
+        return _FIRST_ASK_SECONDS if self._first else _ASK_SECONDS
 
 
 def _placed(error: SegmentError, works: Sequence[SegmentWork]) -> SegmentError:

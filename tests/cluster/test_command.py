@@ -225,6 +225,20 @@ def test_a_bad_request_is_one_line_and_its_exit_code(
     assert sorted(folder.rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("in.mp4", "-o", "memory://o.mp4"), "add --in-process"),
+        (("in.mp4", "-o", "o.mp4", "--device", "cuda:1"), "use --device cuda, or add --in-process"),
+    ],
+)
+def test_what_only_one_process_can_do_is_refused_before_ray_is_started(
+    arguments: tuple[str, ...], words: str, here: Callable[..., Told]
+) -> None:
+    told = here("render", *arguments)
+    assert (told.returncode, words in told.stderr) == (2, True), told.stderr
+
+
 def test_a_plan_tells_the_segments_and_writes_nothing(here: Callable[..., Told], folder: Path) -> None:
     before = sorted(folder.rglob("*"))
     told = here("plan", "in.mp4", "-o", "o.mp4", "--segment-seconds", "1", "--json")
