@@ -40,7 +40,7 @@ check: install
 	$(BIN)/python -m pytest -q tests/test_layers.py
 
 bench: install
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks --readme
 
 bench-small: install
 	$(BIN)/python -m tests.benchmarks --seconds 10
