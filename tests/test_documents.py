@@ -25,9 +25,7 @@ def commands() -> list[str]:
 def test_every_command_of_the_readme_parses(command: str) -> None:
     words = shlex.split(command)[1:]
     group = typer.main.get_command(app)
-    with group.make_context("reelyard", words, resilient_parsing=False) as context:  # type: ignore[attr-defined]
-        name, sub, rest = group.resolve_command(context, list(context.protected_args) + context.args)  # type: ignore[attr-defined]
-        sub.make_context(name, rest, parent=context)
+    group.commands[words[0]].make_context(words[0], words[1:])  # type: ignore[attr-defined]
 
 
 def test_every_make_target_of_the_readme_exists() -> None:

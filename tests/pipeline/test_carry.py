@@ -261,7 +261,7 @@ def test_unknown_streams_and_second_videos_are_named(tmp_path: Path) -> None:
     index = dataclasses.replace(index, streams=(*index.streams, extra, odd), dropped=("Dolby Vision metadata",))
     timeline = plan_timeline(index, RenderJob(index.uri, "out.mp4"), None)
     lines = plan_carry(index, timeline, "mp4", new_audio=False).lines
-    assert lines[0] == "Dolby Vision metadata"
+    assert lines[0] == "Dolby Vision metadata dropped"
     assert "video stream #7" in lines[1] and "audio stream #8" in lines[2]
 
 

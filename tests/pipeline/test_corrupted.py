@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.decode import decode_source_frames
+from pipeline.decode import Counts, decode_source_frames
 from pipeline.index import POS, SIZE
 from pipeline.probe import probe
 from pipeline.storage import Storage
@@ -80,10 +80,10 @@ def test_pictures_behind_a_damaged_one_do_not_shift(sources: Sources, tmp_path: 
         data[pos : pos + size] = bytes(size)
     (tmp_path / "spoilt.mp4").write_bytes(data)
     index = probe(_STORAGE, str(tmp_path / "spoilt.mp4"))
-    counts: dict[str, int] = {}
+    counts: Counts = {}
     batches = decode_source_frames(_STORAGE, index, 0, index.frames, 16, damaged="repeat", counts=counts)
     numbers = [number_in(luma) for batch in batches for luma in batch.planes[0]]
-    assert counts["repeated"] == 3 and len(numbers) == clean.frames
+    assert counts[0]["repeated"] == 3 and len(numbers) == clean.frames
     # What refers to a lost picture is covered up by the decoder until the next keyframe, but stays in place.
     assert numbers[96:] == list(range(96, 150)) and numbers[:8] == list(range(8))
     with pytest.raises(SourceError, match="source frame 1[01] "):

@@ -1,10 +1,10 @@
 """Pictures with known faces, made from one public-domain portrait: moved, turned, doubled, covered, gone."""
 
 from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
@@ -16,9 +16,11 @@ EYES_APART = 58.0
 
 @lru_cache
 def portrait() -> Picture:
-    """(512, 512, 3) RGB of scikit-image's astronaut (NASA, public domain); skips without scikit-image."""
-    data = pytest.importorskip("skimage.data", reason="scikit-image brings the portrait")
-    return np.ascontiguousarray(data.astronaut())
+    """(512, 512, 3) RGB of the demo's portrait (NASA, public domain)."""
+    path = Path(__file__).parents[3] / "tasks" / "data" / "demo" / "portrait.jpg"
+    found = cv2.imread(str(path))
+    assert found is not None
+    return np.ascontiguousarray(found[..., ::-1])
 
 
 def similarity(x: float = 0, y: float = 0, scale: float = 1, degrees: float = 0) -> NDArray[np.float32]:
