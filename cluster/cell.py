@@ -164,7 +164,8 @@ class EncodeWorker(CellWorker):
         super().__init__(name, storage_options)
         self._frames = 0
         self._counting = threading.Lock()
-        self._scratch = Path(tempfile.mkdtemp(prefix="reelyard-encode-"))
+        # In the folder of the session, where there is one: it goes with a local Ray, however that ends.
+        self._scratch = Path(tempfile.mkdtemp(prefix="reelyard-encode-", dir=session_folder()))
 
     def frames(self) -> int:
         """Frames encoded by this process so far."""
@@ -200,6 +201,15 @@ class EncodeWorker(CellWorker):
             del batch
             with self._counting:
                 self._frames += count
+
+
+def session_folder() -> str | None:
+    """The folder of the Ray that this worker belongs to; None where it cannot be written to."""
+    import ray
+
+    node = getattr(ray._private.worker, "_global_node", None)
+    folder = node.get_session_dir_path() if node is not None else None
+    return folder if folder and os.access(folder, os.W_OK) else None
 
 
 class Tally:

@@ -1,5 +1,6 @@
 """The pool of a cluster: leases handed to cells, retried, stopped; no picture passes through here."""
 
+import contextlib
 import itertools
 import logging
 import queue
@@ -249,7 +250,8 @@ class RayPool:
             return
         self._closed = True
         self._stop.set()
-        transport.notify(self._cell.encode, "end")
+        with contextlib.suppress(ReelyardError):
+            transport.control(self._cell.encode, "end", timeout_seconds=3.0)
         for worker in self._cell.workers:
             transport.kill(worker)
         self._place.release()
