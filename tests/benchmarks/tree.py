@@ -14,7 +14,7 @@ from pathlib import Path
 
 PROC = Path("/proc")
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
-#: What Ray's own processes are called on their command lines; its workers are `ray::…` or default_worker.py.
+#: What Ray's own processes are called, before and after they rename themselves; workers are other `ray::…`.
 _DAEMONS = (
     "raylet/raylet",
     "gcs/gcs_server",
@@ -24,6 +24,8 @@ _DAEMONS = (
     "_private/log_monitor.py",
     "autoscaler/_private/monitor.py",
     "autoscaler/v2/monitor.py",
+    "ray::DashboardAgent",
+    "ray::RuntimeEnvAgent",
 )
 _PR_SET_CHILD_SUBREAPER = 36
 #: For so many ticks a new process is asked for its name again: it may not have called exec yet.
@@ -94,7 +96,7 @@ class ProcessTree:
         row.ticks_seen += 1
         if row.ticks_seen <= _SETTLING_TICKS:
             row.name = _name(row.pid) or row.name
-            row.daemon = any(daemon in row.name for daemon in _DAEMONS)
+            row.daemon = row.daemon or any(daemon in row.name for daemon in _DAEMONS)
 
 
 def _present() -> set[int]:
