@@ -58,8 +58,7 @@ class Conversion:
         y, c = 1 / self.luma_span, 1 / self.chroma_span
         factors = ((0.0, self.red_cr), (self.green_cb, self.green_cr), (self.blue_cb, 0.0))
         return tuple(
-            (y, cb * c, cr * c, -self.luma_offset * y - self.chroma_offset * (cb + cr) * c)
-            for cb, cr in factors
+            (y, cb * c, cr * c, -self.luma_offset * y - self.chroma_offset * (cb + cr) * c) for cb, cr in factors
         )
 
 

@@ -213,9 +213,7 @@ class DeviceBatch:
             difference *= touched
         self._write_chroma(frame, box, difference, touched)
 
-    def _write_chroma(
-        self, frame: int, box: Box, difference: torch.Tensor, touched: torch.Tensor | None
-    ) -> None:
+    def _write_chroma(self, frame: int, box: Box, difference: torch.Tensor, touched: torch.Tensor | None) -> None:
         """Each sample becomes the mean of the touched pixels' chroma and, for all others, of its own.
 
         `difference` is (2, h, w): B' - Y' and R' - Y', 0 where not touched.
@@ -244,9 +242,7 @@ class DeviceBatch:
         return torch.from_numpy(np.outer(down, across)).to(self.device)
 
 
-def _composite(
-    view: ToneMap, source: torch.Tensor, sdr: torch.Tensor, mask: torch.Tensor | None
-) -> torch.Tensor:
+def _composite(view: ToneMap, source: torch.Tensor, sdr: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     """(3, h, w) of the source with what `sdr` changed in its view; the costly way back for that alone."""
     changed = (sdr != view.to_sdr(source)).any(dim=0)
     if mask is not None:

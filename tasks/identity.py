@@ -27,9 +27,7 @@ class IdentityTask:
         end = start + sum(len(batch) for batch in batches)
         return UnitMeasurement(start, end, {})
 
-    def conclude(
-        self, units: Iterable[UnitMeasurement], output: OutputFrames, voice: Voice | None
-    ) -> TaskPlan:
+    def conclude(self, units: Iterable[UnitMeasurement], output: OutputFrames, voice: Voice | None) -> TaskPlan:
         return TaskPlan()
 
     def render(self, batch: DeviceBatch, inputs: TaskInputs) -> None:

@@ -113,9 +113,7 @@ def plane_overlay(text: str, format: PictureFormat, device: torch.device) -> Ove
     luma = (1 - keep) * to.luma_offset + white * (to.luma_span * (view.white if view else 1.0))
     kept = _cell_means(keep, 1 << format.layout.chroma_shift_x, 1 << format.layout.chroma_shift_y)
     chroma = (1 - kept) * to.chroma_offset
-    tensors = [
-        torch.from_numpy(np.ascontiguousarray(p, np.float32)).to(device) for p in (keep, kept, luma, chroma)
-    ]
+    tensors = [torch.from_numpy(np.ascontiguousarray(p, np.float32)).to(device) for p in (keep, kept, luma, chroma)]
     return Overlay(aligned, (tensors[0], tensors[1], tensors[1]), (tensors[2], tensors[3], tensors[3]))
 
 
@@ -123,9 +121,7 @@ def _aligned(box: Box, format: PictureFormat) -> Box:
     """A stored box inside the picture grown to whole chroma cells."""
     across, down = 1 << format.layout.chroma_shift_x, 1 << format.layout.chroma_shift_y
     x1, y1 = -(-box.x1 // across) * across, -(-box.y1 // down) * down
-    return Box(
-        box.x0 // across * across, box.y0 // down * down, min(x1, format.width), min(y1, format.height)
-    )
+    return Box(box.x0 // across * across, box.y0 // down * down, min(x1, format.width), min(y1, format.height))
 
 
 def _cell_means(picture: Picture, across: int, down: int) -> Picture:
@@ -171,8 +167,7 @@ def _laid_out(text: str, width: int, height: int) -> tuple[list[str], Font]:
 
 def _too_small(text: str, width: int, height: int) -> JobError:
     return JobError(
-        f"the label of {len(text)} characters does not fit a picture of {width}x{height} "
-        f"in {LINES} lines: shorten it"
+        f"the label of {len(text)} characters does not fit a picture of {width}x{height} in {LINES} lines: shorten it"
     )
 
 

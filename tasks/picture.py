@@ -136,8 +136,7 @@ class FrameBatch:
         for plane, shape in zip(self.planes, self.format.plane_shapes, strict=True):
             if plane.shape != (count, *shape) or plane.dtype != self.format.layout.dtype:
                 raise ValueError(
-                    f"a plane is {plane.shape} {plane.dtype}, "
-                    f"expected {(count, *shape)} {self.format.layout.dtype}"
+                    f"a plane is {plane.shape} {plane.dtype}, expected {(count, *shape)} {self.format.layout.dtype}"
                 )
         if len(self.source_frames) != count:
             raise ValueError(f"{len(self.source_frames)} source frames for {count} pictures")

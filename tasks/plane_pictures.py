@@ -142,13 +142,9 @@ def _warped(plane: Samples, x: _Row, y: _Row, size: int) -> Samples:
     x0, x1 = _reach(x, size, plane.shape[1], cell)
     y0, y1 = _reach(y, size, plane.shape[0], cell)
     source = _halved(plane[y0:y1, x0:x1], halvings)
-    moved = np.array(
-        (_at_shift((x[0], x[1], x[2] - x0), halvings), _at_shift((y[0], y[1], y[2] - y0), halvings))
-    )
+    moved = np.array((_at_shift((x[0], x[1], x[2] - x0), halvings), _at_shift((y[0], y[1], y[2] - y0), halvings)))
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    warped: Samples = cv2.warpAffine(
-        source, moved, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE
-    )
+    warped: Samples = cv2.warpAffine(source, moved, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return warped
 
 

@@ -151,9 +151,7 @@ class Task(Protocol):
     def measure(self, start: int, batches: Iterator[FrameBatch]) -> UnitMeasurement:
         """Independent measurements of one scan unit; `batches` are its source frames in order."""
 
-    def conclude(
-        self, units: Iterable[UnitMeasurement], output: OutputFrames, voice: Voice | None
-    ) -> TaskPlan:
+    def conclude(self, units: Iterable[UnitMeasurement], output: OutputFrames, voice: Voice | None) -> TaskPlan:
         """The whole-video result; pure, reads units in order and may hold only what it needs of each."""
 
     def render(self, batch: "DeviceBatch", inputs: TaskInputs) -> None:

@@ -15,9 +15,7 @@ def upright_format(format: PictureFormat) -> PictureFormat:
     turn = format.orientation
     layout = format.layout
     if turn is None:
-        raise JobError(
-            "--bake-rotation: the display matrix turns by an angle that is no multiple of 90 degrees"
-        )
+        raise JobError("--bake-rotation: the display matrix turns by an angle that is no multiple of 90 degrees")
     mirrored_width, mirrored_height = _mirrored(turn)
     if (mirrored_width and format.width % (1 << layout.chroma_shift_x)) or (
         mirrored_height and format.height % (1 << layout.chroma_shift_y)

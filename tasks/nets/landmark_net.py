@@ -21,9 +21,7 @@ _DENSE: Final = 112
 class _Convolution(nn.Module):
     """3x3 convolution, normalisation while training, and ReLU unless `active` is false."""
 
-    def __init__(
-        self, inside: int, outside: int, *, stride: int = 1, norm: bool, active: bool = True
-    ) -> None:
+    def __init__(self, inside: int, outside: int, *, stride: int = 1, norm: bool, active: bool = True) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inside, outside, 3, stride, 1, bias=not norm)
         self.norm: nn.Module = nn.BatchNorm2d(outside) if norm else nn.Identity()

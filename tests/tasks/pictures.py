@@ -7,9 +7,7 @@ from hypothesis import strategies as st
 
 from tasks.picture import Colour, FrameBatch, Orientation, PictureFormat, PixelLayout, pixel_layout
 
-LAYOUTS = [
-    f"yuv{s}p{d}" for s in ("420", "422", "440", "444") for d in ("", "9le", "10le", "12le", "14le", "16le")
-]
+LAYOUTS = [f"yuv{s}p{d}" for s in ("420", "422", "440", "444") for d in ("", "9le", "10le", "12le", "14le", "16le")]
 ORIENTATIONS = [Orientation(t, x, y) for t in (False, True) for x in (False, True) for y in (False, True)]
 BT709 = Colour(1, 1, 1, full_range=False)
 PQ = Colour(9, 9, 16, full_range=False)
@@ -38,18 +36,14 @@ def batch_of(format: PictureFormat, planes: list[np.ndarray]) -> FrameBatch:
     for plane in planes:
         plane.flags.writeable = False
     count = len(planes[0])
-    return FrameBatch(
-        format, tuple(planes), 7, np.arange(count, dtype=np.int64), np.arange(count, dtype=np.int64)
-    )
+    return FrameBatch(format, tuple(planes), 7, np.arange(count, dtype=np.int64), np.arange(count, dtype=np.int64))
 
 
 def random_batch(format: PictureFormat, count: int = 2, seed: int = 0) -> FrameBatch:
     """Every code value is possible, foot- and headroom included."""
     random = np.random.default_rng(seed)
     top, dtype = 1 << format.layout.depth, format.layout.dtype
-    return batch_of(
-        format, [random.integers(0, top, (count, *shape)).astype(dtype) for shape in format.plane_shapes]
-    )
+    return batch_of(format, [random.integers(0, top, (count, *shape)).astype(dtype) for shape in format.plane_shapes])
 
 
 @st.composite

@@ -165,9 +165,7 @@ def test_statistics_of_silence_divide_by_nothing() -> None:
     assert np.all(deviation == 1)
 
 
-@pytest.mark.parametrize(
-    ("name", "wave"), [("mel_synthetic_3s", "wav"), ("mel_speech_dhlive_audio0", "wav16k")]
-)
+@pytest.mark.parametrize(("name", "wave"), [("mel_synthetic_3s", "wav"), ("mel_speech_dhlive_audio0", "wav16k")])
 def test_columns_are_those_of_the_reference(test_data: Path, name: str, wave: str) -> None:
     with np.load(test_data / "reference" / f"{name}.npz") as arrays:
         np.testing.assert_allclose(mel_spectrogram(arrays[wave]), arrays["mel"], atol=1e-4)

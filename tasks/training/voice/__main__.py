@@ -65,10 +65,7 @@ def main(arguments: Sequence[str]) -> None:
     learn_phonetics(net, synthetic, steps=options.steps, seed=options.seed, say=say)
     calibrate(net, synthetic[:60])
     offsets = {clip.name: clip_offset(clip, net).seconds for clip in teaching}
-    say(
-        "offsets by the synthetic networks: "
-        + ", ".join(f"{n} {s * 1000:+.0f} ms" for n, s in offsets.items())
-    )
+    say("offsets by the synthetic networks: " + ", ".join(f"{n} {s * 1000:+.0f} ms" for n, s in offsets.items()))
     lesson = Lesson.of(net, teaching, offsets, options.seed)
     report(net, lesson, [clips[name] for name in TESTING], options.seed)
     taught = teach(net, lesson)

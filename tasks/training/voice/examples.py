@@ -42,9 +42,7 @@ def synthetic_examples(count: int, seed: int) -> list[Example]:
     spoken = list(utterances(count, seed))
     voices = [utterance.samples for utterance in spoken]
     examples = [
-        _spoken(utterance, voices, rng, disturbed=disturbed)
-        for utterance in spoken
-        for disturbed in (False, True)
+        _spoken(utterance, voices, rng, disturbed=disturbed) for utterance in spoken for disturbed in (False, True)
     ]
     return examples + [_voiceless(voices, rng) for _ in range(count // 8)]
 
@@ -54,9 +52,7 @@ def clip_examples(clips: Sequence[Clip], offsets: dict[str, float], copies: int,
     rng = np.random.default_rng(seed)
     voices = [clip.samples for clip in clips]
     return [
-        _measured(clip, offsets[clip.name], voices, rng, disturbed=copy > 0)
-        for clip in clips
-        for copy in range(copies)
+        _measured(clip, offsets[clip.name], voices, rng, disturbed=copy > 0) for clip in clips for copy in range(copies)
     ]
 
 

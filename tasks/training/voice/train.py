@@ -48,9 +48,7 @@ def learn_phonetics(
                 say(f"network {index + 1} of 2, step {step + 1} of {steps}: loss {float(loss.detach()):.3f}")
 
 
-def _windows(
-    examples: Sequence[Example], kind: int, rng: np.random.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
+def _windows(examples: Sequence[Example], kind: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Inputs (N, 80, T + 2 * REACH), targets (N, 3, T) and a mask (N, T) of random windows."""
     inputs, targets, masks = [], [], []
     for index in rng.integers(len(examples), size=_BATCH):
@@ -70,13 +68,9 @@ def _windows(
 
 def _loss(part: ArticulationNet, shown: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
     answer, _ = part(shown)
-    total: Tensor = _likeness(answer[:, 0], wanted[:, 0], mask) + 0.5 * _likeness(
-        answer[:, 2], wanted[:, 2], mask
-    )
+    total: Tensor = _likeness(answer[:, 0], wanted[:, 0], mask) + 0.5 * _likeness(answer[:, 2], wanted[:, 2], mask)
     heavier = torch.tensor(2.0)
-    closed = F.binary_cross_entropy_with_logits(
-        answer[:, 1], wanted[:, 1], reduction="none", pos_weight=heavier
-    )
+    closed = F.binary_cross_entropy_with_logits(answer[:, 1], wanted[:, 1], reduction="none", pos_weight=heavier)
     return total + 0.3 * (closed * mask).sum() / mask.sum()
 
 
