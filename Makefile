@@ -26,9 +26,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@touch $@
 
 demo: install
-	@mkdir -p out
-	$(BIN)/reelyard render tasks/data/demo/portrait.jpg --task lip-sync --audio tasks/data/demo/voice.wav \
-		--label "Demonstration: synthetic voice, mouth moved by a computer" -o out/demo.mp4 --overwrite
+	$(BIN)/reelyard demo -o out/demo.mp4 --overwrite
 
 test: install
 	$(BIN)/python -m pytest

@@ -34,6 +34,8 @@ def demo(options: RenderOptions) -> None:
     with told_errors(options.verbose, "run the same command again to go on"):
         from cluster.cli.render import run_job
         from cluster.cli.request import check_device, job_of
+        from cluster.report.pictures import contact_sheet_of
+        from pipeline.storage import Storage
 
         folder = Path(__file__).resolve().parents[2] / "tasks" / "data" / "demo"
         options = replace(
@@ -46,5 +48,10 @@ def demo(options: RenderOptions) -> None:
         local = "://" not in options.output
         if local:
             Path(options.output).parent.mkdir(parents=True, exist_ok=True)
-        run_job(job_of(options), options, check_device(options.device))
+        job = job_of(options)
+        run_job(job, options, check_device(options.device))
+        sheet = f"{options.output}.contact.jpg"
+        storage = Storage(dict(job.storage_options))
+        storage.put_bytes(contact_sheet_of(storage, options.output), sheet)
         say(f"video: {options.output}")
+        say(f"contact sheet: {sheet}")

@@ -53,6 +53,26 @@ def pictures_of(storage: Storage, output: str) -> Pictures:
     )
 
 
+def contact_sheet_of(storage: Storage, output: str, columns: int = 4) -> bytes:
+    """The same frames as one JPEG, rows of `columns` from the first frame to the last.
+
+    Raises:
+        ReelyardError: the output cannot be read.
+    """
+    from PIL import Image
+
+    images = [image for _, image in _frames(storage, output)]
+    width = 2 * _SMALL_WIDTH
+    height = max(1, round(images[0].height * width / images[0].width))
+    sheet = Image.new("RGB", (columns * width, -(-len(images) // columns) * height))
+    for number, image in enumerate(images):
+        row, column = divmod(number, columns)
+        sheet.paste(image.convert("RGB").resize((width, height)), (column * width, row * height))
+    buffer = io.BytesIO()
+    sheet.save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
+
+
 def _frames(storage: Storage, output: str) -> list[tuple[float, Any]]:
     """(seconds, upright RGB image) of frames spread evenly, the first and the last among them."""
     from pipeline.source import open_container
