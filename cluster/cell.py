@@ -27,6 +27,7 @@ from pipeline.part import Part, PartDetails
 from pipeline.segments import ScanUnit
 from pipeline.stages import Stopped, staged
 from pipeline.storage import Storage
+from pipeline.work import Decoding
 from tasks.picture import FrameBatch
 from tasks.task import TaskSpec, UnitMeasurement
 
@@ -71,14 +72,14 @@ class CellWorker:
         return choice.device, choice.reason
 
     def measure(
-        self, index: SourceIndex, spec: TaskSpec, units: Sequence[ScanUnit], deinterlace: bool, device: str
+        self, index: SourceIndex, spec: TaskSpec, units: Sequence[ScanUnit], decoding: Decoding, device: str
     ) -> Iterator[UnitMeasurement]:
         """Measurements of the units, decoded and measured by the engine in this process."""
         from pipeline.engine import InProcessPool
 
         _one_thread_each()
         pool = InProcessPool(self._storage, device, Path(tempfile.gettempdir()), lambda stage, frames: None)
-        measured = staged(pool.measure(index, spec, units, deinterlace), "scan", self.name)
+        measured = staged(pool.measure(index, spec, units, decoding), "scan", self.name)
         with ended(measured):
             yield from measured
 

@@ -23,7 +23,7 @@ from pipeline.part import Part
 from pipeline.pool import Decision, Progress
 from pipeline.segments import ScanUnit
 from pipeline.stages import Stopped
-from pipeline.work import Lease, SegmentWork
+from pipeline.work import Decoding, Lease, SegmentWork
 from tasks.errors import JobError, ReelyardError, SegmentError
 from tasks.task import TaskSpec, UnitMeasurement
 
@@ -109,7 +109,7 @@ class RayPool:
         return index
 
     def measure(
-        self, index: SourceIndex, spec: TaskSpec, units: Sequence[ScanUnit], deinterlace: bool
+        self, index: SourceIndex, spec: TaskSpec, units: Sequence[ScanUnit], decoding: Decoding
     ) -> Iterator[UnitMeasurement]:
         """Units of a random source on all workers side by side, those of a linear one on one of them."""
         shared, device = transport.share(index), self._device_name()
@@ -117,7 +117,7 @@ class RayPool:
         lanes = self._scan_lanes(len(groups), device)
 
         def measure(worker: transport.Worker, group: tuple[ScanUnit, ...]) -> Iterator[UnitMeasurement]:
-            arguments = (shared.reference, spec, group, deinterlace, device)
+            arguments = (shared.reference, spec, group, decoding, device)
             for measured in self._pulled(worker, "measure", *arguments):
                 self._progress("scan", measured.end - measured.start)
                 yield measured

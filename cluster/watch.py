@@ -10,7 +10,7 @@ from pipeline.part import Part
 from pipeline.pool import Decision, Pool
 from pipeline.run_report import StageSpan
 from pipeline.segments import ScanUnit
-from pipeline.work import Lease
+from pipeline.work import Decoding, Lease
 from tasks.task import TaskSpec, UnitMeasurement
 
 log = logging.getLogger("reelyard")
@@ -73,10 +73,10 @@ class WatchedPool:
         return self._pool.probe(uri, cache_prefix)
 
     def measure(
-        self, index: SourceIndex, spec: TaskSpec, units: Sequence[ScanUnit], deinterlace: bool
+        self, index: SourceIndex, spec: TaskSpec, units: Sequence[ScanUnit], decoding: Decoding
     ) -> Iterator[UnitMeasurement]:
         self._watch.expect("scan", sum(unit.end - unit.start for unit in units))
-        return self._pool.measure(index, spec, units, deinterlace)
+        return self._pool.measure(index, spec, units, decoding)
 
     def render(self, index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[Lease]) -> Iterator[Part]:
         frames = sum(len(work.segment) for lease in leases for work in lease.works)

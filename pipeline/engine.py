@@ -5,6 +5,7 @@ and torch, which release the interpreter, keep several cores busy.  Two leases a
 drain of one is filled by the next.
 """
 
+import bisect
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,7 @@ from pipeline.probe import probe
 from pipeline.segments import ScanUnit
 from pipeline.stages import Stopped, in_thread, render_batches, split_at, staged
 from pipeline.storage import Storage
-from pipeline.work import Lease
+from pipeline.work import Decoding, Lease
 from tasks.picture import FrameBatch, frames_per_batch
 from tasks.table import open_task
 from tasks.task import TaskSpec, UnitMeasurement
@@ -57,13 +58,15 @@ class InProcessPool:
         return probe(self._storage, uri, cache_prefix=cache_prefix)
 
     def measure(
-        self, index: SourceIndex, spec: TaskSpec, units: Sequence[ScanUnit], deinterlace: bool
+        self, index: SourceIndex, spec: TaskSpec, units: Sequence[ScanUnit], decoding: Decoding
     ) -> Iterator[UnitMeasurement]:
         """Units of a random source side by side, those of a linear one in a single pass."""
         count = frames_per_batch(index.format.frame_bytes)
 
         def decoded(start: int, end: int) -> Iterator[FrameBatch]:
-            frames = decode_source_frames(self._storage, index, start, end, count, deinterlace=deinterlace)
+            frames = decode_source_frames(
+                self._storage, index, start, end, count, damaged=decoding.damaged, deinterlace=decoding.deinterlace
+            )
             return in_thread(frames, "decode", self._stop)
 
         def measure(unit: ScanUnit, batches: Iterator[FrameBatch]) -> UnitMeasurement:
@@ -90,12 +93,17 @@ class InProcessPool:
         batches: Iterator[FrameBatch],
         measure: Callable[[ScanUnit, Iterator[FrameBatch]], UnitMeasurement],
     ) -> Iterator[UnitMeasurement]:
-        ends = [unit.end for unit in units]
-        by_unit = itertools.groupby(
-            split_at(batches, ends), key=lambda batch: sum(batch.source_frames[0] >= end for end in ends)
-        )
-        for number, unit_batches in by_unit:
-            yield measure(units[number], unit_batches)
+        borders = sorted({border for unit in units for border in (unit.start, unit.end)})
+        starts = [unit.start for unit in units]
+
+        def unit_of(batch: FrameBatch) -> ScanUnit | None:
+            first = int(batch.source_frames[0])
+            unit = units[bisect.bisect_right(starts, first) - 1]
+            return unit if first < unit.end else None
+
+        for unit, unit_batches in itertools.groupby(split_at(batches, borders), key=unit_of):
+            if unit is not None:  # Between two units lie frames that were measured before.
+                yield measure(unit, unit_batches)
 
     def render(self, index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[Lease]) -> Iterator[Part]:
         chain = self._loaded_chain(specs)

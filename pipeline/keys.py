@@ -12,6 +12,7 @@ from pipeline.index import SourceIndex
 from pipeline.job import RenderJob
 from pipeline.part import EncodeSpec
 from pipeline.segments import ScanUnit
+from pipeline.work import Decoding
 from tasks.task import TaskInputs, TaskSpec
 
 #: Bumped by hand when decoded, rendered or encoded pixels of the same request change.
@@ -50,11 +51,9 @@ def job_key(job: RenderJob, identity: str, audio_identity: str | None) -> str:
     return digest_of(PIXEL_ENGINE_VERSION, identity, audio_identity, content, job.output.rpartition(".")[2])
 
 
-def scan_key(index: SourceIndex, spec: TaskSpec, task_digest: str, unit: ScanUnit, deinterlace: bool) -> str:
+def scan_key(index: SourceIndex, spec: TaskSpec, task_digest: str, unit: ScanUnit, decoding: Decoding) -> str:
     """Measurements depend on the source, the unit and the network; never on the task's options."""
-    return digest_of(
-        PIXEL_ENGINE_VERSION, index.identity.key, spec.name, task_digest, unit.start, unit.end, deinterlace
-    )
+    return digest_of(PIXEL_ENGINE_VERSION, index.identity.key, spec.name, task_digest, unit.start, unit.end, decoding)
 
 
 def part_key(

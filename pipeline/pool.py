@@ -10,7 +10,7 @@ from typing import Protocol
 from pipeline.index import SourceIndex
 from pipeline.part import Part
 from pipeline.segments import ScanUnit
-from pipeline.work import Lease
+from pipeline.work import Decoding, Lease
 from tasks.task import TaskSpec, UnitMeasurement
 
 #: Called from any thread with the number of frames that went on: (stage, frames).
@@ -43,7 +43,7 @@ class Pool(Protocol):
         """
 
     def measure(
-        self, index: SourceIndex, spec: TaskSpec, units: Sequence[ScanUnit], deinterlace: bool
+        self, index: SourceIndex, spec: TaskSpec, units: Sequence[ScanUnit], decoding: Decoding
     ) -> Iterator[UnitMeasurement]:
         """Measurements of the units, in any order."""
 

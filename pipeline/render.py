@@ -29,7 +29,7 @@ from pipeline.segments import Segment
 from pipeline.stitch import StitchRequest, stitch
 from pipeline.storage import Storage
 from pipeline.voice import make_voice
-from pipeline.work import Lease, SegmentWork
+from pipeline.work import Decoding, Lease, SegmentWork
 from tasks.errors import JobError, ReelyardError, StorageError
 from tasks.picture import frames_per_batch
 from tasks.table import open_task
@@ -193,7 +193,7 @@ def _scan(
                 output,
                 voice,
                 f"{plan.prefix}/scan",
-                plan.job.deinterlace,
+                Decoding(plan.job.damaged, plan.job.deinterlace),
             )
             for task in tasks
         ]

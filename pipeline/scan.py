@@ -14,6 +14,7 @@ from pipeline.keys import scan_key
 from pipeline.pool import Pool
 from pipeline.segments import ScanUnit
 from pipeline.storage import Storage
+from pipeline.work import Decoding
 from tasks.task import OutputFrames, Task, TaskPlan, TaskSpec, UnitMeasurement, Voice
 
 
@@ -26,23 +27,23 @@ def scan_task(
     output: OutputFrames,
     voice: Voice | None,
     prefix: str,
-    deinterlace: bool,
+    decoding: Decoding,
 ) -> TaskPlan:
     """The plan of one task for the whole output; measures only units that are not yet in storage."""
     if not task.needs.scan:
         return task.conclude((), output, voice)
-    uris = {unit.start: _unit_uri(prefix, index, task, unit, deinterlace) for unit in units}
+    uris = {unit.start: _unit_uri(prefix, index, task, unit, decoding) for unit in units}
     present = set(storage.list(f"{prefix}/"))
     missing = [unit for unit in units if uris[unit.start] not in present]
     if missing:
-        for measured in pool.measure(index, task.spec, missing, deinterlace):
+        for measured in pool.measure(index, task.spec, missing, decoding):
             storage.put_bytes(_to_npz(measured), uris[measured.start])
     return task.conclude(_stored(storage, units, uris), output, voice)
 
 
-def _unit_uri(prefix: str, index: SourceIndex, task: Task, unit: ScanUnit, deinterlace: bool) -> str:
+def _unit_uri(prefix: str, index: SourceIndex, task: Task, unit: ScanUnit, decoding: Decoding) -> str:
     spec: TaskSpec = task.spec
-    return f"{prefix}/{scan_key(index, spec, task.digest(), unit, deinterlace)}.npz"
+    return f"{prefix}/{scan_key(index, spec, task.digest(), unit, decoding)}.npz"
 
 
 def _stored(storage: Storage, units: Sequence[ScanUnit], uris: dict[int, str]) -> Iterator[UnitMeasurement]:

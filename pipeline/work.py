@@ -14,6 +14,15 @@ from pipeline.segments import Segment
 from tasks.task import TaskInputs
 
 
+@dataclass(frozen=True)
+class Decoding:
+    """How a source's pictures are decoded, for a scan as for a render."""
+
+    damaged: str = "fail"
+    "fail | repeat: what becomes of a frame that does not decode."
+    deinterlace: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class SegmentWork:
     """One segment: which frames, what the tasks read, how it is encoded, where its part goes."""

@@ -1,0 +1,40 @@
+"""Units of a one-pass source are measured in one pass, whichever of them are asked for."""
+
+import numpy as np
+import pytest
+
+from pipeline.engine import InProcessPool
+from pipeline.probe import probe
+from pipeline.segments import ScanUnit
+from pipeline.storage import Storage
+from pipeline.work import Decoding
+from tasks.task import TaskSpec, UnitMeasurement
+from tests.sources import Sources, number_in
+
+
+class NumberReader:
+    """A stand-in task: reads the frame numbers that the sources carry in their pixels."""
+
+    def load(self, device: str) -> None: ...
+
+    def measure(self, start, batches) -> UnitMeasurement:
+        seen = [number_in(luma) for batch in batches for luma in batch.planes[0]]
+        return UnitMeasurement(start, start + len(seen), {"numbers": np.array(seen)})
+
+    def release(self) -> None: ...
+
+
+@pytest.mark.parametrize("kind", ["intra-refresh mp4", "open mp4"])
+@pytest.mark.parametrize(
+    "asked", [[(0, 40), (40, 75), (75, 120)], [(0, 40), (75, 120)], [(40, 75)], [(30, 31), (90, 120)]]
+)
+def test_every_unit_asked_for_is_measured_on_its_own_frames(kind, asked, sources: Sources, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.engine.open_task", lambda spec: NumberReader())
+    storage = Storage({})
+    index = probe(storage, str(sources.path(kind)))
+    pool = InProcessPool(storage, "cpu", tmp_path, lambda stage, frames: None)
+    units = [ScanUnit(i, a, b) for i, (a, b) in enumerate(asked)]
+    found = {m.start: m for m in pool.measure(index, TaskSpec("numbers"), units, Decoding())}
+    assert {start: found[start].arrays["numbers"].tolist() for start in found} == {
+        a: list(range(a, b)) for a, b in asked
+    }
