@@ -1,0 +1,92 @@
+"""A voice and a moving face, whole: the same frames from any segmentation, every frame there, the rest untouched."""
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.job import EncodeRequest, RenderJob
+from pipeline.render import render_in_process
+from tasks.errors import SourceError
+from tasks.table import parse_task
+from tests.pipeline.test_journey import frames_of
+
+DEMO = Path(__file__).parents[2] / "tasks" / "data" / "demo"
+FRAMES = 60
+
+
+@pytest.fixture(scope="module")
+def moving_face(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's portrait drifting and turning a little, 25 frames/s, a keyframe every 12 frames."""
+    path = tmp_path_factory.mktemp("face") / "face.mp4"
+    portrait = cv2.imread(str(DEMO / "portrait.jpg"))
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=25, options={"crf": "16", "preset": "veryfast"})
+        stream.width, stream.height, stream.pix_fmt = 480, 480, "yuv420p"
+        stream.codec_context.gop_size = 12
+        for number in range(FRAMES):
+            turn = cv2.getRotationMatrix2D((224, 120), 4 * np.sin(number / 9), 1 + 0.05 * np.sin(number / 20))
+            turn[:, 2] += (10 * np.sin(number / 15), 6 * np.cos(number / 11))
+            picture = cv2.warpAffine(portrait, turn, (480, 480), borderMode=cv2.BORDER_REPLICATE)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "bgr24")))
+        output.mux(stream.encode(None))
+    return path
+
+
+def _job(source: Path, output: Path, **more: object) -> RenderJob:
+    job = RenderJob(
+        str(source), str(output), tasks=(parse_task("lip-sync"),), audio=str(DEMO / "voice.wav"), fit="video",
+        encode=EncodeRequest(qp=0, preset="ultrafast"),
+    )  # fmt: skip
+    return replace(job, **more)  # type: ignore[arg-type]
+
+
+def test_one_segment_and_many_speak_alike(moving_face: Path, tmp_path: Path) -> None:
+    seen = []
+    for seconds in (0.4, 1.0, 60.0):
+        output = tmp_path / f"{seconds}.mp4"
+        report = render_in_process(_job(moving_face, output, segment_seconds=seconds))
+        assert report.tasks[0]["kept"] == {}
+        seen.append(frames_of(output))
+    assert seen[0] == seen[1] == seen[2]
+    assert len(seen[0]) == FRAMES
+
+
+def _planes(path: Path) -> np.ndarray:
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray()[:480] for frame in container.decode(video=0)])
+
+
+def test_only_the_mouth_is_touched(moving_face: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mp4"
+    render_in_process(_job(moving_face, output))
+    changed = _planes(moving_face) != _planes(output)
+    rows, columns = np.nonzero(changed.any(axis=0))
+    assert changed.any(axis=(1, 2)).mean() > 0.8, "the mouth should move in nearly every frame"
+    assert rows.min() > 100, "above the nose nothing moves"
+    assert columns.max() - columns.min() < 170
+    assert rows.max() < 260
+
+
+def test_a_longer_voice_is_spoken_to_its_end(moving_face: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mp4"
+    report = render_in_process(_job(moving_face, output, fit="audio:ping-pong", segment_seconds=3.0))
+    assert report.counts["frames"] == len(frames_of(output)) == 249
+    with av.open(str(output)) as container:
+        sound = container.streams.audio[0]
+        assert abs(sound.duration * sound.time_base - Fraction(995, 100)) < Fraction(5, 100)
+
+
+def test_a_source_without_a_face_keeps_its_frames_or_fails_on_request(sources, tmp_path: Path) -> None:
+    source = sources.path("closed mp4")
+    report = render_in_process(_job(source, tmp_path / "kept.mp4"))
+    assert sum(report.tasks[0]["kept"].values()) == len(frames_of(source))  # type: ignore[attr-defined]
+    assert frames_of(tmp_path / "kept.mp4") == frames_of(source)
+    strict = _job(source, tmp_path / "strict.mp4", tasks=(parse_task("lip-sync:no_face=fail"),))
+    with pytest.raises(SourceError, match="face"):
+        render_in_process(strict)
+    assert not (tmp_path / "strict.mp4").exists()
