@@ -204,3 +204,19 @@ def test_a_shared_work_folder_keeps_what_other_jobs_left(sources: Sources, tmp_p
     render_in_process(job_for(sources.path("closed mp4"), tmp_path / "out.mp4", work=str(work)))
     assert [path.name for path in (work / "parts").iterdir()] == ["other.mp4"]
     assert list((work / "index").iterdir())
+
+
+def test_from_bucket_to_bucket_nothing_is_left_but_the_output(
+    sources: Sources, s3_options: dict[str, str], tmp_path: Path
+) -> None:
+    storage = Storage(s3_options)
+    source, output = "s3://bucket/journey/in.mp4", "s3://bucket/journey/out.mp4"
+    storage.put_file(sources.path("open mp4"), source)
+    job = RenderJob(
+        source, output, encode=LOSSLESS, segment_seconds=1.0, storage_options=tuple(sorted(s3_options.items()))
+    )
+    assert render_in_process(job).status == "rendered"
+    assert storage.list("s3://bucket/journey") == (source, output)
+    (tmp_path / "out.mp4").write_bytes(storage.read(output))
+    assert frames_of(tmp_path / "out.mp4") == frames_of(sources.path("open mp4"))
+    assert render_in_process(job).status == "already done"
