@@ -19,7 +19,7 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class SpokenFigures:
-    """On synthetic speech of voices not trained on."""
+    """On synthetic utterances not trained on; their languages and voices overlap with training."""
 
     correlation: float
     "of opening with the phonemes' own, mean over utterances"
