@@ -4,11 +4,11 @@ FFmpeg's own demuxer then gives every packet's times, place and size; only the b
 `mdat` and the first MiB of the payload are fetched.
 """
 
-import io
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+
+from pipeline.seekable import SeekableReader
 
 _TOP_LEVEL = {
     b"ftyp",
@@ -74,14 +74,13 @@ def _box(head: bytes, position: int, size: int) -> tuple[bytes, int, int]:
     return kind, position + 8, position + length
 
 
-class ZeroFilledReader(io.RawIOBase):
+class ZeroFilledReader(SeekableReader):
     """The file with zeros in the payload beyond its first MiB; fetches the rest in blocks of 256 KiB."""
 
     def __init__(self, read: ReadRange, layout: BoxLayout) -> None:
+        super().__init__(layout.size)
         self._read_range = read
-        self._size = layout.size
         self._zeros: list[tuple[int, int]] = []
-        self._position = 0
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         left = _REAL_PAYLOAD_BYTES
         for start, end in layout.payloads:
@@ -89,28 +88,6 @@ class ZeroFilledReader(io.RawIOBase):
             left -= real
             if start + real < end:
                 self._zeros.append((start + real, end))
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        if base + offset < 0:
-            raise OSError(22, "seek before the start")
-        self._position = base + offset
-        return self._position
-
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        data = self.read(len(view))
-        view[: len(data)] = data
-        return len(data)
 
     def read(self, count: int = -1) -> bytes:
         """At most `count` bytes; fewer where real bytes end and zeros begin, or the reverse."""

@@ -1,47 +1,24 @@
 """A seekable reader over ranged requests: blocks, a few kept, larger ones when read in order."""
 
-import io
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+
+from pipeline.seekable import SeekableReader
 
 _BLOCK_BYTES = 1 << 20
 _LARGEST_REQUEST_BLOCKS = 8
 _KEPT_BLOCKS = 16
 
 
-class RemoteReader(io.RawIOBase):
+class RemoteReader(SeekableReader):
     """Bytes of an object of `size` bytes; `fetch(start, end)` gives each range.  At most 16 MiB held."""
 
     def __init__(self, fetch: Callable[[int, int], bytes], size: int) -> None:
+        super().__init__(size)
         self._fetch = fetch
-        self._size = size
-        self._position = 0
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._next_block = -1
         self._request_blocks = 1
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        if base + offset < 0:
-            raise OSError(22, "seek before the start")
-        self._position = base + offset
-        return self._position
-
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        data = self.read(len(view))
-        view[: len(data)] = data
-        return len(data)
 
     def read(self, count: int = -1) -> bytes:
         """At most `count` bytes, fewer at a block's border; all that is left where negative."""
