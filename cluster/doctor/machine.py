@@ -19,6 +19,7 @@ _MEMORY_BYTES = 3_000_000_000
 
 def python_and_packages() -> Iterator[Check]:
     yield Check("python", "ok", f"{sys.version.split()[0]} at {sys.executable}")
+    for name in ("av", "numpy", "torch", "fsspec", "s3fs", "safetensors", "pillow"):
         try:
             yield Check(name, "ok", version(name))
         except PackageNotFoundError:
