@@ -15,6 +15,7 @@ from typing import Any
 
 from cluster.address import Place
 from cluster.budget import local_store_bytes
+from cluster.lean_ray import lean_start
 from cluster.packages import PACKAGES, own_code
 from tasks.errors import JobError, ResourceShortage
 
@@ -66,11 +67,12 @@ def _local_ray(cpus: int | None) -> Iterator[None]:
     shared = shutil.disk_usage("/dev/shm").free if Path("/dev/shm").is_dir() else 0
     store = local_store_bytes(psutil.virtual_memory().total, shared)
     try:
-        ray.init(
-            address="local", num_cpus=cpus or max(2, os.cpu_count() or 2), include_dashboard=False,
-            object_store_memory=store, log_to_driver=False, logging_level=logging.ERROR,
-            _temp_dir=str(folder), _system_config={"automatic_object_spilling_enabled": False},
-        )  # fmt: skip
+        with lean_start():
+            ray.init(
+                address="local", num_cpus=cpus or max(2, os.cpu_count() or 2), include_dashboard=False,
+                object_store_memory=store, log_to_driver=False, logging_level=logging.ERROR,
+                _temp_dir=str(folder), _system_config={"automatic_object_spilling_enabled": False},
+            )  # fmt: skip
     except Exception as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise ResourceShortage(
