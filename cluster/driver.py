@@ -42,10 +42,11 @@ def run(job: RenderJob, place: Place, device: str, watch: RunWatch) -> Run:
         ReelyardError: as `pipeline.render.render`; what was committed stays for the next try.
     """
     from cluster.leftovers import remove_empty_folders
-    from pipeline.prepare import work_prefix
+    from pipeline.prepare import check_request, work_prefix
     from pipeline.render import render, scratch_folder
 
     storage = Storage(dict(job.storage_options))
+    check_request(storage, job)
     with scratch_folder() as scratch, pool_at(place, job, device, scratch, watch) as (pool, usage):
         ready = watch.seconds
         report = render(_absolute(job), cast(Pool, WatchedPool(pool, watch)), storage, scratch, watch.progress)

@@ -19,7 +19,8 @@ from pipeline.storage import Storage
 from pipeline.timeline import Timeline, plan_timeline
 from tasks.errors import JobError, ResourceShortage
 from tasks.picture import PictureFormat
-from tasks.task import Task, TaskSpec
+from tasks.table import task_entry
+from tasks.task import TaskSpec
 from tasks.upright import upright_format
 
 
@@ -55,20 +56,17 @@ def work_prefix(job: RenderJob) -> str:
     return job.work.rstrip("/") if job.work else f"{job.output}.work"
 
 
-def prepare(storage: Storage, pool: Pool, job: RenderJob, tasks: list[Task]) -> RenderPlan:
+def prepare(storage: Storage, pool: Pool, job: RenderJob) -> RenderPlan:
     """Probe, check and plan.
 
     Raises:
         JobError: the request cannot be met; says what would work.
         SourceError: the source or the voice cannot be read.
     """
+    check_request(storage, job)
     container = container_of(job.output)
-    _check_uris(storage, job)
     prefix = work_prefix(job)
     specs = (*job.tasks, *((label_spec(job.label),) if job.label else ()))
-    if any(task.needs.audio for task in tasks) and job.audio is None:
-        names = ", ".join(task.spec.name for task in tasks if task.needs.audio)
-        raise JobError(f"{names} needs a voice; found none; give one with --audio FILE")
     index = pool.probe(job.source, f"{prefix}/index")
     _check_source(index, job, bool(specs))
     audio = open_audio(storage, job.audio) if job.audio else None
@@ -84,6 +82,23 @@ def prepare(storage: Storage, pool: Pool, job: RenderJob, tasks: list[Task]) -> 
         plan_segments(index, timeline, job.segment_seconds), plan_scan_units(index, timeline),
         specs, format, encode, carry, notes,
     )  # fmt: skip
+
+
+def check_request(storage: Storage, job: RenderJob) -> None:
+    """What can be refused at once, without a process, a network or a decoder.
+
+    Raises:
+        JobError: the request cannot be met; says what would work.
+    """
+    container_of(job.output)
+    _check_uris(storage, job)
+    needing = [spec.name for spec in job.tasks if task_entry(spec.name).needs_audio]
+    if needing and job.audio is None:
+        raise JobError(f"{', '.join(needing)} needs a voice; found none; give one with --audio FILE")
+    for what, uri in (("source", job.source), ("--audio", job.audio)):
+        path = storage.local_path(uri) if uri else None
+        if path is not None and not path.exists():
+            raise JobError(f"{what} {uri}: no such file; check the spelling")
 
 
 def _check_uris(storage: Storage, job: RenderJob) -> None:

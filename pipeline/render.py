@@ -73,10 +73,8 @@ def scratch_folder() -> Iterator[Path]:
 def render(job: RenderJob, pool: Pool, storage: Storage, scratch: Path, progress: Progress) -> RunReport:
     """The five verbs, on a pool."""
     clock = Clock()
-    tasks = [open_task(spec) for spec in job.tasks]
     with clock.stage("probe"):
-        plan, done = _prepared(storage, pool, job, tasks)
-    tasks += [open_task(spec) for spec in plan.specs[len(tasks) :]]
+        plan, done = _prepared(storage, pool, job)
     ledger = Ledger(storage, plan.prefix)
     if done:
         if job.work is None and not job.keep_parts:
@@ -84,6 +82,7 @@ def render(job: RenderJob, pool: Pool, storage: Storage, scratch: Path, progress
         return report_of(plan, [], [], pool, clock, "already done")
     check_scratch(plan, scratch)
     ledger.write_plan(plan.key, plan_facts(plan))
+    tasks = [open_task(spec) for spec in plan.specs]
     plan = _in_any_order(plan, storage, clock)
     task_plans = _scan(plan, tasks, pool, storage, scratch, clock)
     works = segment_works(plan, tasks, task_plans, pool.device_class)
@@ -142,11 +141,11 @@ def _render_missing(
     return [committed[work.key] for work in works], len(works) - len(missing)
 
 
-def _prepared(storage: Storage, pool: Pool, job: RenderJob, tasks: list[Task]) -> tuple[RenderPlan, bool]:
+def _prepared(storage: Storage, pool: Pool, job: RenderJob) -> tuple[RenderPlan, bool]:
     """The plan, and whether its output is there; a refused request leaves no folder beside the output."""
     fresh = job.work is None and not storage.list(work_prefix(job))
     try:
-        plan = prepare(storage, pool, job, tasks)
+        plan = prepare(storage, pool, job)
         return plan, _is_done(storage, plan)
     except ReelyardError:
         if fresh:

@@ -36,6 +36,8 @@ class TaskEntry:
     factory: str
     "A callable of `module` that takes the TaskSpec and gives the Task."
     options: tuple[Option, ...] = ()
+    needs_audio: bool = False
+    "As the task's own `needs` says; here it can be read without importing the task."
     internal: bool = False
     "Asked for by an option of the command, not by `--task`."
 
@@ -90,6 +92,7 @@ TASKS: tuple[TaskEntry, ...] = (
                 number(-2000, 2000, "milliseconds"),
             ),
         ),
+        needs_audio=True,
     ),
 )
 

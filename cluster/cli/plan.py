@@ -38,7 +38,6 @@ def plan_of(job: "RenderJob") -> "RenderPlan":
     from pipeline.engine import InProcessPool
     from pipeline.prepare import prepare
     from pipeline.storage import Storage
-    from tasks.table import open_task
 
     storage = Storage(dict(job.storage_options))
 
@@ -50,7 +49,7 @@ def plan_of(job: "RenderJob") -> "RenderPlan":
     from pathlib import Path
 
     pool = Uncached(storage, "cpu", Path(tempfile.gettempdir()), lambda stage, frames: None)
-    return prepare(storage, pool, job, [open_task(spec) for spec in job.tasks])
+    return prepare(storage, pool, job)
 
 
 def plan_document(plan: "RenderPlan", device: str) -> dict[str, object]:

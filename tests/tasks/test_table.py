@@ -72,3 +72,9 @@ def test_reading_the_table_imports_no_network_code() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_the_table_says_which_tasks_need_a_voice_as_they_say_it_themselves() -> None:
+    for entry in TASKS:
+        options = {option.name: option.default or "text" for option in entry.options}
+        assert open_task(task_spec(entry.name, options)).needs.audio == entry.needs_audio
