@@ -201,7 +201,7 @@ def _processes_of_session(session: int) -> list[str]:
     [
         (("in.mp4", "-o", "in.mp4"), 2, "is the source itself"),
         (("in.mp4", "-o", "out.avi"), 2, "avi"),
-        (("nowhere.mp4", "-o", "o.mp4"), 1, "nowhere.mp4"),
+        (("nowhere.mp4", "-o", "o.mp4"), 2, "no such file"),
         (("tasks.py", "-o", "o.mp4"), 1, "tasks.py"),
         (("in.mp4", "-o", "o.mp4", "--task", "lip-sink", "--audio", "in.mp4"), 2, "lip-sync"),
         (("in.mp4", "-o", "o.mp4", "--task", "lip-sync"), 2, "--audio FILE"),
