@@ -43,7 +43,7 @@ class Cycle:
 class Schedule:
     first: Cycle = Cycle(3600, 2.5e-3, average=0.998)
     "with batch normalisation, which is then folded away"
-    others: tuple[Cycle, ...] = (Cycle(2000, 1e-3), Cycle(2000, 1e-3, average=0.998, hidden_weight=4.0))
+    others: tuple[Cycle, ...] = (Cycle(2000, 1e-3), Cycle(3700, 1e-3, average=0.998, hidden_weight=4.0))
     batch: int = 32
     seed: int = 0
     workers: int = 1

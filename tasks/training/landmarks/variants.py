@@ -24,8 +24,8 @@ _LOWER = (face.INNER_LEFT, *range(31, 22, -1), face.INNER_RIGHT)
 
 #: A mouth shows teeth where its inner lips part by this much of the outer-eye distance on average...
 _PARTED = 0.02
-#: ...and what lies between them is at least this bright, and at most this red, beside the lips.
-_BRIGHT, _RED = 1.02, 0.955
+#: ...and the brightest fifth between them is at least this bright, and it all less red, beside the lips.
+_BRIGHT, _RED = 1.1, 0.995
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,18 @@ SMILE = MouthRange((0.0, 1.0, 0.0), (0.95, 1.22), (0.12, 0.5), 1.0, (0.6, 1.3))
 
 def shows_teeth(crop: Picture, points: Points) -> bool:
     """Whether the lips are parted and what lies between them is brighter and less red than they are."""
-    inner = points[[*_UPPER, *reversed(_LOWER[1:-1])]]
     size = float(np.hypot(*(points[face.EYE_RIGHT_OUTER] - points[face.EYE_LEFT_OUTER])))
     gap = float(np.mean([np.hypot(*(points[b] - points[a])) for a, b in face.INNER_GAPS]))
     if gap < _PARTED * size:
         return False
-    between = cv2.fillPoly(np.zeros(crop.shape[:2], np.uint8), [inner.round().astype(np.int32)], 1)
+    between = cv2.fillPoly(np.zeros(crop.shape[:2], np.uint8), [points[face.INNER_LIP].round().astype(np.int32)], 1)
     lips = cv2.fillPoly(between * 0, [points[face.OUTER_LIP].round().astype(np.int32)], 1) & ~between & 1
     if not lips.any():
         return False
-    inside, around = np.array(cv2.mean(crop, between)[:3]) + 1, np.array(cv2.mean(crop, lips)[:3]) + 1
-    redness = (inside[0] / inside.mean()) / (around[0] / around.mean())
-    return bool(inside.mean() > _BRIGHT * around.mean() and redness < _RED)
+    inside, around = crop[between > 0].astype(float) + 1, crop[lips > 0].mean(0) + 1
+    bright = float(np.percentile(inside.mean(1), 80)) / around.mean()
+    redness = inside[:, 0].mean() / inside.mean() * around.mean() / around[0]
+    return bool(bright > _BRIGHT and redness < _RED)
 
 
 def other_mouth(crop: Picture, points: Points, rng: Generator, wanted: MouthRange = ANY_MOUTH) -> Picture:
