@@ -52,8 +52,11 @@ def shows_teeth(crop: Picture, points: Points) -> bool:
     gap = float(np.mean([np.hypot(*(points[b] - points[a])) for a, b in face.INNER_GAPS]))
     if gap < _PARTED * size:
         return False
-    between = cv2.fillPoly(np.zeros(crop.shape[:2], np.uint8), [points[face.INNER_LIP].round().astype(np.int32)], 1)
-    lips = cv2.fillPoly(between * 0, [points[face.OUTER_LIP].round().astype(np.int32)], 1) & ~between & 1
+    between, mouth = (
+        cv2.fillPoly(np.zeros(crop.shape[:2], np.uint8), [points[part].round().astype(np.int32)], 1)
+        for part in (face.INNER_LIP, face.OUTER_LIP)
+    )
+    lips = cv2.subtract(mouth, between)
     if not lips.any():
         return False
     inside, around = crop[between > 0].astype(float) + 1, crop[lips > 0].mean(0) + 1
