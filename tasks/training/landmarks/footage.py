@@ -58,6 +58,12 @@ class Source:
     rights: str
 
 
+#: The portrait that the demonstration speaks with; it comes with the package and is in the public domain.
+DEMO_PORTRAIT = Source(
+    Path(__file__).parents[2] / "data" / "demo" / "portrait.jpg", "demo portrait", "public domain", ""
+)
+
+
 def permitted(licence: str, rights: str) -> bool:
     """Whether footage of this repository licence and with these remarks may train what ships."""
     allowed = licence.startswith(_PERMITTED) or licence == "MIT (README)"

@@ -25,7 +25,7 @@ from tasks.training.landmarks.teacher import (
     region_of_box,
     region_of_mesh,
 )
-from tasks.training.landmarks.variants import mixture, other_mouth
+from tasks.training.landmarks.variants import ANY_MOUTH, SMILE, mixture, other_mouth, shows_teeth
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,10 @@ WIDE = 256
 SIDE = 176
 _WIDTHS = 2.2
 _VERTICES = list(FACEMESH_VERTICES)
+#: The demo portrait, a toothy smile, is one still: it gets as many variants as a clip has crops.
+_PORTRAIT_VARIANTS = 480
+#: How often a variant's mouth is another, and how many of those are smiles with teeth.
+_OTHER_MOUTH, _SMILES = 0.75, 0.35
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,19 @@ class Labelled:
     "(N, 51, 2) in crop pixels; zeros where there is no face"
     group: NDArray[np.int32]
     "(N,) the source that a crop came from"
+    toothy: NDArray[np.bool_]
+    "(N,) whether teeth show between parted lips"
+
+
+@dataclass(frozen=True)
+class Person:
+    """The faces of one source, and how many variants of them are wanted."""
+
+    crops: list[NDArray[np.uint8]]
+    "WIDE crops"
+    mesh: NDArray[np.float32]
+    "(N, 468, 2) in crop pixels"
+    variants: int
 
 
 def crop_matrix(points: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -119,16 +136,17 @@ def _inverse(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
 def label(teacher: FaceMesh, data: Path, seed: int, at_most: int = 90) -> Labelled:
     """All labelled crops of the permitted footage under `data`; the same for the same seed."""
     rng = np.random.default_rng(seed)
-    people: list[tuple[list[NDArray[np.uint8]], NDArray[np.float32]]] = []
+    people: list[Person] = []
     nothing: list[NDArray[np.uint8]] = []
-    for source in footage.sources(data):
+    for source in [*footage.sources(data), footage.DEMO_PORTRAIT]:
         crops, guess, alarms = faces_of(teacher, source, at_most)
         nothing += alarms[:60]
         log.info("%s: %d faces, %d false alarms", source.name, len(crops), len(alarms))
         if crops:
             mesh, sure = steady_meshes(teacher, crops, np.stack(guess))
             good = np.flatnonzero(sure > 0.8)
-            people.append(([crops[i] for i in good], mesh[good]))
+            wanted = _PORTRAIT_VARIANTS if source == footage.DEMO_PORTRAIT else max(160, 3 * len(good))
+            people.append(Person([crops[i] for i in good], mesh[good], wanted))
     nothing += _elsewhere(data, rng)
     return _assembled(teacher, people, nothing, rng)
 
@@ -148,46 +166,46 @@ def _elsewhere(data: Path, rng: Generator) -> list[NDArray[np.uint8]]:
 
 
 def _assembled(
-    teacher: FaceMesh,
-    people: list[tuple[list[NDArray[np.uint8]], NDArray[np.float32]]],
-    nothing: list[NDArray[np.uint8]],
-    rng: Generator,
+    teacher: FaceMesh, people: list[Person], nothing: list[NDArray[np.uint8]], rng: Generator
 ) -> Labelled:
     crops: list[NDArray[np.uint8]] = []
     points: list[NDArray[np.float32]] = []
     groups: list[int] = []
-    for group, (faces, mesh) in enumerate(people):
-        made, guess = _variants(group, people, rng)
+    for group, person in enumerate(people):
+        made, guess = _variants(person, people, rng)
         relabelled, sure = steady_meshes(teacher, made, guess)
         good = np.flatnonzero(sure > 0.7)
-        kept = [*faces, *(made[i] for i in good)]
+        kept = [*person.crops, *(made[i] for i in good)]
         crops += [_small(c) for c in kept]
-        points += list(_small_points(np.concatenate((mesh, relabelled[good]))[:, _VERTICES]))
+        points += list(_small_points(np.concatenate((person.mesh, relabelled[good]))[:, _VERTICES]))
         groups += [group] * len(kept)
-        log.info("group %d: %d faces, %d of %d variants", group, len(faces), len(good), len(made))
+        log.info("group %d: %d faces, %d of %d variants", group, len(person.crops), len(good), len(made))
+    toothy = [shows_teeth(crop, at) for crop, at in zip(crops, points, strict=True)] + [False] * len(nothing)
     crops += [_small(c) for c in nothing]
     points += [np.zeros((51, 2), np.float32)] * len(nothing)
     groups += [-1] * len(nothing)
-    return Labelled(np.stack(crops), np.stack(points).astype(np.float32), np.array(groups, np.int32))
+    return Labelled(
+        np.stack(crops), np.stack(points).astype(np.float32), np.array(groups, np.int32), np.array(toothy)
+    )
 
 
 def _variants(
-    group: int, people: list[tuple[list[NDArray[np.uint8]], NDArray[np.float32]]], rng: Generator
+    person: Person, people: list[Person], rng: Generator
 ) -> tuple[list[NDArray[np.uint8]], NDArray[np.float32]]:
-    """At least 160 variants of one person: other mouths, and mixtures with other people."""
-    faces, mesh = people[group]
+    """Variants of one person: other mouths, many of them smiles, and mixtures with other people."""
     made, guess = [], []
-    for turn in range(max(160, 3 * len(faces))):
-        i = turn % len(faces)
-        crop = faces[i]
+    for turn in range(person.variants):
+        i = turn % len(person.crops)
+        crop, mesh = person.crops[i], person.mesh[i]
         if rng.random() < 0.45:
-            other = int(rng.integers(len(people)))
-            j = int(rng.integers(len(people[other][0])))
-            crop = mixture(crop, mesh[i], people[other][0][j], people[other][1][j], rng)
-        if rng.random() < 0.75:
-            crop = other_mouth(crop, mesh[i][_VERTICES], rng)
+            other = people[int(rng.integers(len(people)))]
+            j = int(rng.integers(len(other.crops)))
+            crop = mixture(crop, mesh, other.crops[j], other.mesh[j], rng)
+        if rng.random() < _OTHER_MOUTH:
+            wanted = SMILE if rng.random() < _SMILES else ANY_MOUTH
+            crop = other_mouth(crop, mesh[_VERTICES], rng, wanted)
         made.append(crop)
-        guess.append(mesh[i])
+        guess.append(mesh)
     return made, np.stack(guess)
 
 

@@ -1,5 +1,6 @@
 """Laws of how the landmark network is made: which footage may, and that labels stay on the face."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -9,10 +10,10 @@ from tasks.faces.region import SIDE
 from tasks.nets.landmark_net import LandmarkNet, folded
 from tasks.training.landmarks.augment import example
 from tasks.training.landmarks.figures import UNSEEN
-from tasks.training.landmarks.fit import Cycle, Schedule, fit, loss_of, mean_shape
-from tasks.training.landmarks.footage import permitted, sources
+from tasks.training.landmarks.fit import Cycle, Schedule, chances, fit, loss_of, mean_shape
+from tasks.training.landmarks.footage import DEMO_PORTRAIT, permitted, pictures, sources
 from tasks.training.landmarks.labels import Labelled
-from tasks.training.landmarks.variants import mixture, other_mouth
+from tasks.training.landmarks.variants import SMILE, mixture, other_mouth, shows_teeth
 from tests.tasks.faces.test_tracks import shape
 
 
@@ -42,6 +43,12 @@ def test_people_of_the_figures_are_not_among_those_trained_on(test_data: object)
     trained = {source.path.stem for source in sources(test_data / "data")}  # type: ignore[operator]
     assert len(trained) >= 20
     assert not trained & set(UNSEEN)
+
+
+def test_the_demo_portrait_may_train_and_is_no_unseen_person() -> None:
+    assert permitted(DEMO_PORTRAIT.licence, DEMO_PORTRAIT.rights)
+    assert DEMO_PORTRAIT.path.stem not in UNSEEN
+    assert len(list(pictures(DEMO_PORTRAIT.path, 1))) == 1
 
 
 def face_crop() -> tuple[np.ndarray, np.ndarray]:
@@ -100,7 +107,7 @@ def test_fitting_is_repeatable_and_learns() -> None:
     points = np.stack([shape() * 60 + (88, 52) + rng.normal(0, 1, (51, 2)) for _ in range(8)]).astype(
         np.float32
     )
-    labelled = Labelled(crops, points, np.array([0, 0, 0, 1, 1, 1, -1, -1], np.int32))
+    labelled = Labelled(crops, points, np.array([0, 0, 0, 1, 1, 1, -1, -1], np.int32), np.zeros(8, bool))
     schedule = Schedule(Cycle(3, 2e-3), (Cycle(2, 1e-3),), batch=4, workers=0)
     first, second = (fit(labelled, schedule).state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -117,3 +124,38 @@ def test_variants_change_the_face_and_not_the_border() -> None:
         assert made.shape == crop.shape
         assert not np.array_equal(made[80:180, 80:180], crop[80:180, 80:180])
         assert np.abs(made[:4].astype(int) - crop[:4]).mean() < 40
+
+
+def mouth_crop(opening: float, between: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """A skin-coloured crop of 256 with red lips round `between`, and its points."""
+    points = (shape(opening) * 100 + (128, 60)).astype(np.float32)
+    crop = np.full((256, 256, 3), (190, 150, 130), np.uint8)
+    cv2.fillPoly(crop, [points[face.OUTER_LIP].astype(np.int32)], (160, 80, 80))
+    cv2.fillPoly(crop, [points[face.INNER_LIP].astype(np.int32)], between)
+    return crop, points
+
+
+def test_teeth_show_only_where_something_light_lies_between_parted_lips() -> None:
+    assert shows_teeth(*mouth_crop(0.2, (220, 215, 200)))
+    assert not shows_teeth(*mouth_crop(0.2, (40, 20, 20)))
+    assert not shows_teeth(*mouth_crop(0.2, (190, 90, 90)))  # a tongue
+    assert not shows_teeth(*mouth_crop(0.0, (220, 215, 200)))
+
+
+def test_a_smile_paints_teeth_into_a_shut_mouth() -> None:
+    crop, points = mouth_crop(0.0, (160, 80, 80))
+    x, y = points[face.LIPS].mean(0).astype(int)
+    for seed in range(8):
+        made = other_mouth(crop, points, np.random.default_rng(seed), SMILE)
+        before, after = (p[y - 6 : y + 7, x - 4 : x + 5].reshape(-1, 3).astype(int) for p in (crop, made))
+        assert (after.min(1).max() - before.min(1).max()) > 20
+
+
+def test_toothy_crops_are_drawn_three_times_as_often() -> None:
+    group = np.array([0, 0, 0, 1, -1, -1], np.int32)
+    toothy = np.array([True, False, False, False, False, False])
+    nothing = np.zeros((6, 1, 1, 3), np.uint8)
+    drawn = chances(Labelled(nothing, np.zeros((6, 51, 2), np.float32), group, toothy))
+    assert drawn[0] == pytest.approx(3 * drawn[1])
+    assert drawn.sum() == pytest.approx(1)
+    assert drawn[group < 0].sum() == pytest.approx(0.14)
