@@ -78,9 +78,7 @@ def choose(tracks: Sequence[FaceTrack], selector: FaceSelector) -> ChosenFaces:
     return ChosenFaces(tuple(tracks[i] for i in kept), tuple(meant[i] for i in kept))
 
 
-def _of_shot(
-    tracks: Sequence[FaceTrack], within: Sequence[NDArray[np.bool_]], selector: FaceSelector
-) -> Sequence[int]:
+def _of_shot(tracks: Sequence[FaceTrack], within: Sequence[NDArray[np.bool_]], selector: FaceSelector) -> Sequence[int]:
     there = [i for i, frames in enumerate(within) if frames.any()]
     if not there or selector.kind == "all":
         return there

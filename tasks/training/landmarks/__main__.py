@@ -14,9 +14,7 @@ from tasks.training.landmarks.teacher import load_teacher
 
 def main() -> None:
     ask = argparse.ArgumentParser(prog="python -m tasks.training.landmarks", description=__doc__)
-    ask.add_argument(
-        "--data", type=Path, required=True, help="folder with MANIFEST.tsv and the footage it names"
-    )
+    ask.add_argument("--data", type=Path, required=True, help="folder with MANIFEST.tsv and the footage it names")
     ask.add_argument("--teacher", type=Path, required=True, help="facemesh.pth")
     ask.add_argument("--out", type=Path, required=True, help="landmarks.safetensors to write")
     ask.add_argument("--seed", type=int, default=0)

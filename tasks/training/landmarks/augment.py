@@ -29,9 +29,7 @@ def example(
         here = region_of_points(points, shape)
         matrix = here @ _jitter(rng, False)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    cut = cv2.warpAffine(
-        np.ascontiguousarray(crop), matrix, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE
-    )
+    cut = cv2.warpAffine(np.ascontiguousarray(crop), matrix, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     relative = np.zeros((face.POINTS, 2), np.float32)
     if points is not None:
         back = cv2.invertAffineTransform(matrix)
@@ -162,9 +160,7 @@ def _occluded(picture: Picture, relative: Points, rng: Generator) -> tuple[Pictu
         fill = rng.uniform(0, 255, 3) + rng.normal(0, rng.uniform(0, 25), picture.shape)
     else:
         angle = float(rng.uniform(0, 180))
-        cv2.ellipse(
-            mask, centre.round().astype(int).tolist(), half.astype(int).tolist(), angle, 0, 360, 1.0, -1
-        )
+        cv2.ellipse(mask, centre.round().astype(int).tolist(), half.astype(int).tolist(), angle, 0, 360, 1.0, -1)
         mask = cv2.GaussianBlur(mask, (0, 0), float(rng.uniform(0.4, 1.5)))
         dx, dy = (int(v) for v in rng.integers(25, side - 25, 2))
         fill = np.roll(picture, (dy, dx), (0, 1)) * rng.uniform(0.7, 1.2)

@@ -142,9 +142,7 @@ def measure_clip(
     return figures, track
 
 
-def _nearest(
-    points: NDArray[np.float32], frame: NDArray[np.int64], wanted: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def _nearest(points: NDArray[np.float32], frame: NDArray[np.int64], wanted: NDArray[np.float32]) -> NDArray[np.float32]:
     """For each frame the measured face nearest to the wanted one, NaN where there is none."""
     out = np.full_like(wanted, np.nan)
     for t in range(len(wanted)):

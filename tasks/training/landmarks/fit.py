@@ -100,9 +100,7 @@ class _Examples(IterableDataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
                 torch.tensor([m[3] for m in made]),
             )
 
-    def _example(
-        self, i: int, rng: np.random.Generator
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], float, float]:
+    def _example(self, i: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.float32], float, float]:
         points = self.labelled.points[i] if self.labelled.group[i] >= 0 else None
         return example(self.labelled.crops[i], points, self.shape, rng)
 
@@ -147,9 +145,7 @@ def run_cycle(network: LandmarkNet, labelled: Labelled, schedule: Schedule, cycl
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(network)
     optimiser = torch.optim.AdamW(network.parameters(), cycle.peak_rate, weight_decay=0.02)
-    rates = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, cycle.peak_rate, total_steps=cycle.steps, pct_start=0.08
-    )
+    rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, cycle.peak_rate, total_steps=cycle.steps, pct_start=0.08)
     started, recent = time.monotonic(), 0.0
     batches = _batches(labelled, network.mean_shape.numpy(), schedule)
     for step, (pictures, *wanted) in zip(range(1, cycle.steps + 1), batches, strict=False):

@@ -109,7 +109,5 @@ def pictures(path: Path, at_most: int) -> Iterator[NDArray[np.uint8]]:
 def _rgb(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     scale = 1280 / max(picture.shape[:2])
     if scale < 1:
-        picture = np.asarray(
-            cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8
-        )
+        picture = np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
     return np.ascontiguousarray(picture[:, :, ::-1])

@@ -85,9 +85,7 @@ def steady_meshes(
     looks, sure = [], []
     for margin in (1.42, 1.6):
         regions = [region_of_mesh(mesh, margin) for mesh in guess]
-        found, confidence = meshes(
-            teacher, np.stack([cut(c, r) for c, r in zip(crops, regions, strict=True)])
-        )
+        found, confidence = meshes(teacher, np.stack([cut(c, r) for c, r in zip(crops, regions, strict=True)]))
         guess = np.stack([apply(r, m) for r, m in zip(regions, found, strict=True)])
         looks.append(guess)
         sure.append(confidence)
@@ -165,9 +163,7 @@ def _elsewhere(data: Path, rng: Generator) -> list[NDArray[np.uint8]]:
     return out
 
 
-def _assembled(
-    teacher: FaceMesh, people: list[Person], nothing: list[NDArray[np.uint8]], rng: Generator
-) -> Labelled:
+def _assembled(teacher: FaceMesh, people: list[Person], nothing: list[NDArray[np.uint8]], rng: Generator) -> Labelled:
     crops: list[NDArray[np.uint8]] = []
     points: list[NDArray[np.float32]] = []
     groups: list[int] = []
@@ -184,9 +180,7 @@ def _assembled(
     crops += [_small(c) for c in nothing]
     points += [np.zeros((51, 2), np.float32)] * len(nothing)
     groups += [-1] * len(nothing)
-    return Labelled(
-        np.stack(crops), np.stack(points).astype(np.float32), np.array(groups, np.int32), np.array(toothy)
-    )
+    return Labelled(np.stack(crops), np.stack(points).astype(np.float32), np.array(groups, np.int32), np.array(toothy))
 
 
 def _variants(

@@ -25,7 +25,5 @@ class RgbPictures:
         offset = matrix[:, 2] - linear.sum(1) * (finer - 1) / 2
         inner = np.concatenate((linear, offset[:, None]), 1)
         flags, side = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, size * finer
-        fine = cv2.warpAffine(
-            self.frames[i], inner, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE
-        )
+        fine = cv2.warpAffine(self.frames[i], inner, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA), np.uint8)

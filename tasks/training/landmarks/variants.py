@@ -79,9 +79,7 @@ def other_mouth(crop: Picture, points: Points, rng: Generator, wanted: MouthRang
     s = _other_width(s, t, float(rng.uniform(*wanted.widths)))
     t, cavity, depth = _other_opening(s, t, local, rng, wanted)
     back = centre + half * (s[..., None] * along + t[..., None] * down)
-    out = cv2.remap(
-        crop, back.astype(np.float32), _NO_SECOND_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    out = cv2.remap(crop, back.astype(np.float32), _NO_SECOND_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return _painted(np.asarray(out, np.uint8), crop, points, cavity, depth, rng, wanted)
 
 

@@ -46,9 +46,7 @@ def test_tiny_pictures_are_no_failure() -> None:
     assert detect_faces(np.zeros((2, 3), np.uint8), 1).shape == (0, 4)
 
 
-@pytest.mark.parametrize(
-    ("b", "expected"), [((0, 0, 10, 10), 1.0), ((5, 0, 10, 10), 0.5), ((20, 0, 5, 5), 0.0)]
-)
+@pytest.mark.parametrize(("b", "expected"), [((0, 0, 10, 10), 1.0), ((5, 0, 10, 10), 0.5), ((20, 0, 5, 5), 0.0)])
 def test_overlap_is_the_shared_part_of_the_smaller_box(b: tuple[float, ...], expected: float) -> None:
     a = np.array((0, 0, 10, 10), np.float32)
     assert overlap(a, np.array(b, np.float32)) == pytest.approx(expected)

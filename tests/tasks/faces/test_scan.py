@@ -10,9 +10,7 @@ from tasks.training.landmarks.rgb_pictures import RgbPictures
 from tests.tasks.faces.made import Picture, empty, moved, pan, similarity, two_faces, under
 
 
-def scan(
-    model: LandmarkModel, frames: list[Picture], batch: int = 100
-) -> tuple[list[FrameFaces], FaceScanner]:
+def scan(model: LandmarkModel, frames: list[Picture], batch: int = 100) -> tuple[list[FrameFaces], FaceScanner]:
     scanner = FaceScanner(model=model)
     found: list[FrameFaces] = []
     for start in range(0, len(frames), batch):

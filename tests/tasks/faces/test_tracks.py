@@ -39,9 +39,7 @@ def shape(opening: float = 0.1) -> NDArray[np.float32]:
     return out
 
 
-def measured(
-    x: float, y: float, size: float = 60, opening: float = 0.1, noise: object = 0
-) -> FaceMeasurement:
+def measured(x: float, y: float, size: float = 60, opening: float = 0.1, noise: object = 0) -> FaceMeasurement:
     points = (shape(opening) * size + (x, y) + noise).astype(np.float32)
     of = geometry(points)
     numbers = {name: float(getattr(of, name)) for name in ("opening", "yaw", "pitch", "roll", "size_pixels")}

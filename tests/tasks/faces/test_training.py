@@ -104,9 +104,7 @@ def test_the_loss_is_least_where_everything_is_right() -> None:
 def test_fitting_is_repeatable_and_learns() -> None:
     rng = np.random.default_rng(0)
     crops = rng.integers(0, 255, (8, 176, 176, 3), np.uint8)
-    points = np.stack([shape() * 60 + (88, 52) + rng.normal(0, 1, (51, 2)) for _ in range(8)]).astype(
-        np.float32
-    )
+    points = np.stack([shape() * 60 + (88, 52) + rng.normal(0, 1, (51, 2)) for _ in range(8)]).astype(np.float32)
     labelled = Labelled(crops, points, np.array([0, 0, 0, 1, 1, 1, -1, -1], np.int32), np.zeros(8, bool))
     schedule = Schedule(Cycle(3, 2e-3), (Cycle(2, 1e-3),), batch=4, workers=0)
     first, second = (fit(labelled, schedule).state_dict() for _ in range(2))
