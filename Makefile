@@ -13,7 +13,7 @@ help:
 	@echo "make demo    install, then render the demonstration: a photo speaks"
 	@echo "make test    install, then run the tests"
 	@echo "make check   ruff, mypy and the layer test"
-	@echo "make bench   measure the figures of the README (about 20 minutes)"
+	@echo "make bench   measure the figures of the README (half an hour on a quiet machine)"
 
 install: $(VENV)/installed
 
