@@ -59,7 +59,7 @@ def _checked_quality(encoder: Encoder, request: EncodeRequest) -> tuple[float | 
 
 
 def _x264(preset: str, crf: float | None, qp: int | None, picture: PictureFormat) -> dict[str, str]:
-    # stitchable: equal headers over all segments whatever their content (facts/media.md §3.3).
+    # stitchable: equal headers over all segments whatever their content.
     params = ["stitchable=1", "open-gop=0"]
     flags = {}
     if qp == 0:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from pipeline.index import SourceIndex
 from pipeline.timeline import Timeline
 
-#: Bounds and goal of a segment's length in seconds (DESIGN: 10-30 s).
+#: Bounds and goal of a segment's length in seconds.
 SHORTEST_SECONDS, USUAL_SECONDS, LONGEST_SECONDS = 10.0, 15.0, 30.0
 
 

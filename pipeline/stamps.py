@@ -4,7 +4,7 @@
     D  = max(0, max(i - rank[i]))
     dts[i] = sp[i-D]  if i >= D;  before, D steps lead up to sp[0] from sp[0] - (sp[n-1] - sp[n-1-D])
 
-The result is strictly increasing and never above pts, whatever the gaps (facts/media.md §3.2).
+The result is strictly increasing and never above pts, whatever the gaps.
 The lead is as long as the last D gaps, so that in mp4, where a track lasts the sum of its dts gaps,
 the track lasts exactly as long as its frames are shown.  Segments follow each other in both orders,
 so D is the largest of the parts' own.

@@ -198,7 +198,7 @@ def _muxer_options(container: str, timeline: Timeline) -> dict[str, str]:
 
 def _add_picture_stream(output: OutputContainer, first: Path, spec: EncodeSpec, carry: CarryPlan) -> VideoStream:
     with av.open(str(first)) as part:
-        # opaque: else PyAV looks for an encoder by the decoder's name (facts/media.md §2).
+        # opaque: else PyAV looks for an encoder by the decoder's name.
         stream = output.add_stream_from_template(part.streams.video[0], opaque=True)
         context = stream.codec_context
         if spec.encoder == "prores_ks":  # Its tag is its profile; no other codec needs the part's.

@@ -145,7 +145,7 @@ class FrameBatch:
         return len(self.pts)
 
 
-#: Bytes of pictures that move together (DESIGN: bounded memory).
+#: Bytes of pictures that move together.
 BATCH_BYTES = 48_000_000
 
 

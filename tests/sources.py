@@ -209,7 +209,7 @@ _VP9 = {
 }
 _INTERLACED = 0x00040000 | 0x20000000
 
-#: kind -> (file name, how it is made).  The kinds of the media fact page's appendix.
+#: kind -> (file name, how it is made).
 KINDS: dict[str, tuple[str, Make]] = {
     "closed mp4": (
         "closed.mp4",

@@ -1,6 +1,6 @@
 """A small convolutional network from a face's region to 51 points and its presence; knows no pictures.
 
-Own design after the recipe of facts/lip_sync_default.md: pixel-unshuffle, three strided stages of
+Own design: pixel-unshuffle, three strided stages of
 residual blocks, one dense layer.  Ships with its normalisation folded into the convolutions.
 """
 

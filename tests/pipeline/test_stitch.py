@@ -44,7 +44,7 @@ from tests.pipeline.rich_sources import Rich, Sound, index_of, make_source
 
 NTSC = Fraction(30000, 1001)
 TABLE = [(container, codec) for container, codecs in CONTAINERS.items() for codec in codecs]
-#: Variants of encoders whose parts must join without a seam (facts/media.md §3.1).
+#: Variants of encoders whose parts must join without a seam.
 VARIANTS = [
     ("h264", {}),
     ("h264", {"preset": "medium", "bf": "3", "b-pyramid": "normal"}),

@@ -1,6 +1,6 @@
 """New faces from labelled ones: other mouth shapes and mixtures of two people; labels are made anew.
 
-More identities help the network more than more time (facts: lip_sync_default.md section 1), and
+More identities help the network more than more time, and
 footage that may train what ships is scarce; these variants widen what there is.
 """
 
