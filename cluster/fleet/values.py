@@ -79,7 +79,14 @@ class Ended:
     error: SegmentError | None = None
 
 
-Told = CellUp | CellDrains | CellDown | Yielded | Passed | Ended
+@dataclass(frozen=True)
+class Shortage:
+    """No cell stands and none can be placed: nothing of the run will go on."""
+
+    message: str
+
+
+Told = CellUp | CellDrains | CellDown | Yielded | Passed | Ended | Shortage
 
 
 class Fleet(Protocol):
