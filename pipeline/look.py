@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.duplicates import content_key
 from pipeline.job import RenderJob
 from pipeline.ledger import Ledger
 from pipeline.steps import plan_render
@@ -34,6 +33,5 @@ def look_at(storage: Storage, scratch: Path, job: RenderJob) -> Look:
     if done and job.work is None and not job.keep_parts:
         Ledger(storage, plan.prefix).clear_all()
     frames, format = len(plan.timeline), plan.index.format
-    content = "" if done else content_key(storage, plan.index)
     seconds = float(plan.timeline.duration_seconds)
-    return Look(frames, frames * format.width * format.height / 1e6, seconds, len(plan.segments), done, content)
+    return Look(frames, frames * format.width * format.height / 1e6, seconds, len(plan.segments), done, plan.content)

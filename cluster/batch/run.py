@@ -65,12 +65,13 @@ class Batch:
         self._stop = threading.Event()
         self._open: dict[str, Journey] = {}
         self._phases: dict[str, str] = {}
+        journal.listen(self._hear)
         dispatcher = Dispatcher(fleet, Scheduler(), journal, why_no_work=self._busy_with)
         claims = Claims(storage, Owner.here())
         self._means = Means(dispatcher, fleet, journal, storage, claims, remedy)
 
-    def hear(self, event: Event) -> None:
-        """A listener of the journal: keeps the phase of every video."""
+    def _hear(self, event: Event) -> None:
+        """Keeps the phase of every video."""
         if isinstance(event, VideoChanged):
             self._phases[event.video] = event.phase
 

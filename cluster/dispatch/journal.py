@@ -20,6 +20,11 @@ class Journal:
         self._started = clock()
         self._lock = threading.Lock()
 
+    def listen(self, listener: Listener) -> None:
+        """Tell this one too, from now on."""
+        with self._lock:
+            self._listeners += (listener,)
+
     @property
     def seconds(self) -> float:
         """Since the start of the run."""
