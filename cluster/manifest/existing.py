@@ -19,6 +19,8 @@ class Patterns:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._listed: dict[tuple[str, bool], tuple[str, ...]] = {}
+        self.found: set[str] = set()
+        "Files that a listing showed: they need not be asked for again."
 
     def match(self, pattern: str, endings: frozenset[str]) -> tuple[str, ...]:
         """The files in the order of their names; a file whose very name is the pattern stands for itself.
@@ -34,7 +36,9 @@ class Patterns:
             folder, deep = where
             spelled = (f"{folder}{uri[len(folder.rstrip('/')) + 1 :]}" for uri in self._storage.list(folder, deep=deep))
             self._listed[where] = tuple(spelled)
-        return fitting(pattern, self._listed[where], endings)
+        found = fitting(pattern, self._listed[where], endings)
+        self.found.update(found)
+        return found
 
     def _is_file(self, uri: str) -> bool:
         path = self._storage.local_path(uri)

@@ -81,7 +81,8 @@ def folder_of_pattern(pattern: str) -> tuple[str, bool]:
 def fitting(pattern: str, uris: Iterable[str], endings: frozenset[str]) -> tuple[str, ...]:
     """Those of the URIs that the pattern names; `endings` choose where it is a folder.  Hidden files never."""
     folder = folder_of_pattern(pattern)[0]
-    seen = (uri for uri in uris if not _hidden(uri[len(folder) :], pattern[len(folder) :]))
+    inside = (uri for uri in uris if uri.startswith(folder))
+    seen = (uri for uri in inside if not _hidden(uri[len(folder) :], pattern[len(folder) :]))
     if pattern.endswith("/"):
         return tuple(uri for uri in seen if ending_of(uri) in endings)
     fits = _expression(pattern[len(folder) :])

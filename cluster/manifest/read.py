@@ -1,6 +1,6 @@
 """From a manifest, or a pattern in its place, to checked items: everything wrong is found before anything runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from cluster.job_fields import checked_fields, field_names, job_of_fields
 from cluster.manifest.existing import Patterns, missing
@@ -42,10 +42,11 @@ def read_manifest(
     overriding = _placed(checked_fields(typed or {}), "./")
     check_template(str(overriding.get("name", "")))
     defaults = _checked_defaults(parsed.defaults, folder, problems)
-    singles = _singles(parsed.entries, defaults, overriding, folder, Patterns(storage), problems)
+    patterns = Patterns(storage)
+    singles = _singles(parsed.entries, defaults, overriding, folder, patterns, problems)
     items = _items(storage, singles, placed(prefix, "./") if prefix else "", storage_options, problems)
     problems += clashes(items)
-    problems += _missing(storage, items)
+    problems += _missing(storage, items, patterns.found)
     if not parsed.entries and not problems:
         problems.append(Problem(0, "holds no job; expected one a line, or items: in YAML"))
     raise_problems(uri, problems)
@@ -157,9 +158,9 @@ def _item(
     return Item(name, single.line, job, **run)  # type: ignore[arg-type]
 
 
-def _missing(storage: Storage, items: Sequence[Item]) -> list[Problem]:
-    """Sources and voices that are not there, on each line that names them."""
-    named = [(item, uri, what) for item in items for uri, what in _read_by(item)]
+def _missing(storage: Storage, items: Sequence[Item], seen: Set[str]) -> list[Problem]:
+    """Sources and voices that are not there, on each line that names them; those in `seen` are."""
+    named = [(item, uri, what) for item in items for uri, what in _read_by(item) if uri not in seen]
     faults = missing(storage, (uri for _, uri, _ in named))
     return [Problem(item.line, f"{what} {faults[uri]}") for item, uri, what in named if uri in faults]
 
