@@ -43,14 +43,18 @@ def plan_render(storage: Storage, scratch: Path, job: RenderJob) -> tuple[Render
         ResourceShortage: there is no room for what is in flight.
     """
     plan = prepare(storage, job)
-    if _is_done(storage, plan):
+    if is_done(storage, plan):
         return plan, True
     check_scratch(plan, scratch)
     return plan, False
 
 
-def _is_done(storage: Storage, plan: RenderPlan) -> bool:
-    """True where the output is there and is this job's; refuses another job's."""
+def is_done(storage: Storage, plan: RenderPlan) -> bool:
+    """True where the output is there and is this job's.
+
+    Raises:
+        JobError: it is another job's, and may not be overwritten.
+    """
     output = plan.job.output
     if plan.job.overwrite or not storage.exists(output):
         return False

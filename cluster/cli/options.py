@@ -52,12 +52,13 @@ class RenderOptions:
     ] = None
     label: Annotated[str | None, _option("--label", panel=_WHAT, help="A visible text on every frame.")] = None
     damaged: Annotated[
-        str, _option("--damaged", panel=_WHAT, metavar="fail|repeat", help="Frames that cannot be decoded.")
-    ] = "fail"
+        str | None,
+        _option("--damaged", panel=_WHAT, metavar="fail|repeat", help="Frames that cannot be decoded; fail by itself."),
+    ] = None
     alpha: Annotated[
-        str,
-        _option("--alpha", panel=_WHAT, metavar="drop|fail", help="Transparency, which outputs cannot hold."),
-    ] = "drop"
+        str | None,
+        _option("--alpha", panel=_WHAT, metavar="drop|fail", help="Transparency, which outputs cannot hold; dropped."),
+    ] = None
     deinterlace: Annotated[bool, _option("--deinterlace", panel=_WHAT, help="Make fields into whole pictures.")] = False
     bake_rotation: Annotated[
         bool,
@@ -68,9 +69,11 @@ class RenderOptions:
         _option("--segment-seconds", panel=_HOW, help="Usual length of a segment (10 to 30 by itself)."),
     ] = None
     codec: Annotated[
-        str,
-        _option("--codec", panel=_HOW, help="auto, h264, hevc, av1, vp9, prores, ffv1, or an encoder's name."),
-    ] = "auto"
+        str | None,
+        _option(
+            "--codec", panel=_HOW, help="auto (by itself), h264, hevc, av1, vp9, prores, ffv1, or an encoder's name."
+        ),
+    ] = None
     crf: Annotated[float | None, _option("--crf", panel=_HOW, help="Constant quality; lower is better.")] = None
     qp: Annotated[int | None, _option("--qp", panel=_HOW, help="Constant quantiser; 0 is lossless with h264.")] = None
     preset: Annotated[str | None, _option("--preset", panel=_HOW, help="Speed of the encoder.")] = None
