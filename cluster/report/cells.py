@@ -140,7 +140,7 @@ class Cells:
 
     def begin_lease(self, event: LeaseBegan) -> None:
         cell = self.by_name.get(event.cell)
-        if cell is None or event.attempt in self.open:
+        if cell is None or not cell.up or event.attempt in self.open:
             return
         slot = next(n for n in range(len(cell.busy_slots) + 1) if n not in cell.busy_slots)
         self.at_work += not cell.busy_slots
