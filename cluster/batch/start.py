@@ -29,7 +29,7 @@ class BatchRequest:
     storage_options: tuple[tuple[str, str], ...] = ()
     report: str | None = None
     prices: Prices = field(default_factory=dict)
-    settings: BatchSettings = BatchSettings()
+    settings: BatchSettings = field(default_factory=BatchSettings)
 
 
 @dataclass(frozen=True)
