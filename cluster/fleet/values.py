@@ -12,7 +12,7 @@ from pipeline.part import Part
 from pipeline.pool import Decision
 from pipeline.segments import ScanUnit
 from pipeline.work import Decoding, Lease
-from tasks.errors import SegmentError
+from tasks.errors import ReelyardError, SegmentError
 from tasks.task import TaskSpec, UnitMeasurement
 
 
@@ -79,7 +79,15 @@ class Ended:
     error: SegmentError | None = None
 
 
-Told = CellUp | CellDrains | CellDown | Yielded | Passed | Ended
+@dataclass(frozen=True)
+class NoCells:
+    """No cell stands, and none came for as long as a place may take; more may still come."""
+
+    error: ReelyardError
+    "What was needed, what was found, what to do."
+
+
+Told = CellUp | CellDrains | CellDown | Yielded | Passed | Ended | NoCells
 
 
 class Fleet(Protocol):
@@ -87,8 +95,14 @@ class Fleet(Protocol):
 
     told: "Queue[Told]"
     decisions: tuple[Decision, ...]
-    device_class: str
-    "cpu-fp32, cuda-fp32 …: of all cells; part of every part's key."
+
+    @property
+    def device_class(self) -> str:
+        """cpu-fp32, cuda-fp32 …: of all cells, part of every part's key; may wait for the first cell.
+
+        Raises:
+            ReelyardError: no cell could be placed (with what was needed, found, and what to do), or none started.
+        """
 
     def start(self, attempt: Attempt, work: RenderWork | ScanWork) -> None:
         """Begin; an `Ended` follows always, unless the cell goes down."""
