@@ -25,6 +25,8 @@ log = logging.getLogger("reelyard")
 _WATCH_SECONDS = 2.0
 #: A Ray on this machine alone has room at once or never.
 _LOCAL_PLACEMENT_SECONDS = 30.0
+#: How long workers that have a place may take to answer: a slow disk imports for minutes.
+_START_SECONDS = 300.0
 #: How long a GPU that does not compute waits for the others' answers before the run is settled on the CPU.
 _OTHERS_SECONDS = 30.0
 
@@ -164,6 +166,8 @@ class Census:
 
     def _take_in(self, cell: StandingCell, found: FoundDevice) -> None:
         """The cell is up if it computes on what the others do; until that is known it waits."""
+        if self.settled.done() and self.settled.exception() is not None:
+            self.settled = Future()  # A cell that came late: whoever asks from now on has it.
         if not self.settled.done():
             if not self._answers:
                 self.spawn(self._settle_later())
@@ -212,11 +216,24 @@ class Census:
             return
         if self._bare_since is None:
             self._bare_since = now
-        if now - self._bare_since > self._patience:
+        waited = now - self._bare_since
+        if waited <= self._patience:
+            return
+        placed = [cell for cell in list(self.cells.values()) if await asyncio.to_thread(cell.is_placed)]
+        if not placed:
             free = await asyncio.to_thread(free_resources)
-            waited = now - self._bare_since
             self._fail(shortage(nodes, free, gpu=self._gpu, device=self._device, waited_seconds=waited))
-            self._bare_since = float("inf")
+        elif waited > self._patience + _START_SECONDS:
+            names = ", ".join(worker.name for worker in placed[0].workers)
+            self._fail(
+                WorkerLost(
+                    f"workers {names} have a place but do not answer for {waited:.0f} s; `reelyard doctor` "
+                    "looks for the cause on a machine, `ray status` on a cluster"
+                )
+            )
+        else:
+            return
+        self._bare_since = float("inf")
 
     def lost(self, cell: StandingCell) -> None:
         """A worker of the cell went away: it is used again once its workers answer, and given up if that goes on."""

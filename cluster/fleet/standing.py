@@ -63,6 +63,10 @@ class StandingCell:
     def workers(self) -> tuple[transport.Worker, ...]:
         return (self.decode, *((self.render,) if self.render else ()), self.encode)
 
+    def is_placed(self) -> bool:
+        """True once a node has room for it; blocks for a moment."""
+        return bool(self._group.wait(timeout_seconds=1))
+
     def cell(self, found: FoundDevice) -> Cell:
         """The cell as the scheduler sees it."""
         return Cell(self.name, self.plan.node.name, self.plan.kind, LEASES_IN_FLIGHT, found.memory_bytes)
