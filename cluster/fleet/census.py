@@ -9,12 +9,11 @@ from typing import Any
 
 from cluster.connection import Connection
 from cluster.fleet.nodes import Node, alive_nodes, free_resources
-from cluster.fleet.plan import CellPlan, plan_cells, shortage, side_nodes, wants_gpu
+from cluster.fleet.plan import PLACEMENT_SECONDS, CellPlan, plan_cells, shortage, side_nodes, wants_gpu
 from cluster.fleet.side import SideWork
 from cluster.fleet.standing import DEATHS_IN_A_ROW, StandingCell
 from cluster.fleet.values import CellDown, CellDrains, CellUp, NoCells, Told
 from cluster.messages import FoundDevice
-from cluster.placement import PLACEMENT_SECONDS
 from cluster.transport import Worker
 from pipeline.pool import Decision
 from tasks.errors import ReelyardError, WorkerLost
