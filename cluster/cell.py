@@ -29,9 +29,9 @@ from pipeline.part import Part, PartDetails
 from pipeline.segments import ScanUnit
 from pipeline.stages import Stopped, staged
 from pipeline.storage import Storage
-from pipeline.work import Decoding
+from pipeline.work import Decoding, UnitWork
 from tasks.picture import FrameBatch
-from tasks.task import TaskSpec, UnitMeasurement
+from tasks.task import TaskSpec
 
 if TYPE_CHECKING:
     from pipeline.engine import InProcessPool
@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 class CellWorker:
-    """What every worker can do, in a cell or outside: probe, measure a scan unit, call a function of ours."""
+    """What every worker can do, in a cell or outside: a step of a journey, a scan unit, tell of itself."""
 
     stage = "cell"
 
@@ -65,10 +65,11 @@ class CellWorker:
         if order in self._scans:
             self._scans[order].close()
 
-    def probe(self, uri: str, cache_prefix: str | None) -> SourceIndex:
-        from pipeline.probe import probe
-
-        return probe(self._storage, uri, cache_prefix=cache_prefix)
+    def do(self, module: str, name: str, *arguments: object) -> object:
+        """The answer of a module-level step of the pipeline, with a scratch folder of its own."""
+        step = getattr(importlib.import_module(module), name)
+        with tempfile.TemporaryDirectory(prefix="reelyard-step-", dir=session_folder()) as folder:
+            return step(self._storage, Path(folder), *arguments)
 
     def choose_device(self, asked: str) -> tuple[str, str]:
         """(device, reason) as this worker finds it."""
@@ -86,27 +87,16 @@ class CellWorker:
 
         return FoundDevice(device, reason, torch.cuda.get_device_properties(device).total_memory)
 
-    def do(self, target: str, arguments: tuple[object, ...]) -> object:
-        """The answer of a function (module:name), given this worker's storage and a scratch folder of its own."""
-        module, _, name = target.partition(":")
-        function = getattr(importlib.import_module(module), name)
-        av.logging.set_level(None)
-        scratch = Path(tempfile.mkdtemp(prefix="reelyard-call-", dir=session_folder()))
-        try:
-            return function(self._storage, scratch, *arguments)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-
     def measure(
         self,
         order: int,
         index: SourceIndex,
         spec: TaskSpec,
-        units: Sequence[ScanUnit],
+        works: Sequence[UnitWork],
         decoding: Decoding,
         device: str,
-    ) -> Iterator[UnitMeasurement]:
-        """Measurements of the units, decoded and measured by the engine in this process."""
+    ) -> Iterator[ScanUnit]:
+        """Units as they are stored, decoded and measured by the engine in this process."""
         from pipeline.engine import InProcessPool
 
         _one_thread_each()
@@ -114,7 +104,7 @@ class CellWorker:
         self._scans[order] = pool
         if order in self._stopped:
             pool.close()
-        measured = staged(pool.measure(index, spec, units, decoding), "scan", self.name)
+        measured = staged(pool.measure(index, spec, works, decoding), "scan", self.name)
         try:
             with ended(measured):
                 yield from measured

@@ -15,9 +15,9 @@ from cluster.fleet.values import Passed, RenderWork, ScanWork, Told, Yielded
 from cluster.messages import Order
 from cluster.scheduling.values import Attempt
 from pipeline.part import Part
+from pipeline.segments import ScanUnit
 from pipeline.stages import Stopped
 from tasks.errors import ReelyardError, SegmentError, WorkerLost
-from tasks.task import UnitMeasurement
 
 log = logging.getLogger("reelyard")
 
@@ -78,7 +78,7 @@ class RunningAttempt:
         if self._missing():
             raise SegmentError("its stream ended before its part was told", "encode", self.cell.name, "WorkerLost")
 
-    def _note(self, result: Part | UnitMeasurement) -> None:
+    def _note(self, result: Part | ScanUnit) -> None:
         self.cell.deaths = 0
         self.last_sign = asyncio.get_running_loop().time()
         self._done_frames += result.end - result.start
@@ -100,7 +100,7 @@ class RunningAttempt:
     def _missing(self) -> list[tuple[int, int, int]]:
         """(number, first, end) of what was not done yet."""
         if isinstance(self.work, ScanWork):
-            ranges = [(unit.number, unit.start, unit.end) for unit in self.work.units]
+            ranges = [(unit.number, unit.start, unit.end) for unit in (work.unit for work in self.work.works)]
         else:
             segments = [work.segment for work in self.work.lease.works]
             ranges = [(segment.number, segment.start, segment.end) for segment in segments]
@@ -171,7 +171,7 @@ async def rendered(
 
 async def measured(
     running: RunningAttempt, work: ScanWork, device: str, indexes: SharedIndexes
-) -> AsyncIterator[UnitMeasurement]:
+) -> AsyncIterator[ScanUnit]:
     """Measurements of scan units, on one worker of the cell."""
     cell = running.cell
     await cell.whole()
@@ -180,11 +180,11 @@ async def measured(
     try:
         with _counted(cell, worker):
             found = transport.items(
-                worker, "measure", running.attempt.number, index, work.spec, work.units, work.decoding, device
+                worker, "measure", running.attempt.number, index, work.spec, work.works, work.decoding, device
             )
             async with aclosing(found) as stream:  # type: ignore[type-var]
-                async for measurement in stream:
-                    yield measurement
+                async for unit in stream:
+                    yield unit
     finally:
         indexes.give(work.index)
 

@@ -12,7 +12,7 @@ from cluster.fleet.nodes import Node, alive_nodes, free_resources
 from cluster.fleet.plan import PLACEMENT_SECONDS, CellPlan, plan_cells, shortage, side_nodes, wants_gpu
 from cluster.fleet.side import SideWork
 from cluster.fleet.standing import DEATHS_IN_A_ROW, StandingCell
-from cluster.fleet.values import CellDown, CellDrains, CellUp, NoCells, Told
+from cluster.fleet.values import CellDown, CellDrains, CellUp, Shortage, Told
 from cluster.messages import FoundDevice
 from cluster.transport import Worker
 from pipeline.pool import Decision
@@ -206,7 +206,7 @@ class Census:
         if not self.settled.done():
             self.settled.set_exception(error)
         self._side.fail(error)
-        self._tell(NoCells(error))
+        self._tell(Shortage(error.message))
 
     async def _complain_if_bare(self, nodes: Sequence[Node]) -> None:
         """Nothing stands for as long as a place may take: said once, with what was needed and what is there."""

@@ -181,8 +181,7 @@ class RayFleet:
 
     def do(self, function: Callable[..., Any], *arguments: object, stopped: Callable[[], bool]) -> tuple[Any, str]:
         """(answer, worker) of `function(storage, scratch, *arguments)`; see `Fleet.do`."""
-        target = f"{function.__module__}:{function.__qualname__}"
-        return self._await(self._side.do(target, arguments), stopped)
+        return self._await(self._side.do(function.__module__, function.__name__, arguments), stopped)
 
     def _await(self, work: Coroutine[Any, Any, T], stopped: Callable[[], bool] = lambda: False) -> T:
         future = asyncio.run_coroutine_threadsafe(work, self._loop)

@@ -93,13 +93,13 @@ class SideWork:
         for node in list(self._started):
             self.close_node(node)
 
-    async def do(self, target: str, arguments: tuple[object, ...]) -> tuple[Any, str]:
+    async def do(self, module: str, name: str, arguments: tuple[object, ...]) -> tuple[Any, str]:
         """(answer, worker) of a function, tried again elsewhere where luck failed it."""
         failed = 0
         while True:
             lane = await self._take()
             try:
-                answered = await self._call(lane, target, arguments)
+                answered = await self._call(lane, module, name, *arguments)
                 return answered, lane.worker.name
             except ReelyardError as error:
                 failed += 1
@@ -107,12 +107,12 @@ class SideWork:
                 pause = wait_before(kind, failed)
                 if pause is None:
                     raise
-                log.warning("%s again: %s", target.partition(":")[2], error.message)
+                log.warning("%s again: %s", name, error.message)
                 await asyncio.sleep(pause * random.uniform(0.75, 1.25))
 
-    async def _call(self, lane: _Lane, target: str, arguments: tuple[object, ...]) -> Any:
+    async def _call(self, lane: _Lane, *what: object) -> Any:
         """The answer; the lane is free again when the worker is, even if the caller left before."""
-        call = asyncio.create_task(transport.answer(lane.worker, "do", target, arguments))
+        call = asyncio.create_task(transport.answer(lane.worker, "do", *what))
         call.add_done_callback(lambda done: self._after(lane, done))
         return await asyncio.shield(call)
 

@@ -32,13 +32,14 @@ from pipeline.part import Part
 from pipeline.segments import ScanUnit
 from pipeline.stages import Stopped
 from pipeline.storage import Storage
-from pipeline.work import Decoding
+from pipeline.work import Decoding, UnitWork
 from tasks.errors import SourceError
 from tasks.table import task_spec
 from tests.cluster.conftest import FRAMES, leases_over, numbers_of, write_numbered
 from tests.cluster.nodes import Nodes, more_nodes
 
 _LABEL = task_spec("label", {"text": "a test"})
+_MOUTHS = task_spec("lip-sync", {})
 _CUTS = (0, 30, 60, FRAMES)
 #: Far more than anything here takes, on a machine with much else to do.
 _LONG_SECONDS = 180.0
@@ -208,17 +209,18 @@ def test_attempts_on_all_cells_give_the_frames_and_bytes_of_one_process(
     assert len(listener.fleet._indexes) == 0
 
 
-def test_a_scan_is_measured_by_units_and_counts_their_frames(listener: Listener, index: SourceIndex) -> None:
+def test_a_scan_is_measured_by_units_and_counts_their_frames(
+    listener: Listener, index: SourceIndex, tmp_path: Path
+) -> None:
     cell = listener.up(2)[0]
-    spec = task_spec("identity", {})
     units = (ScanUnit(0, 0, 40), ScanUnit(1, 40, FRAMES))
-    attempt = listener.start(cell, ScanWork(index, spec, units, Decoding()))
-    ended = listener.ended(attempt)
-    if ended.error is None:
-        assert listener.frames(attempt) == FRAMES
-    else:
-        assert ended.error.kind != "WorkerLost"
-        assert "scan unit" in ended.error.message
+    works = tuple(UnitWork(unit, str(tmp_path / f"{unit.number}.npz")) for unit in units)
+    attempt = listener.start(cell, ScanWork(index, _MOUTHS, works, Decoding()))
+    assert listener.ended(attempt).error is None
+    assert listener.frames(attempt) == FRAMES
+    yielded = [told.result for told in listener.heard if isinstance(told, Yielded) and told.attempt == attempt]
+    assert sorted(unit.number for unit in yielded) == [0, 1]
+    assert all(Path(work.uri).exists() for work in works)
 
 
 @pytest.mark.parametrize("stage", ["decode", "render", "encode"])
