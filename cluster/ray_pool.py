@@ -117,7 +117,7 @@ class RayPool:
         lanes = self._scan_lanes(len(groups), device)
 
         def measure(worker: transport.Worker, group: tuple[UnitWork, ...]) -> Iterator[ScanUnit]:
-            arguments = (shared.reference, spec, group, decoding, device)
+            arguments = (next(self._numbers), shared.reference, spec, group, decoding, device)
             for measured in self._pulled(worker, "measure", *arguments):
                 self._progress("scan", measured.end - measured.start)
                 yield measured

@@ -1,6 +1,7 @@
 """One local Ray for all cluster tests, a numbered source, and leases over it."""
 
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from pipeline.storage import Storage
 
 #: Frames of the source, its keyframes, its size.
 FRAMES, GOP, WIDTH, HEIGHT = 100, 10, 320, 180
+#: Functions that tests have workers call.
+FAR = str(Path(__file__).parent / "far")
 
 
 def write_numbered(path: Path, frames: int = FRAMES, gop: int = GOP) -> Path:
@@ -61,7 +64,15 @@ def index(source: Path) -> SourceIndex:
 
 @pytest.fixture(scope="session")
 def connection() -> Iterator[Connection]:
-    """The Ray of this test session, started as a user's run starts it."""
+    """The Ray of this test session, started as a user's run starts it; its workers find the functions of far/."""
+    before = os.environ.get("PYTHONPATH")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", FAR if before is None else f"{FAR}{os.pathsep}{before}")
+        patch.syspath_prepend(FAR)
+        yield from _connected()
+
+
+def _connected() -> Iterator[Connection]:
     with connected(Place("local", "", "tests"), local_cpus=8) as found:
         yield found
 
