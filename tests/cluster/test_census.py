@@ -1,4 +1,4 @@
-"""Cells of a fleet as their node is full, small, drained or gone: on a node of one processor, where one worker is a cell."""
+"""Cells as their node is full, small, drained or gone; one processor, so that one worker is a cell."""
 
 import time
 from collections.abc import Iterator
