@@ -3,6 +3,7 @@
 Arguments and answers are values that travel; pictures stay in storage.
 """
 
+import shutil
 from pathlib import Path
 
 from pipeline.audio import encode_audio
@@ -83,6 +84,14 @@ def conclude(
         task.conclude(stored_measurements(storage, works), output, voice)
         for task, works in zip(tasks, measured, strict=True)
     ]
+
+
+def copy_output(storage: Storage, scratch: Path, source: str, target: str, overwrite: bool) -> None:
+    """The finished output of an equal job under another name; through scratch, whole or not at all."""
+    copy = scratch / "copy"
+    with storage.open(source) as reading, copy.open("wb") as writing:
+        shutil.copyfileobj(reading, writing, 4 << 20)
+    storage.put_file(copy, target, create_only=not overwrite)
 
 
 def stitch_output(storage: Storage, scratch: Path, plan: RenderPlan, parts: list[Part]) -> tuple[str, ...]:
