@@ -81,9 +81,7 @@ def store_behind_a_door() -> Iterator[Door]:
     server = subprocess.Popen([sys.executable, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     port = int(server.stdout.readline())
-    urllib.request.urlopen(
-        urllib.request.Request(f"http://127.0.0.1:{port}/bucket", method="PUT"), timeout=30
-    ).close()
+    urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/bucket", method="PUT"), timeout=30).close()
     door = Door(port)
     try:
         yield door
