@@ -28,7 +28,7 @@ _TELL_SECONDS = 5.0
 
 
 def register(app: typer.Typer) -> None:
-    app.command("batch", help=_HELP)(takes_options(BatchOptions, batch, "source", "output"))
+    app.command("batch", help=_HELP)(takes_options(BatchOptions, batch, "source", "output", "job"))
 
 
 def batch(options: BatchOptions) -> None:

@@ -20,11 +20,15 @@ def _option(*names: str, panel: str, help: str, metavar: str | None = None, min:
 class RenderOptions:
     """What was typed, unchecked."""
 
-    source: Annotated[str, typer.Argument(help="Photo or video: a path, s3:// or http(s):// URI.")]
+    source: Annotated[str, typer.Argument(help="Photo or video: a path, s3:// or http(s):// URI.")] = ""
     output: Annotated[
         str,
         _option("-o", "--output", panel=_OUTPUT, help="What is written: .mp4, .mov, .mkv or .webm; path or URI."),
-    ]
+    ] = ""
+    job: Annotated[
+        str | None,
+        _option("--job", panel=_WHAT, metavar="FILE", help="A job of .yaml or .json; what is typed overrides it."),
+    ] = None
     task: Annotated[
         list[str] | None,
         _option("--task", panel=_WHAT, metavar="NAME[:key=value,…]", help="A task; may be given several times."),
@@ -108,8 +112,6 @@ class RenderOptions:
 class BatchOptions(RenderOptions):
     """What was typed for a batch: options of a render that hold for every item, and those of the whole."""
 
-    source: str = ""
-    output: str = ""
     manifest: Annotated[
         str,
         typer.Argument(help=".jsonl, .csv, .yaml or .json; or a pattern as 's3://in/*.mp4', or a folder/."),
