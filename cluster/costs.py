@@ -43,8 +43,7 @@ class FrameCost:
 def frame_cost(pixels: int, encode: EncodeSpec, tasks: Sequence[str]) -> FrameCost:
     """An estimate for frames of so many pixels."""
     scale = pixels / _MEASURED_PIXELS
-    preset = dict(encode.options).get("preset", "veryfast")
-    encoding = _X264_MS.get(preset, _X264_MS["veryfast"]) * _ENCODER_FACTOR.get(encode.encoder, 1.0)
+    encoding = _encoding_ms(encode)
     fixed = sum(_TASK_MS.get(name, (0.0, 0.0))[0] for name in tasks)
     growing = sum(_TASK_MS.get(name, (0.0, 0.0))[1] for name in tasks)
     return FrameCost((_DECODE_MS + _HOPS_MS + encoding) * scale, growing * scale + fixed)
@@ -53,3 +52,14 @@ def frame_cost(pixels: int, encode: EncodeSpec, tasks: Sequence[str]) -> FrameCo
 def estimate_seconds(frames: int, pixels: int, encode: EncodeSpec, tasks: Sequence[str], cores: int) -> float:
     """Wall seconds of a render on `cores` cores without a GPU; an estimate, start-up left out."""
     return frames * frame_cost(pixels, encode, tasks).total / 1000 / max(1, cores)
+
+
+def encode_milliseconds(encode: EncodeSpec) -> float:
+    """CPU milliseconds that a frame of this encoding likely takes on one thread."""
+    return _encoding_ms(encode) * encode.width * encode.height / _MEASURED_PIXELS
+
+
+def _encoding_ms(encode: EncodeSpec) -> float:
+    """Of a frame of the size that was measured."""
+    preset = dict(encode.options).get("preset", "veryfast")
+    return _X264_MS.get(preset, _X264_MS["veryfast"]) * _ENCODER_FACTOR.get(encode.encoder, 1.0)

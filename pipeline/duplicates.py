@@ -1,6 +1,6 @@
 """Whether two sources are copies of one: a key of their content, whatever they are called and wherever they lie.
 
-Sampled, so that a long video costs 4 MiB of reading: two sources of one key have the same packet
+Sampled, so that a long video costs 1 MiB of reading: two sources of one key have the same packet
 table to the last timestamp and size, and the same bytes wherever it was looked.
 """
 
@@ -12,7 +12,7 @@ from pipeline.storage import Storage
 from tasks.errors import SourceError
 
 #: Looked at: the first and last bytes, and so many stretches between them; smaller sources whole.
-_EDGE_BYTES, _STRETCHES, _STRETCH_BYTES = 1 << 20, 8, 256 << 10
+_EDGE_BYTES, _STRETCHES, _STRETCH_BYTES = 256 << 10, 8, 64 << 10
 _WHOLE_BYTES = 2 * _EDGE_BYTES + _STRETCHES * _STRETCH_BYTES
 
 

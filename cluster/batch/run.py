@@ -12,7 +12,7 @@ from cluster.batch.admission import Admission, Turn
 from cluster.batch.journeys import DEFER_SECONDS, Journey, Means
 from cluster.dispatch.dispatcher import Dispatcher
 from cluster.dispatch.journal import Journal
-from cluster.events import FINAL_PHASES, Event, RunBegan, RunEnded, VideoChanged
+from cluster.events import FINAL_PHASES, Event, Noted, RunBegan, RunEnded, VideoChanged
 from cluster.fleet.values import Fleet
 from cluster.manifest.values import Item
 from cluster.scheduling.scheduler import Scheduler
@@ -87,6 +87,8 @@ class Batch:
             status = _status(self._phases)
         finally:
             self._means.dispatcher.close()
+            for decision in self._means.fleet.decisions:
+                self._journal.tell(Noted, decision.what, decision.choice, decision.reason)
             self._journal.tell(RunEnded, status)
         return dict(self._phases)
 

@@ -100,7 +100,11 @@ class Fleet(Protocol):
 
     @property
     def device_class(self) -> str:
-        """cpu-fp32, cuda-fp32 …: of all cells; part of every part's key.  May wait for the first cell."""
+        """cpu-fp32, cuda-fp32 …: of all cells, part of every part's key; may wait for the first cell.
+
+        Raises:
+            ReelyardError: no cell could be placed (with what was needed, found, and what to do), or none started.
+        """
 
     def start(self, attempt: Attempt, work: RenderWork | ScanWork) -> None:
         """Begin; an `Ended` follows always, unless the cell goes down."""

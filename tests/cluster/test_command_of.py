@@ -8,9 +8,9 @@ import pytest
 import typer
 
 from cluster.cli import app
-from cluster.cli.command_of import command_of
 from cluster.cli.options import RenderOptions
 from cluster.cli.request import job_of
+from cluster.command_of import command_of
 from pipeline.job import EncodeRequest, RenderJob
 from tasks.table import parse_task
 
