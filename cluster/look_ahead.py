@@ -1,6 +1,5 @@
 """Every item of a batch looked at as rendering would look at it; writes nothing, renders nothing."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -8,11 +7,9 @@ from dataclasses import replace
 from cluster.costs import frame_cost
 from cluster.forecast import VideoForecast
 from cluster.manifest.values import Item
-from pipeline.duplicates import content_key
 from pipeline.facts import source_facts
 from pipeline.index import SourceIndex
 from pipeline.prepare import RenderPlan, prepare
-from pipeline.probe import probe
 from pipeline.steps import is_done
 from pipeline.storage import Storage
 from tasks.errors import ReelyardError
@@ -27,26 +24,26 @@ def look_ahead(
     storage: Storage, items: Sequence[Item], told: Callable[[int], None] = lambda count: None
 ) -> tuple[VideoForecast, ...]:
     """A forecast of each item, in order; `told` is called with the number of those that are looked at."""
-    looks: list[tuple[VideoForecast, tuple[int, int]]] = []
+    looks: list[tuple[VideoForecast, str]] = []
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         for look in threads.map(lambda item: _look(storage, item), items):
             looks.append(look)
             told(len(looks))
-    return tuple(_with_duplicates(storage, items, looks))
+    return tuple(_with_duplicates(items, looks))
 
 
-def _look(storage: Storage, item: Item) -> tuple[VideoForecast, tuple[int, int]]:
-    """The forecast, and what copies of the source have in common: bytes and frames."""
+def _look(storage: Storage, item: Item) -> tuple[VideoForecast, str]:
+    """The forecast, and what copies of the source have in common."""
     empty = VideoForecast(item.name, item.line, item.job.source, item.job.output, "refused")
     try:
         plan = prepare(storage, item.job, cached=False)
         done = is_done(storage, plan)
     except ReelyardError as error:
-        return replace(empty, reason=error.message, kind=type(error).__name__), (0, 0)
+        return replace(empty, reason=error.message, kind=type(error).__name__), ""
     except Exception as error:
-        return replace(empty, reason=f"{type(error).__name__}: {error}", kind="bug"), (0, 0)
+        return replace(empty, reason=f"{type(error).__name__}: {error}", kind="bug"), ""
     status = "already done" if done else "render"
-    return replace(_forecast(empty, plan), status=status), (plan.index.identity.size, plan.index.frames)
+    return replace(_forecast(empty, plan), status=status), plan.content
 
 
 def _forecast(empty: VideoForecast, plan: RenderPlan) -> VideoForecast:
@@ -82,23 +79,14 @@ def _unusual(index: SourceIndex) -> Iterator[str]:
         yield "no sound of its own"
 
 
-def _with_duplicates(
-    storage: Storage, items: Sequence[Item], looks: Sequence[tuple[VideoForecast, tuple[int, int]]]
-) -> Iterator[VideoForecast]:
+def _with_duplicates(items: Sequence[Item], looks: Sequence[tuple[VideoForecast, str]]) -> Iterator[VideoForecast]:
     """The forecasts; of jobs that show the same in several places the later are told to be duplicates."""
-    asked = [
-        _asked(item, size) if look.status == "render" else None for item, (look, size) in zip(items, looks, strict=True)
-    ]
-    count = Counter(asked)
     first: dict[object, str] = {}
-    for item, (look, _), wish in zip(items, looks, asked, strict=True):
-        name = item.name
-        if wish is not None and count[wish] > 1:
-            content = content_key(storage, probe(storage, item.job.source))
-            name = first.setdefault((wish, content), item.name)
+    for item, (look, content) in zip(items, looks, strict=True):
+        name = first.setdefault(_asked(item, content), item.name) if look.status == "render" else item.name
         yield look if name == item.name else replace(look, status="duplicate", reason=f"shows the same as {name}")
 
 
-def _asked(item: Item, size: tuple[int, int]) -> object:
-    """Equal for jobs that ask for the same of sources that might be copies."""
-    return size, replace(item.job, source="", output="", work=None), item.job.output.rpartition(".")[2]
+def _asked(item: Item, content: str) -> object:
+    """Equal for jobs that ask for the same of copies of one source."""
+    return content, replace(item.job, source="", output="", work=None), item.job.output.rpartition(".")[2]

@@ -1,4 +1,4 @@
-"""What outputs are called, and that no two are called the same; pure.
+"""What outputs are called, and that no two are called the same; of the disk it knows links between folders alone.
 
 A name is a template below the prefix: stem (of the source), audio (stem of the voice), task, line, index
 (from 1), ext (the source's ending where the output can have it, else mp4), parent (folder of the source).
