@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 from pipeline.job import EncodeRequest, RenderJob, parse_fit, parse_frame_rate, parse_trim
@@ -155,26 +156,37 @@ _SECRET = re.compile(r"secret|passw|token|credential|endpoint|access_?key|api_?k
 
 
 def field_names(written: Iterable[str]) -> dict[str, str]:
-    """The field that each key as written stands for: `frame-rate` and `Frame Rate` are `frame_rate`.
+    """The field that each key as written stands for.
 
     Raises:
         JobError: a key is unknown, would carry a secret, or two of them are the same field.
     """
     names: dict[str, str] = {}
     for key in written:
-        plain = re.sub(r"[\s-]+", "_", str(key).strip().lower())
-        name = _OTHER_NAMES.get(plain, plain)
-        if _SECRET.search(plain):
-            raise JobError(
-                f"{key!r}: a manifest is copied and logged, so it holds no endpoint and no secret; "
-                "give --storage-option on the command line, or AWS_… in the environment"
-            )
-        if name not in FIELDS:
-            raise JobError(f"{key!r} is no field{_nearest(name)}; fields are {', '.join(FIELDS)}")
+        name = field_name(str(key))
         if name in names.values():
             raise JobError(f"{key!r}: found {name!r} twice; give it once")
         names[key] = name
     return names
+
+
+@lru_cache(maxsize=4096)
+def field_name(key: str) -> str:
+    """`frame-rate` and `Frame Rate` are `frame_rate`.
+
+    Raises:
+        JobError: the key is unknown, or would carry a secret.
+    """
+    plain = re.sub(r"[\s-]+", "_", key.strip().lower())
+    name = _OTHER_NAMES.get(plain, plain)
+    if _SECRET.search(plain):
+        raise JobError(
+            f"{key!r}: a manifest is copied and logged, so it holds no endpoint and no secret; "
+            "give --storage-option on the command line, or AWS_… in the environment"
+        )
+    if name not in FIELDS:
+        raise JobError(f"{key!r} is no field{_nearest(name)}; fields are {', '.join(FIELDS)}")
+    return name
 
 
 def checked_fields(written: Mapping[str, object]) -> dict[str, object]:

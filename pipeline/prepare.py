@@ -115,7 +115,12 @@ def _check_uris(storage: Storage, job: RenderJob) -> None:
 
 def _same(storage: Storage, one: str, other: str) -> bool:
     a, b = storage.local_path(one), storage.local_path(other)
-    return a.resolve() == b.resolve() if a and b else one == other
+    if a is None or b is None:
+        return one == other
+    try:
+        return a.samefile(b)
+    except OSError:  # One of them is not there.
+        return a == b
 
 
 def _check_source(index: SourceIndex, job: RenderJob, altered: bool) -> None:

@@ -1,4 +1,4 @@
-"""From what was typed to a checked job; pure, imports neither torch nor ray."""
+"""From what was typed, and the job file that was named, to a checked job; imports neither torch nor ray."""
 
 from dataclasses import fields
 
@@ -12,10 +12,31 @@ def job_of(options: RenderOptions) -> RenderJob:
     """The job.
 
     Raises:
-        JobError: an option's value is wrong, or two of them do not go together.
+        JobError: an option's value is wrong, or two of them do not go together; or the job file's are.
+        StorageError: the job file cannot be read.
     """
-    typed = {**typed_fields(options), "source": options.source, "output": options.output}
-    return job_of_fields(checked_fields(typed), storage_options(options.storage_option or ()))
+    given = storage_options(options.storage_option or ())
+    places = {"source": options.source, "output": options.output}
+    typed = {**typed_fields(options), **{name: uri for name, uri in places.items() if uri}}
+    if options.job is None:
+        return complete(job_of_fields(checked_fields(typed), given))
+    from cluster.manifest.read import read_job
+    from pipeline.storage import Storage
+
+    return complete(read_job(Storage(dict(given)), options.job, typed, given))
+
+
+def complete(job: RenderJob) -> RenderJob:
+    """The job, if it says from where to where.
+
+    Raises:
+        JobError: it does not.
+    """
+    if not job.source:
+        raise JobError("found no source; name a photo or a video, or --job FILE that names one")
+    if not job.output:
+        raise JobError("found no output; give -o OUTPUT.mp4")
+    return job
 
 
 def typed_fields(options: RenderOptions) -> dict[str, object]:

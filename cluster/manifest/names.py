@@ -1,4 +1,4 @@
-"""What outputs are called, and that no two are called the same; pure.
+"""What outputs are called, and that no two are called the same; of the disk it knows links between folders alone.
 
 A name is a template below the prefix: stem (of the source), audio (stem of the voice), task, line, index
 (from 1), ext (the source's ending where the output can have it, else mp4), parent (folder of the source).
@@ -7,6 +7,7 @@ A name is a template below the prefix: stem (of the source), audio (stem of the 
 import os
 import string
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from cluster.manifest.expand import Single
 from cluster.manifest.places import ending_of, is_remote, parent_of, stem_of
@@ -75,11 +76,22 @@ def _ending(single: Single) -> str:
     return own if ENDINGS.get(own) in holding else holding[0]
 
 
-def place_key(uri: str) -> str:
-    """Equal for two spellings of one place."""
+def _read_key(uri: str) -> str:
+    """Equal for two spellings of one file that is read; links lead to what they stand for."""
+    return uri if is_remote(uri) else os.path.realpath(uri.removeprefix("file://"))
+
+
+def _written_key(uri: str) -> str:
+    """Equal for two spellings of one place that is written; a link there is replaced, not followed."""
     if is_remote(uri):
         return uri
-    return os.path.realpath(uri.removeprefix("file://"))
+    folder, name = os.path.split(uri.removeprefix("file://"))
+    return f"{_real_folder(folder)}/{name}"
+
+
+@lru_cache(maxsize=1024)
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 def clashes(items: Sequence[Item]) -> list[Problem]:
@@ -88,7 +100,7 @@ def clashes(items: Sequence[Item]) -> list[Problem]:
     first: dict[str, Item] = {}
     read = _read_places(items)
     for item in items:
-        place = place_key(item.job.output)
+        place = _written_key(item.job.output)
         other = first.setdefault(place, item)
         if other is not item:
             problems.append(
@@ -107,11 +119,11 @@ _ELSEWHERE = "a source is never overwritten: write elsewhere with -o, or give an
 
 
 def _read_places(items: Sequence[Item]) -> Mapping[str, Item]:
-    read: dict[str, Item] = {}
+    first: dict[str, Item] = {}
     for item in items:
         for uri in filter(None, (item.job.source, item.job.audio)):
-            read.setdefault(place_key(uri), item)
-    return read
+            first.setdefault(uri, item)
+    return {_read_key(uri): item for uri, item in reversed(first.items())}
 
 
 def _whose(item: Item, asking: Item) -> str:

@@ -10,6 +10,7 @@ from cluster.manifest.names import check_template, clashes, output_name
 from cluster.manifest.places import ending_of, folder_of, placed
 from cluster.manifest.values import Entry, Item, Manifest, ManifestError, Problem, raise_problems
 from pipeline.encoders import ENDINGS as OUTPUTS
+from pipeline.job import RenderJob
 from pipeline.prepare import check_request
 from pipeline.storage import Storage
 from tasks.errors import JobError, ReelyardError
@@ -51,6 +52,27 @@ def read_manifest(
         problems.append(Problem(0, "holds no job; expected one a line, or items: in YAML"))
     raise_problems(uri, problems)
     return Manifest(uri, tuple(items))
+
+
+def read_job(storage: Storage, uri: str, typed: Fields, storage_options: tuple[tuple[str, str], ...] = ()) -> RenderJob:
+    """The one job of a job file, where `typed` fields override it; its output may be left open.
+
+    Raises:
+        ManifestError: with every problem.
+        JobError: there is no job file, or it holds several jobs.
+        StorageError: it cannot be read.
+    """
+    if ending_of(uri) not in ENDINGS:
+        raise JobError(f"--job {uri}: expected a job written in .yaml or .json")
+    overriding = _placed(checked_fields(typed), "./")
+    parsed, folder = _parsed(storage, uri)
+    problems = list(parsed.problems)
+    defaults = _checked_defaults(parsed.defaults, folder, problems)
+    singles = _singles(parsed.entries, defaults, overriding, folder, Patterns(storage), problems)
+    raise_problems(uri, problems)
+    if len(singles) != 1:
+        raise JobError(f"--job {uri}: found {len(singles)} jobs, expected one; reelyard batch {uri} renders many")
+    return job_of_fields(singles[0].fields, storage_options)
 
 
 def _check_prefix(storage: Storage, prefix: str) -> None:
