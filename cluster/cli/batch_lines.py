@@ -50,7 +50,7 @@ def lines_of(event: Event) -> Iterator[str]:
             yield f"{event.what}: {event.choice} ({event.reason})"
 
 
-def ending_of(document: Mapping[str, Any], report: str, page: str) -> Iterator[str]:
+def ending_of(document: Mapping[str, Any], report: str = "", page: str = "") -> Iterator[str]:
     """The last lines of a batch."""
     totals, speed, cost = document["totals"], document["speed"], document["cost"]
     for failure in document["failures"]:
@@ -68,7 +68,8 @@ def ending_of(document: Mapping[str, Any], report: str, page: str) -> Iterator[s
         )
     if cost["cost"] is not None:
         yield f"cost: {cost['cost']:.2f} for {sum(cost['gpu_hours'].values()):.2f} GPU-hours"
-    yield f"report: {report}, page {page}"
+    if report:
+        yield f"report: {report}, page {page}"
 
 
 def counted(count: int, name: str) -> str:
