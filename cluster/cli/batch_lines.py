@@ -29,11 +29,13 @@ def open_phases(state: RunState) -> dict[str, int]:
     return {phase: count for phase, count in counts.items() if count}
 
 
-def lines_of(event: Event) -> Iterator[str]:
-    """What a person is told of one event; most say nothing."""
+def lines_of(event: Event, state: RunState) -> Iterator[str]:
+    """What a person is told of one event, which `state` has taken; most say nothing."""
     match event:
-        case VideoChanged(phase="rendered", video=name, frames=frames, output=output):
-            yield f"rendered: {name}" + (f" ({counted(frames, 'frame')})" if frames else "") + _at(output)
+        case VideoChanged(phase="rendered", video=name):
+            video = state.videos.by_name[name]
+            took = "" if video.seconds is None else f" in {seconds(video.seconds)}"
+            yield f"rendered: {name} ({counted(video.frames, 'frame')}{took})" + _at(video.output)
         case VideoChanged(phase="already done" | "duplicate" as phase, video=name, message=message):
             yield f"{phase}: {name}" + (f" ({message})" if message else "")
         case VideoChanged(phase="refused" | "failed" as phase, video=name):

@@ -45,7 +45,10 @@ def test_the_summary_is_one_line() -> None:
 @pytest.mark.parametrize(
     ("event", "lines"),
     [
-        (VideoChanged(1, "a", "rendered", output="s3://o/a.mp4", frames=9), ["rendered: a (9 frames) -> s3://o/a.mp4"]),
+        (
+            VideoChanged(9.5, "a", "rendered", output="s3://o/a.mp4", frames=1),
+            ["rendered: a (1 frame in 9.5 s) -> s3://o/a.mp4"],
+        ),
         (VideoChanged(1, "a", "already done"), ["already done: a"]),
         (VideoChanged(1, "a", "duplicate", message="of b"), ["duplicate: a (of b)"]),
         (VideoChanged(1, "a", "failed", message="why", remedy="do"), ["failed: a: why", "  that one alone: do"]),
@@ -59,7 +62,8 @@ def test_the_summary_is_one_line() -> None:
     ],
 )
 def test_what_a_person_is_told_of_an_event(event: Event, lines: list[str]) -> None:
-    assert list(lines_of(event)) == lines
+    state = folded([VideoChanged(0.0, "a", "probing"), event])
+    assert list(lines_of(event, state)) == lines
 
 
 def test_the_last_lines_say_what_is_missing_and_what_to_do() -> None:
