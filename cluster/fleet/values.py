@@ -11,9 +11,9 @@ from pipeline.index import SourceIndex
 from pipeline.part import Part
 from pipeline.pool import Decision
 from pipeline.segments import ScanUnit
-from pipeline.work import Decoding, Lease
+from pipeline.work import Decoding, Lease, UnitWork
 from tasks.errors import SegmentError
-from tasks.task import TaskSpec, UnitMeasurement
+from tasks.task import TaskSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class ScanWork:
 
     index: SourceIndex
     spec: TaskSpec
-    units: tuple[ScanUnit, ...]
+    works: tuple[UnitWork, ...]
     decoding: Decoding
 
 
@@ -57,10 +57,10 @@ class CellDown:
 
 @dataclass(frozen=True, eq=False)
 class Yielded:
-    """A part was committed, or a unit measured; the attempt goes on."""
+    """A part was committed, or a unit measured and stored; the attempt goes on."""
 
     attempt: int
-    result: Part | UnitMeasurement
+    result: Part | ScanUnit
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,14 @@ class Ended:
     error: SegmentError | None = None
 
 
-Told = CellUp | CellDrains | CellDown | Yielded | Passed | Ended
+@dataclass(frozen=True)
+class Shortage:
+    """No cell stands and none can be placed: nothing of the run will go on."""
+
+    message: str
+
+
+Told = CellUp | CellDrains | CellDown | Yielded | Passed | Ended | Shortage
 
 
 class Fleet(Protocol):
