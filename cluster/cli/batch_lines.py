@@ -7,6 +7,9 @@ from cluster.cli.console import seconds
 from cluster.events import CellDraining, CellStarted, CellStopped, Event, Noted, VideoChanged
 from cluster.report.state import RunState
 
+#: That the last lines name one by one.
+_FAILURES = 20
+
 
 def summary_of(state: RunState, now: float, eta_seconds: float | None) -> str:
     """`34 of 200 videos (2 failed), 5 rendering, 812.3 frames/s, 8 cells 97 % at work, 14:20 left`."""
@@ -55,10 +58,12 @@ def lines_of(event: Event, state: RunState) -> Iterator[str]:
 def ending_of(document: Mapping[str, Any], report: str = "", page: str = "") -> Iterator[str]:
     """The last lines of a batch."""
     totals, speed, cost = document["totals"], document["speed"], document["cost"]
-    for failure in document["failures"]:
+    for failure in document["failures"][:_FAILURES]:
         yield f"{failure['phase']}: {failure['video']}: {failure['message'] or failure['kind']}"
         if failure["remedy"]:
             yield f"  that one alone: {failure['remedy']}"
+    if len(document["failures"]) > _FAILURES:
+        yield f"and {len(document['failures']) - _FAILURES} more; the report names them all"
     phases = ", ".join(f"{count} {phase}" for phase, count in totals["phases"].items())
     rate = f", {speed['frames_per_second']:.1f} frames/s" if speed["frames_per_second"] else ""
     took = seconds(document["run"]["seconds"])

@@ -78,6 +78,14 @@ def test_the_last_lines_say_what_is_missing_and_what_to_do() -> None:
     assert lines[6] == "report: r.json, page r.html"
 
 
+def test_of_many_failures_the_last_lines_name_some() -> None:
+    state = folded([VideoChanged(1.0, f"v{n}", "failed", message="why") for n in range(50)])
+    lines = list(ending_of(batch_document_of(state, {}, {})))
+    assert len(lines) == 22
+    assert lines[20] == "and 30 more; the report names them all"
+    assert lines[21] == "running: 50 videos (50 failed) in 1.0 s"
+
+
 def test_time_goes_on_without_events() -> None:
     said: list[str] = []
     now = [0.0]
