@@ -5,7 +5,7 @@ Everything heavy (torch, ray, av) is imported when a command runs, not when its 
 
 import typer
 
-from cluster.cli import batch, clean, demo, doctor, plan, probe, render
+from cluster.cli import batch, clean, demo, doctor, plan, probe, render, report
 
 app = typer.Typer(
     name="reelyard",
@@ -15,7 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (render, batch, demo, plan, probe, doctor, clean):
+for module in (render, batch, demo, plan, probe, report, doctor, clean):
     module.register(app)
 
 
