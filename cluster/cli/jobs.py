@@ -146,6 +146,8 @@ def outcome(job: "SubmittedJob") -> str:
             f"{job.id}: FAILED: the cluster did not find the command that it was to run; use an image that holds "
             "Reelyard, or add --ship (and --python PATH where `python` is not the one of Ray)"
         )
+    if job.driver_exit_code == PARTIAL:
+        return f"{job.id}: ended after {since(job)}, some videos failed; the same submit again tries those"
     if job.driver_exit_code == BAD_REQUEST:
         return f"{job.id}: FAILED after {since(job)} with exit code {BAD_REQUEST}: the request was refused there"
     return f"{job.id}: FAILED after {since(job)} with exit code {job.driver_exit_code}; {again}"

@@ -90,7 +90,8 @@ def _parsed(context: Any, words: list[str]) -> Any:
     name = words[0]
     if name not in COMMANDS:
         context.fail(f"{name} cannot be submitted; expected one of {', '.join(COMMANDS)}, and its arguments.")
-    return context.find_root().command.commands[name].make_context(name, words[1:], parent=context)
+    root = context.find_root()
+    return root.command.commands[name].make_context(f"submit {name}", words[1:], parent=root)
 
 
 def _submit(parsed: Any, options: SubmitOptions) -> int:

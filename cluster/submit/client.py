@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,14 @@ from tasks.errors import JobError, WorkerLost
 _TIMEOUT_SECONDS = (10.0, 120.0)
 #: A log that says nothing for so long is asked for anew: the connection may be dead without knowing.
 _QUIET_SECONDS = 60.0
+#: How long a head may take to know its own node.
+_FIRST_NODE_SECONDS = 30.0
+#: Loggers of Ray's that set their own level, and tell of steps that are no choice of the user's.
+_TALKATIVE = (
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+    "ray._private.runtime_env.packaging",
+)
 _STATUS = re.compile(r"status code (\d{3})")
 
 
@@ -95,11 +104,20 @@ class Cluster:
         try:
             with _told(self.address):
                 session = str(self._client.asked("/api/version")["session_name"])
-                nodes = self._client.asked("/api/v0/nodes")["data"]["result"]["result"]
-        except (KeyError, TypeError, WorkerLost):
+            return _runs_here(session) and len(self._hosts()) == 1
+        except (JobError, WorkerLost):
             return False
-        alive = {node["node_ip"] for node in nodes if node["state"] == "ALIVE"}
-        return len(alive) == 1 and _runs_here(session)
+
+    def _hosts(self) -> set[str]:
+        """Addresses of the machines; a head that was just started knows of none for some seconds."""
+        hosts: set[str] = set()
+        deadline = time.monotonic() + _FIRST_NODE_SECONDS
+        while not hosts and time.monotonic() < deadline:
+            with _told(self.address):
+                nodes = self._client.asked("/api/v0/nodes")["data"]["result"]["result"]
+                hosts = {str(node["node_ip"]) for node in nodes if node["state"] == "ALIVE"}
+            time.sleep(0 if hosts else 0.5)
+        return hosts
 
 
 def connect(address: str) -> Cluster:
@@ -109,17 +127,29 @@ def connect(address: str) -> Cluster:
         JobError: nothing answers, something else does, or it asks for another token.
     """
     use_token(os.environ)
-    # It would overrule the address that is given.
-    os.environ["RAY_API_SERVER_ADDRESS"] = address
-    logging.getLogger("ray").setLevel(logging.ERROR)
     try:
-        with _told(address):
+        with _told(address), _addressed(address):
             return Cluster(address, _client_class()(address))
     except WorkerLost as error:
         raise JobError(
             f"{error.message}; expected the dashboard of a Ray cluster: `ray start --head` starts one here, "
             "`kubectl port-forward service/CLUSTER-head-svc 8265` leads to one on Kubernetes, --address names another"
         ) from error
+
+
+@contextmanager
+def _addressed(address: str) -> Iterator[None]:
+    """Ray's client reads its address from here before it looks at the one that it is given."""
+    name = "RAY_API_SERVER_ADDRESS"
+    before = os.environ.get(name)
+    os.environ[name] = address
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def use_token(environment: Any) -> None:
@@ -138,10 +168,10 @@ def has_token(environment: Mapping[str, str]) -> bool:
 
 
 def _client_class() -> Any:
-    for name in ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk"):
-        __import__(name)
-        logging.getLogger(name).setLevel(logging.WARNING)
     from ray.job_submission import JobSubmissionClient
+
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
     class Client(JobSubmissionClient):  # type: ignore[misc,unused-ignore]
         """Ray's, which would wait for ever for an answer that never comes."""
@@ -250,7 +280,7 @@ def _close(loop: asyncio.AbstractEventLoop, pieces: Any) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")[:200]
 
 
 def _last_line(text: str) -> str:
