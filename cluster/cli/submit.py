@@ -80,7 +80,7 @@ def submit(
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Tracebacks.")] = False,
 ) -> None:
     parsed = _parsed(context, words)
-    with told_errors(verbose, "nothing was submitted"):
+    with told_errors(verbose, "the same submit again starts the job, or follows it where it was started already"):
         options = SubmitOptions(address, stage, ship, python, wait, partial_ok, json)
         raise SystemExit(_submit(parsed, options))
 
@@ -146,18 +146,16 @@ def _started(cluster: "Cluster", request: "Request", start: "Start") -> "Step":
     from cluster.submit.client import AlreadySubmitted
     from cluster.submit.jobs import next_step
 
-    step = next_step(request.content, cluster.jobs())
-    if step.running is None:
+    while (step := next_step(request.content, cluster.jobs())).running is None:
         try:
             _send(cluster, step.id, request, start)
-        except AlreadySubmitted:
-            step = next_step(request.content, cluster.jobs())
-    if step.running is not None:
-        say(f"{step.id}: {step.running.status} already, for {since(step.running)}")
+        except AlreadySubmitted:  # By another, since the list was read: look again.
+            continue
+        again = f"; goes on after {step.before.id} ({step.before.status})" if step.before else ""
+        say(f"{step.id}: submitted to {cluster.address}{again}")
+        say(f"runs: {start.reason}")
         return step
-    again = f"; goes on after {step.before.id} ({step.before.status})" if step.before else ""
-    say(f"{step.id}: submitted to {cluster.address}{again}")
-    say(f"runs: {start.reason}")
+    say(f"{step.id}: {step.running.status} already, for {since(step.running)}")
     return step
 
 

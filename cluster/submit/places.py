@@ -6,7 +6,7 @@ and on the dashboard, for everyone who reaches it.
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -14,6 +14,12 @@ from tasks.errors import JobError
 
 #: Storage options that may be seen.
 _OPEN_OPTIONS = ("endpoint_url", "region", "anon")
+_REMEDIES = {
+    "input": "which the cluster cannot read; put it on s3:// or another object store, or let it be uploaded: "
+    "reelyard submit --stage s3://BUCKET/PREFIX …",
+    "output": "where the cluster cannot write; expected s3:// or another object store",
+    "list": "which the cluster cannot read; put the files on s3:// or another object store",
+}
 _LOOPBACK = re.compile(r"^(localhost|127\.\d+\.\d+\.\d+|::1|0\.0\.0\.0)$")
 #: Names of query fields by which signed links carry their right.
 _SIGNED = re.compile(r"signature|token|secret|password|credential|^sig$|api[-_]?key|access[-_]?key", re.IGNORECASE)
@@ -27,6 +33,10 @@ class Reads:
     outputs: tuple[str, ...]
     lists: tuple[str, ...] = ()
     "Small files that name what is read; they travel with the job."
+
+    def use(self, name: str) -> str:
+        """input | output | list"""
+        return "input" if name in self.inputs else "output" if name in self.outputs else "list"
 
 
 def refuse_secrets(values: Mapping[str, object]) -> None:
@@ -69,6 +79,7 @@ def _refuse_signed(text: str) -> None:
 def seen_from_cluster(
     values: Mapping[str, object],
     reads: Reads,
+    travelling: Collection[str] = (),
     *,
     one_machine: bool,
     stage: Callable[[str], str] | None,
@@ -76,23 +87,24 @@ def seen_from_cluster(
     """The values with every local path made to mean the same to the job.
 
     `stage` puts an input where the cluster can read it and gives its URI; without it paths become
-    absolute on a cluster of this machine alone, and are refused on any other.
+    absolute on a cluster of this machine alone, and are refused on any other.  The fields in
+    `travelling` name files that go with the job there.
 
     Raises:
         JobError: a path or host would mean something else, or nothing, on the cluster.
     """
     found = dict(values)
-    for name in (*reads.inputs, *reads.outputs):
+    for name in (*reads.inputs, *reads.outputs, *reads.lists):
         value = values.get(name)
-        if isinstance(value, str):
-            found[name] = _placed(name, value, name in reads.inputs, one_machine, stage)
+        if isinstance(value, str) and (one_machine or name not in travelling):
+            found[name] = _placed(name, value, reads.use(name), one_machine, stage)
     if not one_machine:
         for text in _listed(values.get("storage_option")):
             _refuse_loopback(text.partition("=")[2])
     return found
 
 
-def _placed(name: str, uri: str, read: bool, one_machine: bool, stage: Callable[[str], str] | None) -> str:
+def _placed(name: str, uri: str, use: str, one_machine: bool, stage: Callable[[str], str] | None) -> str:
     if uri.startswith("memory://"):
         raise JobError(f"{uri}: lies in the memory of one process; expected s3:// or another object store")
     path = local_path(uri)
@@ -100,19 +112,11 @@ def _placed(name: str, uri: str, read: bool, one_machine: bool, stage: Callable[
         if not one_machine:
             _refuse_loopback(uri)
         return uri
-    if read and stage is not None:
+    if use == "input" and stage is not None:
         return stage(path)
     if one_machine:
-        return os.path.abspath(path)
-    if not read:
-        raise JobError(
-            f"{name} {uri}: a path of this machine, where the cluster cannot write; "
-            "expected s3:// or another object store"
-        )
-    raise JobError(
-        f"{name} {uri}: a path of this machine, which the cluster cannot read; put it on s3:// or another object "
-        "store, or let it be uploaded: reelyard submit --stage s3://BUCKET/PREFIX …"
-    )
+        return os.path.join(os.path.abspath(path), "") if path.endswith("/") else os.path.abspath(path)
+    raise JobError(f"{name} {uri}: a path of this machine, {_REMEDIES[use]}")
 
 
 def local_path(uri: str) -> str | None:

@@ -52,21 +52,20 @@ def request_of(
         JobError: it holds a secret, or names what the cluster cannot reach.
     """
     refuse_secrets(values)
-    seen = seen_from_cluster(values, reads, one_machine=one_machine, stage=stage)
-    carried, named = [], []
-    for name in reads.lists:
-        path = local_path(str(values[name])) if values.get(name) else None
-        if path is None:
-            continue
-        there = carried_name(path)
-        named.append(there)
-        if one_machine:
-            seen[name] = str(Path(path).absolute())
-        else:
-            carried.append((path, there))
-            seen[name] = there
+    files = _lists(values, reads)
+    seen = seen_from_cluster(values, reads, tuple(files), one_machine=one_machine, stage=stage)
+    names = {name: carried_name(path) for name, path in files.items()}
+    if not one_machine:
+        seen |= names
     arguments = (str(command.name), *spelled(command, seen))
-    return Request(arguments, content_hash((*arguments, *named)), tuple(carried))
+    carried = () if one_machine else tuple((files[name], names[name]) for name in files)
+    return Request(arguments, content_hash((*arguments, *names.values())), carried)
+
+
+def _lists(values: Mapping[str, object], reads: Reads) -> dict[str, str]:
+    """Paths of the lists that are files here; a pattern or a URI in the place of one stays what it is."""
+    paths = {name: local_path(str(values[name])) for name in reads.lists if values.get(name)}
+    return {name: path for name, path in paths.items() if path is not None and Path(path).is_file()}
 
 
 def choose_start(ship: bool, python: str | None, *, one_machine: bool) -> Start:

@@ -228,6 +228,22 @@ def test_a_list_travels_under_a_name_that_tells_its_content(tmp_path: Path) -> N
     assert request_of(RENDER, values, reads, one_machine=True, stage=None).content != here.content
 
 
+def test_a_pattern_in_the_place_of_a_list_stays_a_pattern(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    reads = Reads((), (), lists=("source",))
+
+    def asked(source: str, one_machine: bool) -> str:
+        return request_of(
+            RENDER, parsed(source, "-o", "s3://o/a"), reads, one_machine=one_machine, stage=None
+        ).arguments[1]
+
+    assert asked("s3://in/*.mp4", False) == "s3://in/*.mp4"
+    assert asked("clips/*.mp4", True) == str(tmp_path / "clips" / "*.mp4")
+    assert asked("clips/", True) == f"{tmp_path}/clips/"
+    with pytest.raises(JobError, match="source clips/: a path of this machine, which the cluster cannot read"):
+        asked("clips/", False)
+
+
 def test_shipped_code_is_this_code_and_starts() -> None:
     from cluster.packages import code_digest
 
