@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pipeline.storage import Storage
@@ -178,11 +179,22 @@ def _interrupted(command: list[str], folder: Path, environment: Mapping[str, str
         assert running.poll() is None, running.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.1)
+    for driver in _drivers("long.mp4"):
+        driver.suspend()  # So that the job cannot end before it is stopped.
     os.killpg(running.pid, signal.SIGINT)
     told = running.communicate(timeout=60)[1]
     assert running.returncode == 130, told
     assert "Traceback" not in told
     return told
+
+
+def _drivers(word: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or [""]
+        ours = any(given.endswith("reelyard.py") for given in words[:2])
+        found += [process] if ours and any(given.endswith(word) for given in words) else []
+    return found
 
 
 def test_another_reelyard_on_the_cluster_refuses_and_its_exit_code_comes_back(
