@@ -5,6 +5,7 @@ the decode worker.  Without tasks there is nothing to render and it pulls from t
 itself.  The driver sends an order and gets parts of about 1 KB; no picture passes through it.
 """
 
+import importlib
 import os
 import resource
 import shutil
@@ -27,9 +28,9 @@ from pipeline.part import Part, PartDetails
 from pipeline.segments import ScanUnit
 from pipeline.stages import Stopped, staged
 from pipeline.storage import Storage
-from pipeline.work import Decoding
+from pipeline.work import Decoding, UnitWork
 from tasks.picture import FrameBatch
-from tasks.task import TaskSpec, UnitMeasurement
+from tasks.task import TaskSpec
 
 if TYPE_CHECKING:
     from tasks.chain import Chain
@@ -38,7 +39,7 @@ T = TypeVar("T")
 
 
 class CellWorker:
-    """What every worker of a cell can do: probe, measure a scan unit, tell of itself."""
+    """What every worker of a cell can do: a step of a journey, a scan unit, tell of itself."""
 
     stage = "cell"
 
@@ -59,10 +60,11 @@ class CellWorker:
         """Make the stages of one order end at their next batch."""
         self._stopped.add(order)
 
-    def probe(self, uri: str, cache_prefix: str | None) -> SourceIndex:
-        from pipeline.probe import probe
-
-        return probe(self._storage, uri, cache_prefix=cache_prefix)
+    def do(self, module: str, name: str, *arguments: object) -> object:
+        """The answer of a module-level step of the pipeline, with a scratch folder of its own."""
+        step = getattr(importlib.import_module(module), name)
+        with tempfile.TemporaryDirectory(prefix="reelyard-step-", dir=session_folder()) as folder:
+            return step(self._storage, Path(folder), *arguments)
 
     def choose_device(self, asked: str) -> tuple[str, str]:
         """(device, reason) as this worker finds it."""
@@ -72,14 +74,14 @@ class CellWorker:
         return choice.device, choice.reason
 
     def measure(
-        self, index: SourceIndex, spec: TaskSpec, units: Sequence[ScanUnit], decoding: Decoding, device: str
-    ) -> Iterator[UnitMeasurement]:
-        """Measurements of the units, decoded and measured by the engine in this process."""
+        self, index: SourceIndex, spec: TaskSpec, works: Sequence[UnitWork], decoding: Decoding, device: str
+    ) -> Iterator[ScanUnit]:
+        """Units as they are stored, decoded and measured by the engine in this process."""
         from pipeline.engine import InProcessPool
 
         _one_thread_each()
         pool = InProcessPool(self._storage, device, Path(tempfile.gettempdir()), lambda stage, frames: None)
-        measured = staged(pool.measure(index, spec, units, decoding), "scan", self.name)
+        measured = staged(pool.measure(index, spec, works, decoding), "scan", self.name)
         with ended(measured):
             yield from measured
 

@@ -49,7 +49,7 @@ def run(job: RenderJob, place: Place, device: str, watch: RunWatch) -> Run:
     check_request(storage, job)
     with scratch_folder() as scratch, pool_at(place, job, device, scratch, watch) as (pool, usage):
         ready = watch.seconds
-        report = render(_absolute(job), cast(Pool, WatchedPool(pool, watch)), storage, scratch, watch.progress)
+        report = render(_absolute(job), cast(Pool, WatchedPool(pool, watch)), storage, watch.progress)
         used = usage()
     if not job.keep_parts:
         remove_empty_folders(storage, work_prefix(job))

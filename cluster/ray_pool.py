@@ -20,12 +20,12 @@ from cluster.placement import CellPlace, place_cell
 from cluster.retry import wait_before
 from pipeline.index import SourceIndex
 from pipeline.part import Part
-from pipeline.pool import Decision, Progress
+from pipeline.pool import Decision, Progress, Step
 from pipeline.segments import ScanUnit
 from pipeline.stages import Stopped
-from pipeline.work import Decoding, Lease, SegmentWork
+from pipeline.work import Decoding, Lease, SegmentWork, UnitWork
 from tasks.errors import JobError, ReelyardError, SegmentError
-from tasks.task import TaskSpec, UnitMeasurement
+from tasks.task import TaskSpec
 
 log = logging.getLogger("reelyard")
 
@@ -104,19 +104,19 @@ class RayPool:
                 )
         self._checked = True
 
-    def probe(self, uri: str, cache_prefix: str | None) -> SourceIndex:
-        index: SourceIndex = transport.call(self._cell.decode, "probe", uri, cache_prefix, stopped=self._stop.is_set)
-        return index
+    def do(self, step: Step, *arguments: object) -> Any:
+        where = (step.__module__, step.__name__)
+        return transport.call(self._cell.decode, "do", *where, *arguments, stopped=self._stop.is_set)
 
     def measure(
-        self, index: SourceIndex, spec: TaskSpec, units: Sequence[ScanUnit], decoding: Decoding
-    ) -> Iterator[UnitMeasurement]:
+        self, index: SourceIndex, spec: TaskSpec, works: Sequence[UnitWork], decoding: Decoding
+    ) -> Iterator[ScanUnit]:
         """Units of a random source on all workers side by side, those of a linear one on one of them."""
         shared, device = transport.share(index), self._device_name()
-        groups = [tuple(units)] if index.mode == "linear" else [(unit,) for unit in units]
+        groups = [tuple(works)] if index.mode == "linear" else [(work,) for work in works]
         lanes = self._scan_lanes(len(groups), device)
 
-        def measure(worker: transport.Worker, group: tuple[ScanUnit, ...]) -> Iterator[UnitMeasurement]:
+        def measure(worker: transport.Worker, group: tuple[UnitWork, ...]) -> Iterator[ScanUnit]:
             arguments = (shared.reference, spec, group, decoding, device)
             for measured in self._pulled(worker, "measure", *arguments):
                 self._progress("scan", measured.end - measured.start)

@@ -13,7 +13,7 @@ from pipeline.index import SourceIndex
 from pipeline.job import RenderJob
 from pipeline.keys import job_key
 from pipeline.part import EncodeSpec
-from pipeline.pool import Pool
+from pipeline.probe import probe
 from pipeline.segments import ScanUnit, Segment, plan_scan_units, plan_segments
 from pipeline.storage import Storage
 from pipeline.timeline import Timeline, plan_timeline
@@ -56,18 +56,17 @@ def work_prefix(job: RenderJob) -> str:
     return job.work.rstrip("/") if job.work else f"{job.output}.work"
 
 
-def prepare(storage: Storage, pool: Pool, job: RenderJob) -> RenderPlan:
-    """Probe, check and plan.
+def prepare(storage: Storage, job: RenderJob, *, cached: bool = True) -> RenderPlan:
+    """Probe, check and plan; the index is kept in work storage where `cached`.
 
     Raises:
         JobError: the request cannot be met; says what would work.
         SourceError: the source or the voice cannot be read.
     """
-    check_request(storage, job)
     container = container_of(job.output)
     prefix = work_prefix(job)
     specs = (*job.tasks, *((label_spec(job.label),) if job.label else ()))
-    index = pool.probe(job.source, f"{prefix}/index")
+    index = probe(storage, job.source, cache_prefix=f"{prefix}/index" if cached else None)
     _check_source(index, job, bool(specs))
     audio = open_audio(storage, job.audio) if job.audio else None
     timeline = plan_timeline(index, job, audio.duration_seconds if audio else None)

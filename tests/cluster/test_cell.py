@@ -16,6 +16,7 @@ from cluster.ray_pool import RayPool
 from pipeline.engine import InProcessPool
 from pipeline.index import SourceIndex
 from pipeline.part import Part
+from pipeline.steps import index_source
 from pipeline.storage import Storage
 from tasks.errors import JobError, SegmentError
 from tasks.table import task_spec
@@ -60,7 +61,7 @@ def test_a_cell_and_one_process_give_the_same_bytes(
 
 
 def test_a_probe_through_ray_is_the_probe_here(ray_pool: MakePool, index: SourceIndex, source: Path) -> None:
-    found = ray_pool().probe(str(source), None)
+    found = ray_pool().do(index_source, str(source))
     assert found.identity == index.identity
     assert found.frame_pts.tolist() == index.frame_pts.tolist()
     assert found.split_points.tolist() == list(range(0, FRAMES, GOP))
@@ -70,7 +71,7 @@ def test_what_is_asked_of_a_missing_source_fails_in_its_own_class(ray_pool: Make
     from tasks.errors import SourceError
 
     with pytest.raises(SourceError, match="nowhere"):
-        ray_pool().probe(str(tmp_path / "nowhere.mp4"), None)
+        ray_pool().do(index_source, str(tmp_path / "nowhere.mp4"))
 
 
 @pytest.fixture(scope="module")
