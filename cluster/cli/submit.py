@@ -109,7 +109,7 @@ def _submit(parsed: Any, options: SubmitOptions) -> int:
     one_machine = cluster.on_this_machine()
     request = request_of(parsed.command, values, entry.reads, one_machine=one_machine, stage=upload)
     start = choose_start(options.ship, options.python, one_machine=one_machine)
-    step = _started(cluster, request, start)
+    step = start_or_find(cluster, request, start)
     return _followed(cluster, step.id, options) if options.wait else _left(cluster, step.id, options)
 
 
@@ -141,7 +141,7 @@ def _uploader(stage: str | None, values: Mapping[str, Any]) -> Callable[[str], s
     return upload
 
 
-def _started(cluster: "Cluster", request: "Request", start: "Start") -> "Step":
+def start_or_find(cluster: "Cluster", request: "Request", start: "Start") -> "Step":
     """The job that runs this request now: one that was there, or a new one."""
     from cluster.submit.client import AlreadySubmitted
     from cluster.submit.jobs import next_step

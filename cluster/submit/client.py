@@ -54,11 +54,11 @@ class Cluster:
         self._client = client
 
     def jobs(self) -> list[SubmittedJob]:
-        with _told(self.address):
+        with told_by(self.address):
             return [_value(found) for found in self._client.list_jobs() if found.submission_id]
 
     def job(self, id: str) -> SubmittedJob:
-        with _told(self.address):
+        with told_by(self.address):
             return _value(self._client.get_job_info(id))
 
     def submit(self, submission: Submission) -> None:
@@ -66,18 +66,18 @@ class Cluster:
         AlreadySubmitted: the id is taken.
         """
         environment = {"working_dir": submission.working_folder} if submission.working_folder else None
-        with _told(self.address):
+        with told_by(self.address):
             self._client.submit_job(
                 entrypoint=submission.entrypoint, submission_id=submission.id,
                 runtime_env=environment, metadata=dict(submission.metadata),
             )  # fmt: skip
 
     def stop(self, id: str) -> None:
-        with _told(self.address):
+        with told_by(self.address):
             self._client.stop_job(id)
 
     def log(self, id: str) -> str:
-        with _told(self.address):
+        with told_by(self.address):
             return str(self._client.get_job_logs(id))
 
     def tail(self, id: str) -> Iterator[str]:
@@ -86,7 +86,7 @@ class Cluster:
         pieces = self._client.tail_job_logs(id)
         try:
             while True:
-                with _told(self.address):
+                with told_by(self.address):
                     try:
                         piece = loop.run_until_complete(asyncio.wait_for(anext(pieces), _QUIET_SECONDS))
                     except (StopAsyncIteration, TimeoutError):
@@ -102,7 +102,7 @@ class Cluster:
         run here, and see the same files.
         """
         try:
-            with _told(self.address):
+            with told_by(self.address):
                 session = str(self._client.asked("/api/version")["session_name"])
             return _runs_here(session) and len(self._hosts()) == 1
         except (JobError, WorkerLost):
@@ -113,7 +113,7 @@ class Cluster:
         hosts: set[str] = set()
         deadline = time.monotonic() + _FIRST_NODE_SECONDS
         while not hosts and time.monotonic() < deadline:
-            with _told(self.address):
+            with told_by(self.address):
                 nodes = self._client.asked("/api/v0/nodes")["data"]["result"]["result"]
                 hosts = {str(node["node_ip"]) for node in nodes if node["state"] == "ALIVE"}
             time.sleep(0 if hosts else 0.5)
@@ -128,7 +128,7 @@ def connect(address: str) -> Cluster:
     """
     use_token(os.environ)
     try:
-        with _told(address), _addressed(address):
+        with told_by(address), _addressed(address):
             return Cluster(address, _client_class()(address))
     except WorkerLost as error:
         raise JobError(
@@ -188,7 +188,7 @@ def _client_class() -> Any:
 
 
 @contextmanager
-def _told(address: str) -> Iterator[None]:
+def told_by(address: str) -> Iterator[None]:
     """Failures of Ray's client in our words: JobError where trying again is no use, else WorkerLost."""
     import aiohttp
     import requests

@@ -1,8 +1,11 @@
 """What is sent to a cluster, under which name, and how it is followed: without any cluster."""
 
 import itertools
+import pickle
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,9 +17,11 @@ from typer.testing import CliRunner
 from cluster.address import JOB_MARK
 from cluster.cli import app
 from cluster.cli.jobs import exit_code_of, outcome
+from cluster.cli.submit import start_or_find
 from cluster.packages import own_code
 from cluster.submit.address import dashboard_address
 from cluster.submit.arrival import check_arrival, code_mark
+from cluster.submit.client import AlreadySubmitted, connect, told_by, use_token
 from cluster.submit.follow import GIVE_UP_SECONDS, follow
 from cluster.submit.jobs import SubmittedJob, content_hash, find_job, next_step, running_job
 from cluster.submit.places import Reads, refuse_secrets, seen_from_cluster
@@ -25,6 +30,7 @@ from cluster.submit.shipping import staged
 from cluster.submit.spelling import spelled
 from pipeline.storage import Storage
 from tasks.errors import JobError, WorkerLost
+from tests.stores import http_server
 
 RENDER: Any = typer.main.get_command(app).commands["render"]  # type: ignore[attr-defined]
 READS = Reads(inputs=("source", "audio"), outputs=("output", "work", "report"))
@@ -439,3 +445,85 @@ def test_a_bad_submit_is_refused_here(
     assert found.exit_code == 2, found.output
     assert told in " ".join(found.stderr.replace("│", " ").split()), found.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+# Two submits in one moment, and what answers instead of a cluster.
+
+
+class Racing:
+    """A cluster on which somebody else is always a little faster, so many times."""
+
+    address = "http://head:8265"
+
+    def __init__(self, lost: int, end: str) -> None:
+        self.known: list[SubmittedJob] = []
+        self.sent: list[str] = []
+        self.lost, self.end = lost, end
+
+    def jobs(self) -> list[SubmittedJob]:
+        return self.known
+
+    def submit(self, submission: Any) -> None:
+        if self.lost:
+            self.lost -= 1
+            self.known = [*self.known, job(submission.id, self.end)]
+            raise AlreadySubmitted("taken")
+        self.sent.append(submission.id)
+
+
+@pytest.mark.parametrize(("end", "sent"), [("RUNNING", []), ("FAILED", ["3"])])
+def test_a_submit_that_comes_second_follows_the_first_or_is_the_next_attempt(end: str, sent: list[str]) -> None:
+    cluster: Any = Racing(lost=1 if end == "RUNNING" else 2, end=end)
+    request = request_of(RENDER, parsed("s3://i", "-o", "s3://o"), READS, one_machine=False, stage=None)
+    step = start_or_find(cluster, request, choose_start(False, None, one_machine=False))
+    assert [id.rpartition("-")[2] for id in cluster.sent] == sent
+    assert step.id == f"reelyard-{request.content}-{sent[0] if sent else 1}"
+
+
+def test_what_answers_instead_of_a_dashboard_is_told(tmp_path: Path) -> None:
+    (tmp_path / "api").mkdir()
+    (tmp_path / "api" / "version").write_text("<html>Log in</html>")
+    with http_server(tmp_path) as (url, _), pytest.raises(JobError, match="answers, but not as a Ray dashboard"):
+        connect(url)
+    with pytest.raises(JobError, match=r"does not answer .*`ray start --head` starts one here, `kubectl port-forward"):
+        connect(url)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "told"),
+    [
+        ("Request failed with status code 404: Job x does not exist.", JobError, "Job x does not exist"),
+        ("Request failed with status code 413: Too large", JobError, "a proxy refuses uploads of this size"),
+        ("Request failed with status code 502: Bad gateway", WorkerLost, "Bad gateway"),
+        ("WebSocket connection closed unexpectedly with close code 1006", WorkerLost, "closed unexpectedly"),
+        ("status code 400: ValueError: Job with submission_id a-1 already exists.", AlreadySubmitted, "submit again"),
+    ],
+)
+def test_an_answer_of_the_cluster_is_told_by_whether_another_try_helps(text: str, kind: type, told: str) -> None:
+    with pytest.raises(kind) as raised, told_by("http://head:8265"):
+        raise RuntimeError(text)
+    assert type(raised.value) is kind
+    assert told in str(raised.value)
+    assert type(pickle.loads(pickle.dumps(raised.value))) is kind
+
+
+def test_a_token_at_hand_is_sent_where_no_mode_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+
+    def mode(**environment: str) -> str | None:
+        use_token(environment)
+        return environment.get("RAY_AUTH_MODE")
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(_raylet=SimpleNamespace(Config=_NoConfig)))
+    assert mode() is None
+    assert mode(RAY_AUTH_TOKEN="t") == "token"
+    assert mode(RAY_AUTH_TOKEN_PATH="/t") == "token"
+    assert mode(RAY_AUTH_TOKEN="t", RAY_AUTH_MODE="disabled") == "disabled"
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("t")
+    assert mode() == "token"
+
+
+class _NoConfig:
+    @staticmethod
+    def initialize(text: str) -> None: ...
