@@ -1,5 +1,6 @@
 """Ray heads as a person starts them: `ray start --head --block`, with a dashboard, ended by their process id."""
 
+import json
 import os
 import shutil
 import signal
@@ -8,14 +9,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import psutil
+
+#: How often a head is started before it is given up.
+_STARTS = 2
 
 
 @dataclass(frozen=True)
@@ -29,30 +32,40 @@ class Head:
 
 
 @contextmanager
-def ray_head(environment: Mapping[str, str], ports: Sequence[int]) -> Iterator[Head]:
-    """A head with a folder and three `ports` of its own; `environment` replaces this process's RAY_ variables."""
+def ray_head(environment: Mapping[str, str]) -> Iterator[Head]:
+    """A head with a folder and ports of its own; `environment` replaces this process's RAY_ variables."""
     folder = Path(tempfile.mkdtemp(prefix="ry-", dir="/tmp"))
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "PYTHONPATH"))}
+    settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_SCHEDULER_EVENTS": "0", "OMP_NUM_THREADS": "1"}
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        for _ in range(_STARTS):
+            gcs, dashboard, agent = _free_ports(3)
+            head = Head(f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{gcs}")
+            started.append(_start(folder, (gcs, dashboard, agent), {**kept, **settings, **environment}))
+            if _comes_up(head, started[-1], environment.get("RAY_AUTH_TOKEN", "")):
+                break
+            _end(started[-1])
+        else:
+            raise RuntimeError(f"the head did not come up:\n{(folder / 'head.log').read_text()[-3000:]}")
+        yield head
+    finally:
+        _end(started[-1])
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(folder: Path, ports: tuple[int, int, int], environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
     gcs, dashboard, agent = ports
     command = [
         sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--node-ip-address=127.0.0.1",
         f"--port={gcs}", f"--dashboard-port={dashboard}", f"--dashboard-agent-listen-port={agent}",
         f"--temp-dir={folder}", "--num-cpus=4", f"--object-store-memory={150 * 2**20}",
     ]  # fmt: skip
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "PYTHONPATH"))}
-    settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_SCHEDULER_EVENTS": "0", "OMP_NUM_THREADS": "1"}
-    with (folder / "head.log").open("w") as log:
-        started = subprocess.Popen(
-            command, env={**kept, **settings, **environment}, stdout=log, stderr=log, start_new_session=True, cwd=folder
-        )
-    try:
-        _await_dashboard(f"http://127.0.0.1:{dashboard}", started, folder / "head.log")
-        yield Head(f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{gcs}")
-    finally:
-        _end(started)
-        shutil.rmtree(folder, ignore_errors=True)
+    with (folder / "head.log").open("a") as log:
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True, cwd=folder)
 
 
-def free_ports(count: int) -> list[int]:
+def _free_ports(count: int) -> list[int]:
     """Ports below those that Ray gives its workers (10002–19999)."""
     found: list[int] = []
     for port in range(7000 + os.getpid() % 2000, 10_000):
@@ -64,24 +77,19 @@ def free_ports(count: int) -> list[int]:
     raise RuntimeError("no free ports between 7000 and 10000")
 
 
-def _await_dashboard(url: str, started: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Returns once jobs can be submitted: a head without its agent would refuse them for a while."""
+def _comes_up(head: Head, started: "subprocess.Popen[bytes]", token: str) -> bool:
+    """True once the head knows its own node; False where it died, as one does on a crowded machine."""
+    asked = Request(f"{head.dashboard}/api/v0/nodes", headers={"Authorization": f"Bearer {token}"} if token else {})
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if started.poll() is not None:
-            break
+    while started.poll() is None and time.monotonic() < deadline:
         try:
-            with urlopen(f"{url}/api/version", timeout=5):
-                pass
-        except HTTPError as answered:
-            if answered.code in (401, 403):
-                return
-        except (URLError, OSError):
-            time.sleep(0.2)
-            continue
-        else:
-            return
-    raise RuntimeError(f"the head did not come up:\n{log.read_text()[-3000:]}")
+            with urlopen(asked, timeout=10) as answer:
+                if json.load(answer)["data"]["result"]["result"]:
+                    return True
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        time.sleep(0.3)
+    return False
 
 
 def _end(started: "subprocess.Popen[bytes]") -> None:

@@ -8,8 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -17,7 +15,7 @@ import pytest
 
 from pipeline.storage import Storage
 from tests.cluster.conftest import FRAMES, numbers_of, write_numbered
-from tests.cluster.heads import Head, free_ports, ray_head
+from tests.cluster.heads import Head, ray_head
 
 ROOT = Path(__file__).resolve().parents[2]
 _SHADOW = "raise SystemExit('the user's own file was imported')\n"
@@ -57,21 +55,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory, source: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def heads(folder: Path, s3_options: Mapping[str, str]) -> Iterator[tuple[Head, Head]]:
-    """(one that asks for a token, one that does not), with the right to the store and our command on their path."""
-    common = {
-        "PATH": f"{folder.parent / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        **_store_environment(s3_options),
-    }
-    modes = ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _TOKEN}, {"RAY_AUTH_MODE": "disabled"})
-    ports = free_ports(6)
-    with ExitStack() as stack, ThreadPoolExecutor(2) as both:
-        starts = [
-            both.submit(stack.enter_context, ray_head({**common, **mode}, ports[n * 3 : n * 3 + 3]))
-            for n, mode in enumerate(modes)
-        ]
-        yield starts[0].result(), starts[1].result()
+def closed(folder: Path, s3_options: Mapping[str, str]) -> Iterator[Head]:
+    """A head that asks for a token."""
+    with ray_head({**_cluster(folder, s3_options), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _TOKEN}) as head:
+        yield head
+
+
+@pytest.fixture(scope="module")
+def open_(folder: Path, s3_options: Mapping[str, str]) -> Iterator[Head]:
+    """A head that asks for none."""
+    with ray_head({**_cluster(folder, s3_options), "RAY_AUTH_MODE": "disabled"}) as head:
+        yield head
+
+
+def _cluster(folder: Path, s3_options: Mapping[str, str]) -> dict[str, str]:
+    """What the machines of a cluster hold: the right to the store, and our command on their path."""
+    path = f"{folder.parent / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return {"PATH": path, "PYTHONPATH": str(ROOT), **_store_environment(s3_options)}
 
 
 def _store_environment(options: Mapping[str, str]) -> dict[str, str]:
@@ -88,7 +88,7 @@ def reelyard(folder: Path, s3_options: Mapping[str, str]) -> Run:
     def run(*arguments: str, script: str = "reelyard", **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, str(folder.parent / "bin" / script), *arguments],
-            cwd=folder, env=_environment(environment), capture_output=True, text=True, timeout=180,
+            cwd=folder, env=_environment(environment), capture_output=True, text=True, timeout=400,
         )  # fmt: skip
 
     return run
@@ -108,9 +108,9 @@ def _environment(more: Mapping[str, str]) -> dict[str, str]:
     ],
 )
 def test_a_cluster_that_asks_for_another_token_is_told_in_one_line(
-    environment: dict[str, str], words: str, heads: tuple[Head, Head], reelyard: Run, tmp_path: Path
+    environment: dict[str, str], words: str, closed: Head, reelyard: Run, tmp_path: Path
 ) -> None:
-    asked = ("submit", "--address", heads[0].dashboard, "render", "in.mp4", "-o", "never.mkv")
+    asked = ("submit", "--address", closed.dashboard, "render", "in.mp4", "-o", "never.mkv")
     told = reelyard(*asked, HOME=str(tmp_path), **environment)
     assert (told.returncode, words in told.stderr) == (2, True), told.stderr
     assert len(told.stderr.strip().splitlines()) == 1
@@ -118,11 +118,11 @@ def test_a_cluster_that_asks_for_another_token_is_told_in_one_line(
 
 
 def test_a_local_file_is_staged_for_a_cluster_elsewhere_and_our_code_sent_along(
-    heads: tuple[Head, Head], reelyard: Run, s3_options: Mapping[str, str], tmp_path: Path
+    closed: Head, reelyard: Run, s3_options: Mapping[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "token").write_text(_TOKEN)
     token = {"RAY_AUTH_TOKEN_PATH": str(tmp_path / "token"), **_store_environment(s3_options)}
-    to = ("submit", "--address", heads[0].dashboard)
+    to = ("submit", "--address", closed.dashboard)
     job = ("render", "in.mp4", "-o", "s3://bucket/out/staged.mkv", "--codec", "ffv1")
     refused = reelyard(*to, *job, script="elsewhere", **token)
     assert refused.returncode == 2
@@ -136,9 +136,9 @@ def test_a_local_file_is_staged_for_a_cluster_elsewhere_and_our_code_sent_along(
     assert s3_options["secret"] not in re.sub("test_|/test|pytest", "", told.stderr)
 
 
-def test_a_job_is_followed_left_stopped_and_goes_on(heads: tuple[Head, Head], reelyard: Run, folder: Path) -> None:
+def test_a_job_is_followed_left_stopped_and_goes_on(closed: Head, reelyard: Run, folder: Path) -> None:
     write_numbered(folder / "long.mp4", frames=400)
-    at = {"RAY_API_SERVER_ADDRESS": heads[0].dashboard, "RAY_AUTH_TOKEN": _TOKEN}
+    at = {"RAY_API_SERVER_ADDRESS": closed.dashboard, "RAY_AUTH_TOKEN": _TOKEN}
     job = ["render", "long.mp4", "-o", "long.out.mp4", "--segment-seconds", "1", "--preset", "veryslow", "--work", "w"]
     sent = reelyard("submit", "--no-wait", "--json", *job, **at)
     assert sent.returncode == 0, sent.stderr
@@ -156,7 +156,7 @@ def test_a_job_is_followed_left_stopped_and_goes_on(heads: tuple[Head, Head], re
     assert again.returncode == 0, again.stderr
     facts = json.loads(again.stdout)
     assert (facts["id"], facts["status"], facts["exit_code"]) == (f"{id[:-1]}2", "SUCCEEDED", 0)
-    assert f"{id[:-1]}2: submitted to {heads[0].dashboard}; goes on after {id} (STOPPED)" in again.stderr
+    assert f"{id[:-1]}2: submitted to {closed.dashboard}; goes on after {id} (STOPPED)" in again.stderr
     assert again.stderr.count("rendered: ") == 1
     report = json.loads((folder / "long.out.mp4.report.json").read_text())
     assert report["counts"]["segments resumed"] == len(committed) >= 2
@@ -182,7 +182,7 @@ def _interrupted(command: list[str], folder: Path, environment: Mapping[str, str
     for driver in _drivers("long.mp4"):
         driver.suspend()  # So that the job cannot end before it is stopped.
     os.killpg(running.pid, signal.SIGINT)
-    told = running.communicate(timeout=60)[1]
+    told = running.communicate(timeout=120)[1]
     assert running.returncode == 130, told
     assert "Traceback" not in told
     return told
@@ -197,22 +197,22 @@ def _drivers(word: str) -> list[psutil.Process]:
     return found
 
 
-def test_another_reelyard_on_the_cluster_refuses_and_its_exit_code_comes_back(
-    heads: tuple[Head, Head], reelyard: Run
-) -> None:
-    to = ("submit", "--address", heads[1].dashboard)
+@pytest.mark.slow
+def test_another_reelyard_on_the_cluster_refuses_and_its_exit_code_comes_back(open_: Head, reelyard: Run) -> None:
+    to = ("submit", "--address", open_.dashboard)
     told = reelyard(*to, "render", "s3://bucket/in.mp4", "-o", "s3://bucket/never.mp4", script="changed")
     assert told.returncode == 2, told.stderr
     assert "is not the one that submitted this job" in told.stderr
     assert re.search(r"reelyard-\w+-1: FAILED after .* with exit code 2: the request was refused there", told.stderr)
 
 
-def test_rays_own_submit_with_a_working_folder_works(heads: tuple[Head, Head], folder: Path) -> None:
-    ray = [sys.executable, "-m", "ray.scripts.scripts", "job", "submit", "--address", heads[1].dashboard]
+@pytest.mark.slow
+def test_rays_own_submit_with_a_working_folder_works(open_: Head, folder: Path) -> None:
+    ray = [sys.executable, "-m", "ray.scripts.scripts", "job", "submit", "--address", open_.dashboard]
     out = folder / "plain.mkv"
     told = subprocess.run(
         [*ray, "--working-dir", ".", "--", "reelyard", "render", "in.mp4", "-o", str(out), "--codec", "ffv1"],
-        cwd=folder, env=_environment({"RAY_AUTH_MODE": "disabled"}), capture_output=True, text=True, timeout=180,
+        cwd=folder, env=_environment({"RAY_AUTH_MODE": "disabled"}), capture_output=True, text=True, timeout=400,
     )  # fmt: skip
     assert told.returncode == 0, told.stdout + told.stderr
     assert numbers_of(out) == list(range(FRAMES))
