@@ -47,11 +47,23 @@ def ray_head(environment: Mapping[str, str]) -> Iterator[Head]:
                 break
             _end(started[-1])
         else:
-            raise RuntimeError(f"the head did not come up:\n{(folder / 'head.log').read_text()[-3000:]}")
+            raise RuntimeError("the head did not come up")
         yield head
     finally:
+        if started[-1].poll() is not None:
+            print(_last_words(folder), file=sys.stderr)
         _end(started[-1])
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _last_words(folder: Path) -> str:
+    """What a head said that died by itself."""
+    logs = [
+        folder / "head.log",
+        *folder.glob("session_2*/logs/ray_process_exit.log"),
+        *folder.glob("session_2*/logs/*.err"),
+    ]
+    return "\n".join(f"{log.name}: {log.read_text(errors='replace')[-2000:]}" for log in logs if log.is_file())
 
 
 def _start(folder: Path, ports: tuple[int, int, int], environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":

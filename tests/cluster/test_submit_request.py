@@ -2,6 +2,7 @@
 
 import itertools
 import pickle
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ from cluster.cli.submit import start_or_find
 from cluster.packages import own_code
 from cluster.submit.address import dashboard_address
 from cluster.submit.arrival import check_arrival, code_mark
-from cluster.submit.client import AlreadySubmitted, connect, told_by, use_token
+from cluster.submit.client import AlreadySubmitted, Cluster, connect, told_by, use_token
 from cluster.submit.follow import GIVE_UP_SECONDS, follow
 from cluster.submit.jobs import SubmittedJob, content_hash, find_job, next_step, running_job
 from cluster.submit.places import Reads, refuse_secrets, seen_from_cluster
@@ -527,3 +528,32 @@ def test_a_token_at_hand_is_sent_where_no_mode_is_set(tmp_path: Path, monkeypatc
 class _NoConfig:
     @staticmethod
     def initialize(text: str) -> None: ...
+
+
+class Told:
+    """Answers of a dashboard."""
+
+    def __init__(self, session: str, *hosts: str) -> None:
+        self.session, self.hosts, self.asked_for = session, hosts, 0
+
+    def asked(self, endpoint: str) -> Any:
+        if endpoint == "/api/version":
+            return {"session_name": self.session}
+        self.asked_for += 1
+        known = self.hosts if self.asked_for > 1 else ()  # As of a head that was just started.
+        nodes = [{"node_ip": host, "state": "ALIVE"} for host in known] + [{"node_ip": "9.9.9.9", "state": "DEAD"}]
+        return {"data": {"result": {"result": nodes}}}
+
+
+def test_a_cluster_is_this_machine_where_its_own_processes_run() -> None:
+    here = "session_2026-11-21_10-00-00_1_2"
+    sleeper = subprocess.Popen(
+        [sys.executable, "-c", "input()", f"--log_dir=/tmp/ray/{here}/logs"], stdin=subprocess.PIPE
+    )
+    try:
+        assert Cluster("http://h", Told(here, "10.0.0.1")).on_this_machine()
+        assert Cluster("http://h", Told(here, "10.0.0.1", "10.0.0.1")).on_this_machine()
+        assert not Cluster("http://h", Told(here, "10.0.0.1", "10.0.0.2")).on_this_machine()
+        assert not Cluster("http://127.0.0.1", Told("session_of_another_machine", "127.0.0.1")).on_this_machine()
+    finally:
+        sleeper.communicate(b"\n")
