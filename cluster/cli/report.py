@@ -8,7 +8,7 @@ from cluster.cli.console import print_json, say, told_errors
 
 
 def register(app: typer.Typer) -> None:
-    app.command("report", help="Make the report of a batch from its event log, finished or not.")(report)
+    app.command("report", help="Make the report of a run of many videos from its event log, finished or not.")(report)
 
 
 def report(

@@ -71,6 +71,7 @@ def test_the_endpoint_answers_a_scrape() -> None:
     assert 'reelyard_frames_total{work="render"} 13500.0' in text
     assert "# TYPE reelyard_frames_total counter" in text
     with socket.socket() as free:
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         free.bind(("127.0.0.1", port))
 
 
