@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.report.exporters import Pushed, served
+from cluster.report.exporters import Pushed, exported, served
 from cluster.report.metrics import METRICS, Metric, Sample, samples_of
 from cluster.report.state import RunState, folded
 from tasks.errors import JobError
@@ -73,6 +73,13 @@ def test_the_endpoint_answers_a_scrape() -> None:
     with socket.socket() as free:
         free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         free.bind(("127.0.0.1", port))
+
+
+def test_nothing_is_exported_unasked() -> None:
+    with exported(list, None, ray=False) as port:
+        assert port is None
+    with exported(list, 0, ray=False) as port:
+        assert port
 
 
 def test_a_pushed_counter_is_told_by_its_growth() -> None:
