@@ -3,13 +3,15 @@
 import json
 import re
 import socket
+import time
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from cluster.report.exporters import Pushed, exported, served
+from cluster.connection import Connection
+from cluster.report.exporters import Pushed, exported, pushed_to_ray, served
 from cluster.report.metrics import METRICS, Metric, Sample, samples_of
 from cluster.report.state import RunState, folded
 from tasks.errors import JobError
@@ -136,3 +138,16 @@ def test_panels_do_not_overlap_and_their_names_are_told_apart() -> None:
     assert len(squares) == len(set(squares))
     assert max(x for x, _ in squares) < 24
     assert len({panel["id"] for panel in panels}) == len({panel["title"] for panel in panels}) == len(panels)
+
+
+def test_a_connected_ray_takes_every_metric(connection: Connection, caplog: pytest.LogCaptureFixture) -> None:
+    state, asked = folded(run()), []
+
+    def samples() -> list[Sample]:
+        asked.append(1)
+        return list(samples_of(state))
+
+    with pushed_to_ray(samples, period_seconds=0.05):
+        time.sleep(0.3)
+    assert len(asked) >= 2
+    assert "told to Ray no more" not in caplog.text
