@@ -104,7 +104,7 @@ def _cluster(door: Door, setting: Setting) -> Iterator[tuple[str, Nodes]]:
     scratch = Path(tempfile.mkdtemp(prefix="rc-", dir="/tmp"))
     made: Any = Cluster(
         initialize_head=True, shutdown_at_exit=False,
-        head_node_args={"num_cpus": 0, "include_dashboard": False, "_temp_dir": str(scratch),
+        head_node_args={"num_cpus": 0, "include_dashboard": False, "temp_dir": str(scratch),
                         "object_store_memory": 150 << 20},
     )  # fmt: skip
 
@@ -125,7 +125,7 @@ def _drive(
     command = [
         sys.executable, str(_ROOT / "reelyard.py"), "batch", str(manifest), "-o", "s3://bucket/out/", "--qp", "0",
         "--preset", "ultrafast", "--address", address, "--device", "cpu:0", "--segment-seconds", "3",
-        "--name", "{stem}.{ext}",
+        "--name", "{stem}.mp4",
     ]  # fmt: skip
     current: list[subprocess.Popen[bytes]] = []
     lock = threading.Lock()
