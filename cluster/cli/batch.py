@@ -1,6 +1,7 @@
 """`reelyard batch`: many videos, from a manifest, a pattern or a folder."""
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -86,17 +87,13 @@ def _request(manifest: "Manifest", options: BatchOptions, device: str) -> "Batch
     )
 
 
+#: A storage option that is nobody's to read in a report.
+_SECRET = re.compile(r"^((?:--storage-option=)?(?:key|secret|token)=).*", re.DOTALL)
+
+
 def command_again(typed: Sequence[str]) -> str:
     """The command as it was typed, for the report: without keys, which come from the environment."""
-    words, hidden = ["reelyard"], False
-    for word in typed:
-        option, _, value = word.partition("=") if word.startswith("--storage-option=") else ("", "", word)
-        secret = (hidden or bool(option)) and value.partition("=")[0] in ("key", "secret", "token")
-        words.append(f"{option}={value.partition('=')[0]}=…" if secret and option else word)
-        if secret and not option:
-            words[-1] = f"{value.partition('=')[0]}=…"
-        hidden = word == "--storage-option"
-    return shlex.join(words)
+    return shlex.join(["reelyard", *(_SECRET.sub(r"\1…", word) for word in typed)])
 
 
 def checked_manifest(options: BatchOptions) -> "tuple[Storage, Manifest]":

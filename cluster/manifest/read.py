@@ -43,9 +43,10 @@ def read_manifest(
     overriding = _placed(checked_fields(typed or {}), "./")
     check_template(str(overriding.get("name", "")))
     defaults = _checked_defaults(parsed.defaults, folder, problems)
-    patterns = Patterns(storage)
+    prefix = placed(prefix, "./") if prefix else ""
+    patterns = Patterns(storage, prefix)
     singles = _singles(parsed.entries, defaults, overriding, folder, patterns, problems)
-    items = _items(storage, singles, placed(prefix, "./") if prefix else "", storage_options, problems)
+    items = _items(storage, singles, prefix, storage_options, problems)
     problems += clashes(items)
     problems += _missing(storage, items, patterns.found)
     if not parsed.entries and not problems:
