@@ -88,3 +88,26 @@ def test_the_command_in_the_report_holds_no_key() -> None:
     assert command_again(typed) == (
         "reelyard batch 'my list.csv' --storage-option 'secret=…' '--storage-option=key=…' --storage-option region=eu"
     )
+
+
+def test_local_sources_are_staged_and_rendered_from_there(
+    batch: Callable[..., Any], folder: Path, s3_options: dict[str, str]
+) -> None:
+    from pipeline.storage import Storage
+
+    storage = Storage(s3_options)
+    options = [word for key, value in s3_options.items() for word in ("--storage-option", f"{key}={value}")]
+    asked = ("in/[ab].mp4", "-o", "s3://bucket/staged-run/out/", "--codec", "ffv1", "--name", "{stem}.mkv", *options)
+    told = batch(*asked, "--stage", "s3://bucket/staged-run", "--json")
+    assert told.exit_code == 0, told.stderr
+    assert f"staged: {folder}/in/a.mp4 (" in told.stderr
+    sources = [video["source"] for video in json.loads(told.stdout)["videos"]]
+    assert all(source.startswith("s3://bucket/staged-run/staged/") for source in sources)
+    (folder / "a.mkv").write_bytes(storage.read("s3://bucket/staged-run/out/a.mkv"))
+    assert numbers_of(folder / "a.mkv") == list(range(FRAMES))
+    again = batch(*asked, "--stage", "s3://bucket/staged-run")
+    assert f"already staged: {folder}/in/a.mp4 (" in again.stderr
+    assert "2 videos (2 already done)" in again.stderr
+    cleaned = CliRunner().invoke(app, ["clean", "s3://bucket/staged-run", "--staged", *options])
+    assert cleaned.exit_code == 0
+    assert not [uri for uri in storage.list("s3://bucket/staged-run") if "/staged/" in uri]
