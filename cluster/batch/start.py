@@ -1,6 +1,8 @@
 """A checked manifest to its report: a place, a fleet on it, the batch, and the record of what happened."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -9,12 +11,15 @@ from cluster.address import Place
 from cluster.batch.run import Batch, BatchSettings
 from cluster.command_of import command_of
 from cluster.dispatch.journal import Journal
-from cluster.events import Listener
+from cluster.events import Event, Listener
 from cluster.fleet.opening import fleet_at
 from cluster.manifest.values import Item
 from cluster.report.batch_document import Prices
 from cluster.report.document import versions
+from cluster.report.exporters import pushed_to_ray, served
+from cluster.report.metrics import Sample, samples_of
 from cluster.report.record import Places, Record, places_of
+from cluster.report.state import RunState
 from pipeline.storage import Storage
 
 
@@ -30,6 +35,8 @@ class BatchRequest:
     report: str | None = None
     prices: Prices = field(default_factory=dict)
     settings: BatchSettings = field(default_factory=BatchSettings)
+    metrics_port: int | None = None
+    "Of an endpoint for Prometheus in this process; none where not given."
 
 
 @dataclass(frozen=True)
@@ -62,10 +69,33 @@ def run_batch(items: Sequence[Item], request: BatchRequest, *listeners: Listener
         journal = Journal(record)
         batch = Batch(items, fleet, journal, storage, lambda item: command_of(item.job), request.settings)
         try:
-            phases = batch.run()
+            with _metrics(request, journal):
+                phases = batch.run()
         finally:
             document = record.finish(request.prices, versions())
     return BatchEnd(phases, document, places)
+
+
+@contextmanager
+def _metrics(request: BatchRequest, journal: Journal) -> Iterator[None]:
+    """The run's metrics where somebody may ask for them: of the cluster that was joined, and on a port."""
+    state, taking = RunState(), threading.Lock()
+
+    def take(event: Event) -> None:
+        with taking:
+            state.take(event)
+
+    def samples() -> list[Sample]:
+        with taking:
+            return list(samples_of(state))
+
+    journal.listen(take)
+    with ExitStack() as stack:
+        if request.place.kind == "joined":
+            stack.enter_context(pushed_to_ray(samples))
+        if request.metrics_port is not None:
+            stack.enter_context(served(samples, request.metrics_port))
+        yield
 
 
 def _local_uris(storage: Storage, items: Sequence[Item]) -> tuple[str, ...]:

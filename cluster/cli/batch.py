@@ -1,17 +1,18 @@
 """`reelyard batch`: many videos, from a manifest, a pattern or a folder."""
 
+import contextlib
 import os
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from cluster.cli.console import FAILED, PARTIAL, RENDERED, STOPPED, print_json, say, told_errors
 from cluster.cli.options import BatchOptions, takes_options
-from tasks.errors import JobError
+from tasks.errors import JobError, StorageError
 
 if TYPE_CHECKING:
     from cluster.batch.start import BatchRequest
@@ -84,6 +85,7 @@ def _request(manifest: "Manifest", options: BatchOptions, device: str) -> "Batch
         options.report,
         {} if price is None else {"*": price},
         BatchSettings(command_again(sys.argv[1:]), options.max_videos_in_flight),
+        options.metrics_port,
     )
 
 
@@ -94,6 +96,22 @@ _SECRET = re.compile(r"^((?:--storage-option=)?(?:key|secret|token)=).*", re.DOT
 def command_again(typed: Sequence[str]) -> str:
     """The command as it was typed, for the report: without keys, which come from the environment."""
     return shlex.join(["reelyard", *(_SECRET.sub(r"\1…", word) for word in typed)])
+
+
+def check(values: Mapping[str, Any]) -> None:
+    """Refuses what can be refused without a cluster; whether sources are there is for the cluster to see.
+
+    Raises:
+        JobError: with every problem of every line.
+    """
+    from cluster.cli.request import check_device, typed_fields
+    from cluster.manifest.read import read_manifest
+    from pipeline.storage import Storage
+
+    options = BatchOptions(**{"source": "", "output": "", **values})
+    check_device(options.device)
+    with contextlib.suppress(StorageError):  # A pattern over a store that this machine may not list.
+        read_manifest(Storage(), options.manifest, prefix=options.prefix, typed=typed_fields(options), existing=False)
 
 
 def checked_manifest(options: BatchOptions) -> "tuple[Storage, Manifest]":

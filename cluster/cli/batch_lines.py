@@ -7,6 +7,9 @@ from cluster.cli.console import seconds
 from cluster.events import CellDraining, CellStarted, CellStopped, Event, Noted, VideoChanged
 from cluster.report.state import RunState
 
+#: That the last lines name one by one.
+_FAILURES = 20
+
 
 def summary_of(state: RunState, now: float, eta_seconds: float | None) -> str:
     """`34 of 200 videos (2 failed), 5 rendering, 812.3 frames/s, 8 cells 97 % at work, 14:20 left`."""
@@ -29,11 +32,13 @@ def open_phases(state: RunState) -> dict[str, int]:
     return {phase: count for phase, count in counts.items() if count}
 
 
-def lines_of(event: Event) -> Iterator[str]:
-    """What a person is told of one event; most say nothing."""
+def lines_of(event: Event, state: RunState) -> Iterator[str]:
+    """What a person is told of one event, which `state` has taken; most say nothing."""
     match event:
-        case VideoChanged(phase="rendered", video=name, frames=frames, output=output):
-            yield f"rendered: {name}" + (f" ({counted(frames, 'frame')})" if frames else "") + _at(output)
+        case VideoChanged(phase="rendered", video=name):
+            video = state.videos.by_name[name]
+            took = "" if video.seconds is None else f" in {seconds(video.seconds)}"
+            yield f"rendered: {name} ({counted(video.frames, 'frame')}{took})" + _at(video.output)
         case VideoChanged(phase="already done" | "duplicate" as phase, video=name, message=message):
             yield f"{phase}: {name}" + (f" ({message})" if message else "")
         case VideoChanged(phase="refused" | "failed" as phase, video=name):
@@ -50,13 +55,15 @@ def lines_of(event: Event) -> Iterator[str]:
             yield f"{event.what}: {event.choice} ({event.reason})"
 
 
-def ending_of(document: Mapping[str, Any], report: str, page: str) -> Iterator[str]:
+def ending_of(document: Mapping[str, Any], report: str = "", page: str = "") -> Iterator[str]:
     """The last lines of a batch."""
     totals, speed, cost = document["totals"], document["speed"], document["cost"]
-    for failure in document["failures"]:
+    for failure in document["failures"][:_FAILURES]:
         yield f"{failure['phase']}: {failure['video']}: {failure['message'] or failure['kind']}"
         if failure["remedy"]:
             yield f"  that one alone: {failure['remedy']}"
+    if len(document["failures"]) > _FAILURES:
+        yield f"and {len(document['failures']) - _FAILURES} more; the report names them all"
     phases = ", ".join(f"{count} {phase}" for phase, count in totals["phases"].items())
     rate = f", {speed['frames_per_second']:.1f} frames/s" if speed["frames_per_second"] else ""
     took = seconds(document["run"]["seconds"])
@@ -68,7 +75,8 @@ def ending_of(document: Mapping[str, Any], report: str, page: str) -> Iterator[s
         )
     if cost["cost"] is not None:
         yield f"cost: {cost['cost']:.2f} for {sum(cost['gpu_hours'].values()):.2f} GPU-hours"
-    yield f"report: {report}, page {page}"
+    if report:
+        yield f"report: {report}, page {page}"
 
 
 def counted(count: int, name: str) -> str:

@@ -100,7 +100,7 @@ class BatchLines(_Shown):
         self._said = ""
 
     def tell(self, event: Event) -> None:
-        for line in lines_of(event):
+        for line in lines_of(event, self.state):
             self._say(line)
 
     def show(self) -> None:
@@ -121,7 +121,7 @@ class LiveTable(_Shown):
 
         super().__init__(remaining, _DRAW_SECONDS, clock)
         self._console = Console(stderr=True)
-        self._live = Live(console=self._console, auto_refresh=False, get_renderable=self.picture)
+        self._live = Live(console=self._console, auto_refresh=False, transient=True, get_renderable=self.picture)
 
     @contextmanager
     def ticking(self) -> Iterator[None]:
@@ -134,7 +134,7 @@ class LiveTable(_Shown):
     def tell(self, event: Event) -> None:
         if isinstance(event, VideoChanged) and event.phase in ("rendered", "already done", "duplicate"):
             return
-        for line in lines_of(event):
+        for line in lines_of(event, self.state):
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def picture(self) -> Any:
@@ -157,7 +157,7 @@ def _headline(state: RunState, now: float, left: float | None) -> "Table":
         ProgressBar(total=max(1, videos.total), completed=videos.finished, width=30),
         f"{state.recent_rate('render', now):.1f} frames/s",
         f"{state.cells.busy_share:.0%} at work".replace("%", " %"),
-        "" if left is None else f"{seconds(left)} left",
+        "" if left is None or videos.finished == videos.total else f"{seconds(left)} left",
         f"[red]{videos.unsuccessful} failed[/red]" if videos.unsuccessful else "",
     )
     phases = Table.grid()

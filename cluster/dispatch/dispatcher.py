@@ -210,7 +210,7 @@ class Dispatcher:
         )
         if outcome != "cancelled":
             what = f"{'segment' if attempt.work == 'render' else 'scan unit'} {attempt.units[0].number}"
-            running.ticket.decisions.append(Decision("retry", what, failure.message))
+            running.ticket.failed |= {unit.number: failure.message for unit in attempt.units}
             self._journal.tell(Noted, "failure", what, failure.message, attempt.video)
             log.warning("%s, %s on %s: %s", attempt.video, what, attempt.cell, failure.message)
 
@@ -270,6 +270,10 @@ class Dispatcher:
             self._scheduler.ended(attempt.number, Failure("Stopped", "", "", "withdrawn"), now)
             return
         self._running[attempt.number] = _Running(attempt, ticket, now)
+        for unit in attempt.units:
+            if (message := ticket.failed.pop(unit.number, None)) is not None:
+                what = f"{'segment' if unit.work == 'render' else 'scan unit'} {unit.number}"
+                ticket.decisions.append(Decision("retry", what, message))
         self._fleet.start(attempt, ticket.work_of([unit.number for unit in attempt.units]))
         self._journal.tell(
             LeaseBegan, attempt.number, attempt.cell, attempt.video, attempt.work,

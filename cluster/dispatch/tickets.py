@@ -39,6 +39,8 @@ class Ticket:
     progress: Callable[[str, int], None]
     results: "Queue[Result | ReelyardError]" = field(default_factory=Queue)
     decisions: list[Decision] = field(default_factory=list)
+    failed: dict[int, str] = field(default_factory=dict)
+    "Units whose last attempt failed, and how: they are tried again or given up."
 
     def frames_of(self, unit: Unit) -> str:
         """Which frames a unit stands for, for a message."""

@@ -67,7 +67,7 @@ class Census:
         "The device class of all cells, or why there is none."
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run beside; ended by `close`."""
+        """Run beside."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -147,7 +147,7 @@ class Census:
 
     async def _stand(self, cell: StandingCell) -> None:
         def answered(worker: Worker) -> None:
-            if worker is not cell.render and not cell.gone:
+            if (worker is not cell.render or cell.plan.fused) and not cell.gone:
                 self._side.open_spare(cell.name, worker)
 
         try:
@@ -272,13 +272,9 @@ class Census:
             self._tell(CellDown(cell.name, reason))
 
     async def close(self) -> None:
-        """End every cell, and the watch."""
+        """End every cell."""
         from ray.util import remove_placement_group
 
-        for task in list(self._tasks):
-            task.cancel()
-        for cell in self.cells.values():
-            self._drop(cell)
         await asyncio.gather(*(cell.end() for cell in self.cells.values()))
         self.cells.clear()
         if self._demand is not None:

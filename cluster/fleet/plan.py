@@ -24,6 +24,11 @@ class CellPlan:
     gpu: bool
 
     @property
+    def fused(self) -> bool:
+        """One worker does all: three processes would only take turns on the one processor."""
+        return self.node.cpus < 2
+
+    @property
     def bundle(self) -> dict[str, float]:
         """What it reserves, in Ray's words."""
         return {"CPU": self.cpus} | ({"GPU": 1.0} if self.gpu else {})

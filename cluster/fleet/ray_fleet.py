@@ -146,12 +146,12 @@ class RayFleet:
             ResourceShortage: the object store of the node cannot hold even one such lease.
         """
         beside = sum(other.plan.node.id == cell.plan.node.id for other in self._census.cells.values())
-        drawn = bool(work.specs) or work.lease.bake_rotation
-        budget = lease_budget(
-            work.index, work.lease, drawn, cell.plan.node.store_bytes, LEASES_IN_FLIGHT * max(1, beside)
-        )
-        said = ("object store", budget.window, budget.leases, budget.hops)
-        self._say_once(said, Decision("object store", f"window {budget.window}", budget.arithmetic()))
+        hops = min(cell.hops, 2 if work.specs or work.lease.bake_rotation else 1)
+        leases = LEASES_IN_FLIGHT * max(1, beside)
+        budget = lease_budget(work.index, work.lease, hops, cell.plan.node.store_bytes, leases)
+        if hops:
+            said = ("object store", budget.window, budget.leases, hops)
+            self._say_once(said, Decision("object store", f"window {budget.window}", budget.arithmetic()))
         self._plan_encoding(work.lease.works[0].encode, cell)
         return budget
 
@@ -230,5 +230,7 @@ class RayFleet:
 
     async def _close(self) -> None:
         self._side.fail(Stopped())
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
         await self._census.close()
         self._side.close()

@@ -30,6 +30,7 @@ class StandingCell:
     def __init__(self, number: int, plan: CellPlan, storage_options: Mapping[str, str], altering: bool) -> None:
         """Reserves and starts, without waiting; `altering`: some task or label draws, so a render worker is needed."""
         from ray.util import placement_group
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
         self.name = f"cell-{number}"
         self.plan = plan
@@ -43,25 +44,37 @@ class StandingCell:
         "Attempts in flight, by the worker that is their root."
         self._group: Any = placement_group([plan.bundle], strategy="STRICT_PACK", bundle_label_selector=[plan.selector])
         self._mending: asyncio.Task[None] | None = None
-        self.decode = self._start(number, "decode", "DecodeWorker", storage_options)
-        self.encode = self._start(number, "encode", "EncodeWorker", storage_options)
-        self.render = self._start(number, "render", "RenderWorker", storage_options) if altering else None
 
-    def _start(self, number: int, stage: str, target: str, storage_options: Mapping[str, str]) -> transport.Worker:
-        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+        def start(stage: str, target: str, cpus: float, gpu: bool) -> transport.Worker:
+            name = f"{stage}-{number}"
+            options = {
+                "num_cpus": cpus,
+                "num_gpus": int(gpu),
+                "scheduling_strategy": PlacementGroupSchedulingStrategy(self._group),
+            }
+            arguments = {"name": name, "storage_options": dict(storage_options)}
+            return transport.start_worker(target, stage, name, arguments, calls=CALLS, options=options)
 
-        name = f"{stage}-{number}"
-        options = {
-            "num_cpus": 0 if stage == "render" else self.plan.cpus / 2,
-            "num_gpus": 1 if self.plan.gpu and stage == "render" else 0,
-            "scheduling_strategy": PlacementGroupSchedulingStrategy(self._group),
-        }
-        arguments = {"name": name, "storage_options": dict(storage_options)}
-        return transport.start_worker(f"cluster.cell:{target}", stage, name, arguments, calls=CALLS, options=options)
+        half = plan.cpus / 2
+        if plan.fused:
+            self.decode = self.encode = start("fused", "cluster.fused:FusedWorker", plan.cpus, plan.gpu)
+            self.render = self.encode if altering else None
+        else:
+            self.decode = start("decode", "cluster.cell:DecodeWorker", half, gpu=False)
+            self.encode = start("encode", "cluster.cell:EncodeWorker", half, gpu=False)
+            self.render = start("render", "cluster.cell:RenderWorker", 0, plan.gpu) if altering else None
 
     @property
     def workers(self) -> tuple[transport.Worker, ...]:
+        """All of them; of a fused cell the one."""
+        if self.plan.fused:
+            return (self.encode,)
         return (self.decode, *((self.render,) if self.render else ()), self.encode)
+
+    @property
+    def hops(self) -> int:
+        """Between processes, for a lease that is drawn upon."""
+        return 0 if self.plan.fused else 2
 
     def is_placed(self) -> bool:
         """True once a node has room for it; blocks for a moment."""

@@ -12,7 +12,7 @@ from pipeline.index import SourceIndex
 from pipeline.work import Lease
 
 
-def lease_budget(index: SourceIndex, lease: Lease, drawn: bool, store_bytes: int, leases: int) -> StoreBudget:
+def lease_budget(index: SourceIndex, lease: Lease, hops: int, store_bytes: int, leases: int) -> StoreBudget:
     """Windows that fit when `leases` of this kind are in flight on a node with such a store.
 
     Raises:
@@ -20,7 +20,7 @@ def lease_budget(index: SourceIndex, lease: Lease, drawn: bool, store_bytes: int
     """
     encode, shown = lease.works[0].encode, index.format
     growth = max(1.0, encode.width * encode.height / (shown.width * shown.height))
-    return plan_store(int(lease.batch_frames * shown.frame_bytes * growth), 2 if drawn else 1, store_bytes, leases)
+    return plan_store(int(lease.batch_frames * shown.frame_bytes * growth), hops, store_bytes, leases)
 
 
 class StoreAccount:

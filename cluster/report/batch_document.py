@@ -19,12 +19,14 @@ curve                  seconds a bin; frames rendered and scanned, slot-seconds 
 versions               Python, Reelyard and the libraries that decide pixels
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cluster.report.cells import CellState
 from cluster.report.state import RunState
 from cluster.report.videos import UNSUCCESSFUL, VideoState
+from tasks.errors import JobError
 
 SCHEMA = 1
 #: The kind of a cell without a GPU: nothing is paid for it by GPU-hour.
@@ -32,6 +34,24 @@ CPU = "cpu"
 
 Prices = Mapping[str, float]
 """Of a GPU-hour by kind of cell; `*` for every kind that is not named."""
+
+
+def prices_of(texts: Sequence[str]) -> dict[str, float]:
+    """`2.5` is the price of every kind that no `h100=3.2` names.
+
+    Raises:
+        JobError: a text is no price.
+    """
+    prices = {}
+    for text in texts:
+        kind, _, price = text.rpartition("=")
+        try:
+            prices[kind or "*"] = float(price)
+        except ValueError:
+            raise JobError(f"--gpu-price {text}: expected a number, or a kind of GPU with one, as h100=3.2") from None
+        if not 0 <= prices[kind or "*"] < math.inf:
+            raise JobError(f"--gpu-price {text}: expected a price that is not negative")
+    return prices
 
 
 def batch_document_of(state: RunState, prices: Prices, versions: Mapping[str, str]) -> dict[str, Any]:

@@ -14,8 +14,8 @@ class Curve:
     rendered: str
     "Points of an SVG polygon."
     scanned: str
+    "Points of a polyline, as of `busy`."
     busy: str
-    "Points of a polyline."
     top: float
     "Frames a second at the upper edge."
     ticks: tuple[tuple[float, str], ...]
@@ -38,7 +38,7 @@ def curve_of(curve: Mapping[str, object], total: float, height: int) -> Curve | 
     shares = [leased / offered if offered else 0.0 for leased, offered in pairs]
     return Curve(
         _steps(rendered, top, width, total, height, closed=True),
-        _steps(scanned, top, width, total, height, closed=True),
+        _steps(scanned, top, width, total, height, closed=False),
         _steps(shares, 1.0, width, total, height, closed=False),
         top,
         ticks_of(total, WIDTH),

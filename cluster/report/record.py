@@ -3,9 +3,10 @@
 import json
 import logging
 import secrets
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from cluster.events import Event, Listener
 from cluster.report.batch_document import Prices, batch_document_of
@@ -13,6 +14,8 @@ from cluster.report.event_log import EventLog
 from cluster.report.state import RunState
 from pipeline.storage import Storage
 from tasks.errors import JobError, ReelyardError
+
+Result = TypeVar("Result")
 
 log = logging.getLogger("reelyard")
 
@@ -41,6 +44,17 @@ def places_of(prefix: str, started_utc: str, asked: str | None = None) -> Places
     return Places(report, report.removesuffix(".json") + ".html", f"{prefix}/events/{name}")
 
 
+def page_places(page: str) -> Places:
+    """Of a report that is made again, its JSON beside the page.
+
+    Raises:
+        JobError: the page's name does not end in .html.
+    """
+    if not page.endswith(".html"):
+        raise JobError(f"--output {page}: expected a name that ends in .html; the report is written beside it as .json")
+    return Places(page.removesuffix(".html") + ".json", page, "")
+
+
 class Record:
     """Called with each event of a run, in order and from one thread at a time; then `finish`.
 
@@ -49,10 +63,11 @@ class Record:
 
     def __init__(self, storage: Storage, places: Places, *listeners: Listener) -> None:
         self.state = RunState()
+        self._lock = threading.Lock()
         self.places = places
         self._storage = storage
         self._log = EventLog(storage, places.events)
-        self._listeners: list[Listener] = [self.state.take, self._log, *listeners]
+        self._listeners: list[Listener] = [self._take, self._log, *listeners]
 
     def __call__(self, event: Event) -> None:
         for listener in tuple(self._listeners):
@@ -61,6 +76,15 @@ class Record:
             except Exception:
                 log.warning("%s failed and is told no more", getattr(listener, "__qualname__", listener), exc_info=True)
                 self._listeners.remove(listener)
+
+    def look(self, at: Callable[[RunState], Result]) -> Result:
+        """What `at` reads off the state, with no event in between; from any thread."""
+        with self._lock:
+            return at(self.state)
+
+    def _take(self, event: Event) -> None:
+        with self._lock:
+            self.state.take(event)
 
     def finish(self, prices: Prices, versions: Mapping[str, str]) -> dict[str, Any]:
         """The document; written with its page, as far as storage takes them."""

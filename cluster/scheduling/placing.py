@@ -90,7 +90,7 @@ class Placing:
         waiting = self._seconds(level, recipe)
         if slots and waiting / slots <= load:
             return WARM
-        del self._left[WARM, recipe]
+        self._left.pop((WARM, recipe), None)
         return Choice(level, video)
 
     def _slots_warm(self, recipe: str) -> int:
@@ -113,7 +113,7 @@ class Placing:
         """True where this was left for a better cell for so long already; else it is noted."""
         since, until = self._left.get(what, (now, now + seconds))
         if until <= now:
-            del self._left[what]
+            self._left.pop(what, None)
             return True
         self._left[what] = (since, until)
         return False

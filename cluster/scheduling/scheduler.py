@@ -190,8 +190,9 @@ class Scheduler:
 
     def _fill(self, now: float) -> None:
         """Every free slot takes what it may; the emptiest cells first, then those that are warm, then the fastest."""
-        alone = self._books.cells_up() < 2
-        heap = [_turn(cell) for cell in self._books.free.values() if alone or cell.rest_until <= now]
+        free = self._books.free.values()
+        rested = [cell for cell in free if cell.rest_until <= now]
+        heap = [_turn(cell) for cell in (rested if len(self._books.cells) > 1 else free)]
         heapq.heapify(heap)
         self._placing.begin()
         while heap and self._books.order.units:

@@ -84,31 +84,37 @@ def _connected() -> Iterator[Connection]:
 
 
 class CellPool(VideoPool):
-    """The pool of one video over cells of its own, as `reelyard render` has it."""
+    """The pool of one video over cells that the tests of a module share."""
 
-    def __init__(self, connection: Connection, altering: bool, progress: Callable[[str, int], None]) -> None:
-        self.fleet = RayFleet(connection, {}, device="cpu", altering=altering)
-        journal = Journal()
-        self.dispatcher = Dispatcher(self.fleet, Scheduler(), journal)
-        super().__init__(self.dispatcher, self.fleet, journal, Video("a video"), progress)
+    def __init__(self, fleet: RayFleet, dispatcher: Dispatcher, progress: Callable[[str, int], None]) -> None:
+        self.fleet = fleet
+        super().__init__(dispatcher, fleet, Journal(), Video(f"video {next(_NUMBERS)}"), progress)
 
     @property
     def workers(self) -> list[Worker]:
         return [worker for cell in self.fleet._census.cells.values() for worker in cell.workers]
 
-    def close(self) -> None:
-        super().close()
-        self.dispatcher.close()
-        self.fleet.close()
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def cells(connection: Connection) -> Iterator[tuple[RayFleet, Dispatcher]]:
+    """Cells that can draw, and what hands them units."""
+    fleet = RayFleet(connection, {}, device="cpu", altering=True)
+    dispatcher = Dispatcher(fleet, Scheduler(), Journal())
+    yield fleet, dispatcher
+    dispatcher.close()
+    fleet.close()
 
 
 @pytest.fixture
-def ray_pool(connection: Connection) -> Iterator[Callable[..., CellPool]]:
+def ray_pool(cells: tuple[RayFleet, Dispatcher]) -> Iterator[Callable[..., CellPool]]:
     """Makes pools that are closed when the test ends."""
     made: list[CellPool] = []
 
-    def make(altering: bool = False, progress: Callable[[str, int], None] = lambda stage, frames: None) -> CellPool:
-        made.append(CellPool(connection, altering, progress))
+    def make(progress: Callable[[str, int], None] = lambda stage, frames: None) -> CellPool:
+        made.append(CellPool(*cells, progress))
         return made[-1]
 
     yield make

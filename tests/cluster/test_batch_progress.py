@@ -45,7 +45,10 @@ def test_the_summary_is_one_line() -> None:
 @pytest.mark.parametrize(
     ("event", "lines"),
     [
-        (VideoChanged(1, "a", "rendered", output="s3://o/a.mp4", frames=9), ["rendered: a (9 frames) -> s3://o/a.mp4"]),
+        (
+            VideoChanged(9.5, "a", "rendered", output="s3://o/a.mp4", frames=1),
+            ["rendered: a (1 frame in 9.5 s) -> s3://o/a.mp4"],
+        ),
         (VideoChanged(1, "a", "already done"), ["already done: a"]),
         (VideoChanged(1, "a", "duplicate", message="of b"), ["duplicate: a (of b)"]),
         (VideoChanged(1, "a", "failed", message="why", remedy="do"), ["failed: a: why", "  that one alone: do"]),
@@ -59,7 +62,8 @@ def test_the_summary_is_one_line() -> None:
     ],
 )
 def test_what_a_person_is_told_of_an_event(event: Event, lines: list[str]) -> None:
-    assert list(lines_of(event)) == lines
+    state = folded([VideoChanged(0.0, "a", "probing"), event])
+    assert list(lines_of(event, state)) == lines
 
 
 def test_the_last_lines_say_what_is_missing_and_what_to_do() -> None:
@@ -72,6 +76,14 @@ def test_the_last_lines_say_what_is_missing_and_what_to_do() -> None:
     assert lines[4].startswith("cells: 94.1 % at work; free slot-seconds: no work ready ")
     assert lines[5] == "cost: 0.12 for 0.04 GPU-hours"
     assert lines[6] == "report: r.json, page r.html"
+
+
+def test_of_many_failures_the_last_lines_name_some() -> None:
+    state = folded([VideoChanged(1.0, f"v{n}", "failed", message="why") for n in range(50)])
+    lines = list(ending_of(batch_document_of(state, {}, {})))
+    assert len(lines) == 22
+    assert lines[20] == "and 30 more; the report names them all"
+    assert lines[21] == "running: 50 videos (50 failed) in 1.0 s"
 
 
 def test_time_goes_on_without_events() -> None:

@@ -85,7 +85,7 @@ def test_help_comes_at_once_and_names_only_what_is_built(reelyard: Command) -> N
     assert cpu < 0.6, "torch, ray or av is imported for a help text"
     for built in ("render", "batch", "plan", "probe", "doctor", "clean", "demo"):
         assert built in told.stdout
-    for later in ("submit", "logs", "bench"):
+    for later in ("models", "bench"):
         assert later not in told.stdout
 
 

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,14 @@ from cluster.fleet.ray_fleet import RayFleet
 from cluster.fleet.values import (
     CellDown,
     CellUp,
-    Ended,
     Passed,
     RenderWork,
     ScanWork,
-    Told,
     Yielded,
 )
 from cluster.packages import own_code
-from cluster.scheduling.values import Attempt, Cell, Unit
 from pipeline.engine import InProcessPool
 from pipeline.index import SourceIndex
-from pipeline.part import Part
 from pipeline.segments import ScanUnit
 from pipeline.stages import Stopped
 from pipeline.storage import Storage
@@ -36,66 +32,12 @@ from pipeline.work import Decoding, UnitWork
 from tasks.errors import SourceError
 from tasks.table import task_spec
 from tests.cluster.conftest import FRAMES, leases_over, numbers_of, write_numbered
+from tests.cluster.listener import LONG_SECONDS, Listener, alive_actors, placement_groups
 from tests.cluster.nodes import Nodes, more_nodes
 
 _LABEL = task_spec("label", {"text": "a test"})
 _MOUTHS = task_spec("lip-sync", {})
 _CUTS = (0, 30, 60, FRAMES)
-#: Far more than anything here takes, on a machine with much else to do.
-_LONG_SECONDS = 180.0
-
-
-class Listener:
-    """Reads what a fleet tells, and numbers attempts."""
-
-    def __init__(self, fleet: RayFleet) -> None:
-        self.fleet = fleet
-        self.heard: list[Told] = []
-        self.cells: dict[str, Cell] = {}
-        self._attempts = 0
-
-    def until(self, wanted: Callable[[Told], bool], seconds: float = _LONG_SECONDS) -> Told:
-        """The first thing told from now on that is wanted."""
-        deadline = time.monotonic() + seconds
-        while True:
-            told = self.fleet.told.get(timeout=max(0.01, deadline - time.monotonic()))
-            self.heard.append(told)
-            if isinstance(told, CellUp):
-                self.cells[told.cell.name] = told.cell
-            if isinstance(told, CellDown):
-                del self.cells[told.cell]
-            if wanted(told):
-                return told
-
-    def up(self, count: int) -> list[str]:
-        """Names of the cells once so many are up."""
-        while len(self.cells) < count:
-            self.until(lambda told: isinstance(told, CellUp))
-        return list(self.cells)
-
-    def start(self, cell: str, work: RenderWork | ScanWork, *, on_cpu: bool = False) -> int:
-        self._attempts += 1
-        unit = Unit("a video", "scan" if isinstance(work, ScanWork) else "render", 0, 10, 1.0)
-        self.fleet.start(Attempt(self._attempts, cell, (unit,), on_cpu=on_cpu), work)
-        return self._attempts
-
-    def ended(self, attempt: int) -> Ended:
-        for told in self.heard:
-            if isinstance(told, Ended) and told.attempt == attempt:
-                return told
-        told = self.until(lambda told: isinstance(told, Ended) and told.attempt == attempt)
-        assert isinstance(told, Ended)
-        return told
-
-    def parts(self, *attempts: int) -> list[Part]:
-        return [
-            told.result
-            for told in self.heard
-            if isinstance(told, Yielded) and told.attempt in attempts and isinstance(told.result, Part)
-        ]
-
-    def frames(self, attempt: int) -> int:
-        return sum(told.frames for told in self.heard if isinstance(told, Passed) and told.attempt == attempt)
 
 
 def _cell_of(fleet: RayFleet, name: str) -> Any:
@@ -151,7 +93,7 @@ def test_calls_outside_cells_keep_off_the_gpus_nodes(fleet: RayFleet, listener: 
     import far_calls
 
     listener.up(2)
-    deadline = time.monotonic() + _LONG_SECONDS
+    deadline = time.monotonic() + LONG_SECONDS
     while True:
         (word, empty, scratch, _), worker = fleet.do(far_calls.where, "here", stopped=lambda: False)
         if worker.startswith("side-") or time.monotonic() > deadline:
@@ -254,7 +196,7 @@ def test_a_cancelled_attempt_ends_soon_as_stopped_and_its_workers_with_it(
     assert error is not None and error.kind == "Stopped"
     assert listener.parts(attempt) == []
     encode = _cell_of(listener.fleet, cell).encode
-    deadline = time.monotonic() + _LONG_SECONDS
+    deadline = time.monotonic() + LONG_SECONDS
     while transport.control(encode, "passed") and time.monotonic() < deadline:
         time.sleep(0.1)
     assert transport.control(encode, "passed") == {}
@@ -304,20 +246,10 @@ def test_a_node_that_is_gone_takes_its_cell_and_one_that_comes_brings_another(
 
 
 def test_nothing_is_left_of_a_fleet_that_is_closed(fleet: RayFleet) -> None:
-    assert _alive_actors() and _placement_groups()
+    assert alive_actors() and placement_groups()
     fleet.close()
     fleet.close()
     deadline = time.monotonic() + 30
-    while (_alive_actors() or _placement_groups()) and time.monotonic() < deadline:
+    while (alive_actors() or placement_groups()) and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert (_alive_actors(), _placement_groups()) == ([], [])
-
-
-def _alive_actors() -> list[str]:
-    actors = ray._private.state.actors()
-    return [name for name, actor in actors.items() if actor["State"] != "DEAD"]
-
-
-def _placement_groups() -> list[str]:
-    groups = ray.util.placement_group_table()
-    return [name for name, group in groups.items() if group["state"] != "REMOVED"]
+    assert (alive_actors(), placement_groups()) == ([], [])
