@@ -5,7 +5,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -104,14 +104,50 @@ def check(values: Mapping[str, Any]) -> None:
     Raises:
         JobError: with every problem of every line.
     """
-    from cluster.cli.request import check_device, typed_fields
+    from cluster.cli.request import check_device
+
+    options = BatchOptions(**values)
+    check_device(options.device)
+    with contextlib.suppress(StorageError):  # A pattern over a store that this machine may not list.
+        _read_here(options)
+
+
+def _read_here(options: BatchOptions) -> "tuple[Storage, Manifest]":
+    """The manifest as far as this machine can tell."""
+    from cluster.cli.request import storage_options, typed_fields
     from cluster.manifest.read import read_manifest
     from pipeline.storage import Storage
 
-    options = BatchOptions(**{"source": "", "output": "", **values})
-    check_device(options.device)
-    with contextlib.suppress(StorageError):  # A pattern over a store that this machine may not list.
-        read_manifest(Storage(), options.manifest, prefix=options.prefix, typed=typed_fields(options), existing=False)
+    storage = Storage(dict(storage_options(options.storage_option or ())))
+    typed = typed_fields(options)
+    return storage, read_manifest(storage, options.manifest, prefix=options.prefix, typed=typed, existing=False)
+
+
+@contextlib.contextmanager
+def for_cluster(values: Mapping[str, Any], upload: Callable[[str], str] | None) -> Iterator[Mapping[str, Any]]:
+    """The values of a batch for a cluster of other machines, for the time of the block.
+
+    A manifest that names local files travels as one that names where they were uploaded.
+
+    Raises:
+        ManifestError: a line names what the cluster cannot reach.
+    """
+    import tempfile
+    from pathlib import Path
+
+    from cluster.submit.manifests import manifest_for_cluster
+
+    options, text = BatchOptions(**values), None
+    with contextlib.suppress(StorageError):
+        storage, manifest = _read_here(options)
+        text = manifest_for_cluster(options.manifest, manifest.items, storage, upload)
+    with tempfile.TemporaryDirectory(prefix="reelyard-submit-") as folder:
+        if text is not None:
+            # The voice stands on each line now.
+            path = Path(folder) / f"{Path(options.manifest.rstrip('/')).stem or 'videos'}.jsonl"
+            path.write_text(text)
+            values = {**values, "manifest": str(path), "audio": None}
+        yield values
 
 
 def checked_manifest(options: BatchOptions) -> "tuple[Storage, Manifest]":

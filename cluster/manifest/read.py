@@ -171,13 +171,13 @@ def _item(
     storage: Storage, single: Single, index: int, prefix: str, storage_options: tuple[tuple[str, str], ...]
 ) -> Item:
     fields = dict(single.fields)
-    name = str(fields.get("output", ""))
-    if not name:
+    below = f"{prefix.rstrip('/')}/" if prefix else ""
+    if "output" not in fields:
         if not prefix:
             fault = "found no place for the outputs; give -o PREFIX/, or an output on each line"
             raise ManifestError("", (Problem(0, fault),))
-        name = output_name(single, index)
-        fields["output"] = f"{prefix.rstrip('/')}/{name}"
+        fields["output"] = f"{below}{output_name(single, index)}"
+    name = str(fields["output"]).removeprefix(below)
     job = job_of_fields(fields, storage_options)
     check_request(storage, job)
     run = {key: fields[key] for key in ("priority", "group", "weight") if key in fields}
