@@ -30,6 +30,7 @@ from pipeline.segments import ScanUnit
 from pipeline.stages import Stopped, staged
 from pipeline.storage import Storage
 from pipeline.work import Decoding, UnitWork
+from tasks.devices import REHEARSED_GPU
 from tasks.picture import FrameBatch
 from tasks.task import TaskSpec
 
@@ -81,6 +82,8 @@ class CellWorker:
     def find_device(self, asked: str) -> FoundDevice:
         """The device this worker computes on, and its memory."""
         device, reason = self.choose_device(asked)
+        if device == REHEARSED_GPU:
+            return FoundDevice(device, reason, 1)
         if not device.startswith("cuda"):
             return FoundDevice(device, reason, 0)
         import torch

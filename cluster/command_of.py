@@ -4,6 +4,7 @@ import shlex
 from fractions import Fraction
 
 from pipeline.job import EncodeRequest, RenderJob
+from tasks.table import task_entry
 from tasks.task import TaskSpec
 
 #: Options of storage that are nobody's to read in a report.
@@ -25,8 +26,9 @@ def command_of(job: RenderJob, *more: str) -> str:
 
 
 def task_text(spec: TaskSpec) -> str:
-    """As `tasks.table.parse_task` reads it."""
-    pairs = [f"{key}={value}".replace(",", "\\,") for key, value in spec.options]
+    """As `tasks.table.parse_task` reads it; options at their default left out."""
+    usual = {option.name: option.default for option in task_entry(spec.name).options}
+    pairs = [f"{k}={v}".replace(",", "\\,") for k, v in spec.options if v != usual[k]]
     return f"{spec.name}:{','.join(pairs)}" if pairs else spec.name
 
 

@@ -1,8 +1,6 @@
 """A checked manifest to its report: a place, a fleet on it, the batch, and the record of what happened."""
 
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -11,15 +9,14 @@ from cluster.address import Place
 from cluster.batch.run import Batch, BatchSettings
 from cluster.command_of import command_of
 from cluster.dispatch.journal import Journal
-from cluster.events import Event, Listener
+from cluster.events import Listener
 from cluster.fleet.opening import fleet_at
 from cluster.manifest.values import Item
 from cluster.report.batch_document import Prices
 from cluster.report.document import versions
-from cluster.report.exporters import pushed_to_ray, served
-from cluster.report.metrics import Sample, samples_of
+from cluster.report.exporters import exported
+from cluster.report.metrics import samples_of
 from cluster.report.record import Places, Record, places_of
-from cluster.report.state import RunState
 from pipeline.storage import Storage
 
 
@@ -69,33 +66,12 @@ def run_batch(items: Sequence[Item], request: BatchRequest, *listeners: Listener
         journal = Journal(record)
         batch = Batch(items, fleet, journal, storage, lambda item: command_of(item.job), request.settings)
         try:
-            with _metrics(request, journal):
+            joined = request.place.kind == "joined"
+            with exported(lambda: record.look(lambda state: list(samples_of(state))), request.metrics_port, ray=joined):
                 phases = batch.run()
         finally:
             document = record.finish(request.prices, versions())
     return BatchEnd(phases, document, places)
-
-
-@contextmanager
-def _metrics(request: BatchRequest, journal: Journal) -> Iterator[None]:
-    """The run's metrics where somebody may ask for them: of the cluster that was joined, and on a port."""
-    state, taking = RunState(), threading.Lock()
-
-    def take(event: Event) -> None:
-        with taking:
-            state.take(event)
-
-    def samples() -> list[Sample]:
-        with taking:
-            return list(samples_of(state))
-
-    journal.listen(take)
-    with ExitStack() as stack:
-        if request.place.kind == "joined":
-            stack.enter_context(pushed_to_ray(samples))
-        if request.metrics_port is not None:
-            stack.enter_context(served(samples, request.metrics_port))
-        yield
 
 
 def _local_uris(storage: Storage, items: Sequence[Item]) -> tuple[str, ...]:
