@@ -16,7 +16,7 @@ def command_of(job: RenderJob, *more: str) -> str:
     words = ["reelyard", "render", job.source, "-o", job.output]
     for spec in job.tasks:
         words += ["--task", task_text(spec)]
-    for option, value in _valued(job):
+    for option, value in valued_options(job):
         if value is not None:
             words += [option, value]
     for flag in ("deinterlace", "bake_rotation", "overwrite", "keep_parts"):
@@ -32,7 +32,8 @@ def task_text(spec: TaskSpec) -> str:
     return f"{spec.name}:{','.join(pairs)}" if pairs else spec.name
 
 
-def _valued(job: RenderJob) -> list[tuple[str, str | None]]:
+def valued_options(job: RenderJob) -> list[tuple[str, str | None]]:
+    """(option, value) of what the job asks for besides places, tasks and flags; None where it is as usual."""
     usual = RenderJob("", "")
     encode, none = job.encode, EncodeRequest()
     return [

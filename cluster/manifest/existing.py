@@ -21,10 +21,15 @@ _AGAIN_SECONDS = (2.0, 5.0, 10.0, 20.0, 25.0)
 
 
 class Patterns:
-    """Files by pattern; each folder is listed once."""
+    """Files by pattern; each folder is listed once.
 
-    def __init__(self, storage: Storage) -> None:
+    What lies below `prefix`, where outputs go, is no source of a pattern that begins above it: the
+    next run would take the outputs of this one for new videos.
+    """
+
+    def __init__(self, storage: Storage, prefix: str = "") -> None:
         self._storage = storage
+        self._prefix = f"{prefix.rstrip('/')}/" if prefix else ""
         self._listed: dict[tuple[str, bool], tuple[str, ...]] = {}
         self.found: set[str] = set()
         "Files that a listing showed: they need not be asked for again."
@@ -44,6 +49,8 @@ class Patterns:
             spelled = (f"{folder}{uri[len(folder.rstrip('/')) + 1 :]}" for uri in self._storage.list(folder, deep=deep))
             self._listed[where] = tuple(spelled)
         found = fitting(pattern, self._listed[where], endings)
+        if self._prefix.startswith(where[0]) and self._prefix != where[0]:
+            found = tuple(uri for uri in found if not uri.startswith(self._prefix))
         self.found.update(found)
         return found
 
