@@ -11,9 +11,9 @@ from pipeline.index import SourceIndex
 from pipeline.part import Part
 from pipeline.pool import Decision
 from pipeline.segments import ScanUnit
-from pipeline.work import Decoding, Lease
+from pipeline.work import Decoding, Lease, UnitWork
 from tasks.errors import SegmentError
-from tasks.task import TaskSpec, UnitMeasurement
+from tasks.task import TaskSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class ScanWork:
 
     index: SourceIndex
     spec: TaskSpec
-    units: tuple[ScanUnit, ...]
+    works: tuple[UnitWork, ...]
     decoding: Decoding
 
 
@@ -57,10 +57,10 @@ class CellDown:
 
 @dataclass(frozen=True, eq=False)
 class Yielded:
-    """A part was committed, or a unit measured; the attempt goes on."""
+    """A part was committed, or a unit measured and stored; the attempt goes on."""
 
     attempt: int
-    result: Part | UnitMeasurement
+    result: Part | ScanUnit
 
 
 @dataclass(frozen=True)
@@ -79,16 +79,32 @@ class Ended:
     error: SegmentError | None = None
 
 
-Told = CellUp | CellDrains | CellDown | Yielded | Passed | Ended
+@dataclass(frozen=True)
+class Shortage:
+    """No cell stands and none can be placed: nothing of the run will go on."""
+
+    message: str
+
+
+Told = CellUp | CellDrains | CellDown | Yielded | Passed | Ended | Shortage
 
 
 class Fleet(Protocol):
     """Cells and side workers; `start` and `cancel` return at once, what becomes of them is told in `told`."""
 
     told: "Queue[Told]"
-    decisions: tuple[Decision, ...]
-    device_class: str
-    "cpu-fp32, cuda-fp32 …: of all cells; part of every part's key."
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """What was chosen so far."""
+
+    @property
+    def device_class(self) -> str:
+        """cpu-fp32, cuda-fp32 …: of all cells, part of every part's key; may wait for the first cell.
+
+        Raises:
+            ReelyardError: no cell could be placed (with what was needed, found, and what to do), or none started.
+        """
 
     def start(self, attempt: Attempt, work: RenderWork | ScanWork) -> None:
         """Begin; an `Ended` follows always, unless the cell goes down."""
