@@ -15,6 +15,7 @@ from cluster.manifest.values import Item
 from cluster.scheduling.values import Video
 from pipeline.claims import Claims
 from pipeline.keys import digest_of
+from pipeline.ledger import Ledger
 from pipeline.prepare import work_prefix
 from pipeline.run_report import RunReport
 from pipeline.stages import Stopped
@@ -91,6 +92,8 @@ class Journey:
         job = self._item.job
         if self._like is not None and self._means.storage.exists(self._like.job.output):
             self._pool.do(copy_output, self._like.job.output, job.output, job.overwrite)
+            if job.work is None and not job.keep_parts:
+                Ledger(self._means.storage, work_prefix(job)).clear_all()
             self.tell("duplicate", message=f"shows what {self._like.job.output} shows: copied")
             return
         report = render(job, self._pool, self._means.storage, lambda stage, frames: None)

@@ -14,6 +14,8 @@ from cluster.fleet.opening import fleet_at
 from cluster.manifest.values import Item
 from cluster.report.batch_document import Prices
 from cluster.report.document import versions
+from cluster.report.exporters import exported
+from cluster.report.metrics import samples_of
 from cluster.report.record import Places, Record, places_of
 from pipeline.storage import Storage
 
@@ -30,6 +32,8 @@ class BatchRequest:
     report: str | None = None
     prices: Prices = field(default_factory=dict)
     settings: BatchSettings = field(default_factory=BatchSettings)
+    metrics_port: int | None = None
+    "Of an endpoint for Prometheus in this process; none where not given."
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,9 @@ def run_batch(items: Sequence[Item], request: BatchRequest, *listeners: Listener
         journal = Journal(record)
         batch = Batch(items, fleet, journal, storage, lambda item: command_of(item.job), request.settings)
         try:
-            phases = batch.run()
+            joined = request.place.kind == "joined"
+            with exported(lambda: record.look(lambda state: list(samples_of(state))), request.metrics_port, ray=joined):
+                phases = batch.run()
         finally:
             document = record.finish(request.prices, versions())
     return BatchEnd(phases, document, places)

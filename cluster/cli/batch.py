@@ -1,16 +1,22 @@
 """`reelyard batch`: many videos, from a manifest, a pattern or a folder."""
 
+import contextlib
+import os
+import shlex
+import sys
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from cluster.cli.console import BAD_REQUEST, FAILED, PARTIAL, RENDERED, print_json, say, seconds, told_errors
 from cluster.cli.options import BatchOptions, takes_options
-from tasks.errors import JobError
+from tasks.errors import JobError, StorageError
 
 if TYPE_CHECKING:
+    from cluster.address import Place
+    from cluster.batch.start import BatchRequest
     from cluster.forecast import Machines, Totals, VideoForecast
     from cluster.manifest.values import Item, Manifest
     from pipeline.storage import Storage
@@ -38,10 +44,63 @@ def batch(options: BatchOptions) -> None:
 
         check_device(options.device)
         storage, manifest = checked_manifest(options)
-        if not options.dry_run:
-            raise JobError("reelyard batch: only its --dry-run is built so far; add --dry-run")
-        code = _dry_run(storage, manifest, options)
+        code = (_dry_run if options.dry_run else _run)(storage, manifest, options)
     raise SystemExit(code)
+
+
+def _run(storage: "Storage", manifest: "Manifest", options: BatchOptions) -> int:
+    from cluster.address import choose_place
+    from cluster.batch.start import run_batch
+    from cluster.cli.batch_lines import ending_of
+    from cluster.cli.batch_progress import shown_batch
+
+    place = choose_place(options.in_process, options.address, os.environ)
+    if place.kind == "joined" and not options.address:
+        say(place.reason)
+    request = _request(options, place)
+    items = staged_items(storage, manifest, options)
+    with shown_batch(options.json) as listener:
+        end = run_batch(items, request, listener)
+    if options.json:
+        print_json(end.document)
+    else:
+        for line in ending_of(end.document, end.places.report, end.places.page):
+            say(line)
+    return exit_code_of(end.document["run"]["status"], options.partial_ok)
+
+
+def _request(options: BatchOptions, place: "Place") -> "BatchRequest":
+    from cluster.batch.run import BatchSettings
+    from cluster.batch.start import BatchRequest
+    from cluster.cli.request import storage_options
+
+    price = options.price_per_gpu_hour
+    return BatchRequest(
+        options.prefix,
+        place,
+        options.device,
+        storage_options(options.storage_option or ()),
+        options.report,
+        {} if price is None else {"*": price},
+        BatchSettings(shlex.join(["reelyard", *sys.argv[1:]]), options.max_videos_in_flight),
+        options.metrics_port,
+    )
+
+
+def check(values: Mapping[str, Any]) -> None:
+    """Refuses what can be refused without a cluster; whether sources are there is for the cluster to see.
+
+    Raises:
+        JobError: with every problem of every line.
+    """
+    from cluster.cli.request import check_device, typed_fields
+    from cluster.manifest.read import read_manifest
+    from pipeline.storage import Storage
+
+    options = BatchOptions(**{"source": "", "output": "", **values})
+    check_device(options.device)
+    with contextlib.suppress(StorageError):  # A pattern over a store that this machine may not list.
+        read_manifest(Storage(), options.manifest, prefix=options.prefix, typed=typed_fields(options), existing=False)
 
 
 def checked_manifest(options: BatchOptions) -> "tuple[Storage, Manifest]":

@@ -134,6 +134,9 @@ class BatchOptions(RenderOptions):
     max_videos_in_flight: Annotated[
         int | None, _option("--max-videos-in-flight", panel=_WHERE, min=1, help="By the size of the cluster by itself.")
     ] = None
+    metrics_port: Annotated[
+        int | None, _option("--metrics-port", panel=_WHERE, min=0, help="Serve Prometheus; 0: any port.")
+    ] = None
     dry_run: Annotated[
         bool, _option("--dry-run", panel=_PLAN, help="Look at every source and tell the plan; write nothing.")
     ] = False

@@ -8,13 +8,13 @@ from cluster.cli.console import print_json, say, told_errors
 
 
 def register(app: typer.Typer) -> None:
-    app.command("report", help="Make the report of a batch from its event log, finished or not.")(report)
+    app.command("report", help="Make the report of a run of many videos from its event log, finished or not.")(report)
 
 
 def report(
     events: Annotated[str, typer.Argument(help="Output prefix of the batch, or its events folder or .jsonl file.")],
     output: Annotated[str, typer.Option("-o", "--output", help="The page; the JSON report lies beside it.")] = "",
-    gpu_price: Annotated[
+    price_per_gpu_hour: Annotated[
         list[str] | None, typer.Option(metavar="PRICE|KIND=PRICE", help="Of a GPU-hour; may be given again.")
     ] = None,
     storage_option: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE")] = None,
@@ -30,7 +30,7 @@ def report(
         from cluster.report.state import folded
         from pipeline.storage import Storage
 
-        prices = prices_of(gpu_price or [])
+        prices = prices_of(price_per_gpu_hour or [])
         places = page_places(output) if output else None
         storage = Storage(dict(storage_options(storage_option or [])))
         state = folded(read_events(storage, events))

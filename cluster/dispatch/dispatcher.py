@@ -211,7 +211,7 @@ class Dispatcher:
         if outcome != "cancelled":
             what = f"{'segment' if attempt.work == 'render' else 'scan unit'} {attempt.units[0].number}"
             running.ticket.failed |= {unit.number: failure.message for unit in attempt.units}
-            self._journal.tell(Noted, "failure", what, failure.message, attempt.video)
+            self._journal.tell(Noted, "failure", failure.kind, failure.message, attempt.video)
             log.warning("%s, %s on %s: %s", attempt.video, what, attempt.cell, failure.message)
 
     def _cell_up(self, up: CellUp, now: float) -> None:

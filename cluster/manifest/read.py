@@ -27,10 +27,12 @@ def read_manifest(
     prefix: str = "",
     typed: Fields | None = None,
     storage_options: tuple[tuple[str, str], ...] = (),
+    existing: bool = True,
 ) -> Manifest:
     """The items of a manifest (.jsonl, .csv, .tsv, .yaml, .json), a pattern, a folder with its slash, or one source.
 
     `prefix` is where outputs go that have none of their own; `typed` are fields that override the manifest's.
+    Without `existing` nobody is asked whether the sources are there.
 
     Raises:
         ManifestError: with every problem of every line.
@@ -47,7 +49,8 @@ def read_manifest(
     singles = _singles(parsed.entries, defaults, overriding, folder, patterns, problems)
     items = _items(storage, singles, placed(prefix, "./") if prefix else "", storage_options, problems)
     problems += clashes(items)
-    problems += _missing(storage, items, patterns.found)
+    if existing:
+        problems += _missing(storage, items, patterns.found)
     if not parsed.entries and not problems:
         problems.append(Problem(0, "holds no job; expected one a line, or items: in YAML"))
     raise_problems(uri, problems)

@@ -48,9 +48,11 @@ def prices_of(texts: Sequence[str]) -> dict[str, float]:
         try:
             prices[kind or "*"] = float(price)
         except ValueError:
-            raise JobError(f"--gpu-price {text}: expected a number, or a kind of GPU with one, as h100=3.2") from None
+            raise JobError(
+                f"--price-per-gpu-hour {text}: expected a number, or a kind of GPU with one, as h100=3.2"
+            ) from None
         if not 0 <= prices[kind or "*"] < math.inf:
-            raise JobError(f"--gpu-price {text}: expected a price that is not negative")
+            raise JobError(f"--price-per-gpu-hour {text}: expected a price that is not negative")
     return prices
 
 
@@ -73,10 +75,7 @@ def batch_document_of(state: RunState, prices: Prices, versions: Mapping[str, st
         "videos": [_video(video) for video in state.videos.by_name.values()],
         "failures": [_failure(v) for v in state.videos.by_name.values() if v.phase in UNSUCCESSFUL],
         "retries": _retries(state),
-        "decisions": [
-            {"what": what, "choice": choice, "reason": reason, "times": tally.count, "video": tally.video}
-            for (what, choice, reason), tally in state.choices.items()
-        ],
+        "decisions": _decisions(state),
         "steps": {name: {"times": t.count, "seconds": _round(t.seconds)} for name, t in sorted(state.steps.items())},
         "curve": _curve(state),
         "versions": dict(versions),
@@ -174,6 +173,15 @@ def _retries(state: RunState) -> list[dict[str, Any]]:
          "video": tally.video, "worker": tally.worker}
         for (kind, stage, outcome), tally in found
     ]  # fmt: skip
+
+
+def _decisions(state: RunState) -> list[dict[str, Any]]:
+    """Those of the run before those of its videos."""
+    found = sorted(state.choices.items(), key=lambda item: (bool(item[1].video), -item[1].count))
+    return [
+        {"what": what, "choice": choice, "reason": reason, "times": tally.count, "video": tally.video}
+        for (what, choice, reason), tally in found
+    ]
 
 
 def _curve(state: RunState) -> dict[str, Any]:

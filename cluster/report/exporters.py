@@ -6,7 +6,7 @@ Ray puts `ray_` before each name, and exports nothing where its dashboard is off
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cluster.report.metrics import METRICS, Metric, Sample
@@ -21,6 +21,19 @@ log = logging.getLogger("reelyard")
 _PUSH_SECONDS = 5.0
 Samples = Callable[[], Sequence[Sample]]
 """The values as of now; called from threads of this file."""
+
+
+@contextmanager
+def exported(samples: Samples, port: int | None, *, ray: bool) -> Iterator[int | None]:
+    """Both for the time of the block, as far as asked for: an endpoint at `port`, and Ray's where it is connected.
+
+    Raises:
+        JobError: the port cannot be had.
+    """
+    with ExitStack() as stack:
+        if ray:
+            stack.enter_context(pushed_to_ray(samples))
+        yield None if port is None else stack.enter_context(served(samples, port))
 
 
 @contextmanager

@@ -122,6 +122,7 @@ def test_what_shows_the_same_is_rendered_once(clips: list[Path], tmp_path: Path)
     assert [phases[item.name] for item in items] == ["rendered", "rendered", "duplicate", "duplicate"]
     assert {video for video, _ in rendered_units(run)} == {items[0].name, items[1].name}
     assert Path(items[2].job.output).read_bytes() == Path(items[0].job.output).read_bytes()
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(item.name for item in items)
     assert set(Run(items, tmp_path).finished().values()) == {"already done"}
 
 

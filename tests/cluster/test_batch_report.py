@@ -171,6 +171,14 @@ def test_the_document_is_plain_json_and_tells_each_video() -> None:
     )
 
 
+def test_choices_of_the_run_stand_before_those_of_videos() -> None:
+    notes = [Noted(0.0, "retry", f"segment {n}", "503", "v") for n in (1, 1, 2)]
+    document = batch_document_of(folded([*notes, Noted(1.0, "place", "local", "no --address")]), {}, {})
+    assert [(d["what"], d["choice"], d["times"]) for d in document["decisions"]] == [
+        ("place", "local", 1), ("retry", "segment 1", 2), ("retry", "segment 2", 1),
+    ]  # fmt: skip
+
+
 def _check_page(page: str) -> None:
     """Well formed, and asking for nothing beside it."""
     open_tags: list[str] = []

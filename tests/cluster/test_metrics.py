@@ -3,13 +3,15 @@
 import json
 import re
 import socket
+import time
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from cluster.report.exporters import Pushed, served
+from cluster.connection import Connection
+from cluster.report.exporters import Pushed, exported, pushed_to_ray, served
 from cluster.report.metrics import METRICS, Metric, Sample, samples_of
 from cluster.report.state import RunState, folded
 from tasks.errors import JobError
@@ -71,7 +73,15 @@ def test_the_endpoint_answers_a_scrape() -> None:
     assert 'reelyard_frames_total{work="render"} 13500.0' in text
     assert "# TYPE reelyard_frames_total counter" in text
     with socket.socket() as free:
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         free.bind(("127.0.0.1", port))
+
+
+def test_nothing_is_exported_unasked() -> None:
+    with exported(list, None, ray=False) as port:
+        assert port is None
+    with exported(list, 0, ray=False) as port:
+        assert port
 
 
 def test_a_pushed_counter_is_told_by_its_growth() -> None:
@@ -128,3 +138,16 @@ def test_panels_do_not_overlap_and_their_names_are_told_apart() -> None:
     assert len(squares) == len(set(squares))
     assert max(x for x, _ in squares) < 24
     assert len({panel["id"] for panel in panels}) == len({panel["title"] for panel in panels}) == len(panels)
+
+
+def test_a_connected_ray_takes_every_metric(connection: Connection, caplog: pytest.LogCaptureFixture) -> None:
+    state, asked = folded(run()), []
+
+    def samples() -> list[Sample]:
+        asked.append(1)
+        return list(samples_of(state))
+
+    with pushed_to_ray(samples, period_seconds=0.05):
+        time.sleep(0.3)
+    assert len(asked) >= 2
+    assert "told to Ray no more" not in caplog.text

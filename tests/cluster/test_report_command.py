@@ -24,7 +24,7 @@ def _log(folder: Path, *, torn: bool = False) -> None:
 def test_a_report_is_made_from_the_log_below_an_output_prefix(tmp_path: Path) -> None:
     _log(tmp_path)
     page = tmp_path / "again" / "page.html"
-    made = CliRunner().invoke(app, ["report", str(tmp_path), "-o", str(page), "--gpu-price", "2"])
+    made = CliRunner().invoke(app, ["report", str(tmp_path), "-o", str(page), "--price-per-gpu-hour", "2"])
     assert made.exit_code == 0, made.output
     assert "partial: 12 videos (" in made.output
     assert f"report: {page.with_suffix('.json')}, page {page}" in made.output
@@ -53,5 +53,5 @@ def test_what_is_no_log_or_no_page_is_refused(tmp_path: Path) -> None:
 def test_prices_are_of_all_kinds_or_of_one() -> None:
     assert prices_of(["2.5", "h100=3"]) == {"*": 2.5, "h100": 3.0}
     for text in ("dear", "h100=", "-1", "nan", "inf"):
-        with pytest.raises(JobError, match=f"--gpu-price {text}: expected a"):
+        with pytest.raises(JobError, match=f"--price-per-gpu-hour {text}: expected a"):
             prices_of([text])
