@@ -147,6 +147,19 @@ def test_a_store_that_cannot_hold_a_lease_refuses_it_with_the_sum(
     assert "Ray's object store is too small for this video: 1 leases x 2 hops" in error.message
 
 
+def test_work_for_more_cells_is_shown_to_the_autoscaler_until_there_is_less(
+    fleet: RayFleet, listener: Listener
+) -> None:
+    listener.up(1)
+    held = len(placement_groups())
+    for wanted, more in ((4, 3), (1, 0)):
+        fleet.want(wanted)
+        deadline = time.monotonic() + LONG_SECONDS
+        while len(placement_groups()) != held + more and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert len(placement_groups()) == held + more
+
+
 def test_a_node_that_is_drained_says_how_long_it_has_and_its_cell_goes_with_it(
     listener: Listener, nodes: Nodes, small: Any
 ) -> None:
