@@ -18,8 +18,9 @@ from cluster.connection import Connection
 from cluster.costs import encode_milliseconds
 from cluster.fleet.attempt import RunningAttempt, measured, rendered
 from cluster.fleet.census import Census
+from cluster.fleet.here import StepsHere
 from cluster.fleet.nodes import alive_nodes
-from cluster.fleet.plan import no_gpu, wants_gpu
+from cluster.fleet.plan import no_gpu, plan_cells, wants_gpu
 from cluster.fleet.progress import watch_progress
 from cluster.fleet.side import SideWork
 from cluster.fleet.standing import StandingCell
@@ -69,6 +70,8 @@ class RayFleet:
         self._said: set[object] = set()
         self._closed = False
         self._side = SideWork(storage_options)
+        small = connection.local and sum(len(plan_cells(node, False)) for node in nodes) <= 1
+        self._here = StepsHere(storage_options) if small else None
         self._census = Census(
             connection, storage_options, device, altering, self._side, self.told.put, self._decide, self._drop
         )
@@ -185,6 +188,8 @@ class RayFleet:
 
     def do(self, function: Callable[..., Any], *arguments: object, stopped: Callable[[], bool]) -> tuple[Any, str]:
         """(answer, worker) of `function(storage, scratch, *arguments)`; see `Fleet.do`."""
+        if self._here is not None:
+            return self._here.do(function, arguments), "driver"
         return self._await(self._side.do(function.__module__, function.__name__, arguments), stopped)
 
     def _await(self, work: Coroutine[Any, Any, T], stopped: Callable[[], bool] = lambda: False) -> T:

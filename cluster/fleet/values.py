@@ -93,7 +93,10 @@ class Fleet(Protocol):
     """Cells and side workers; `start` and `cancel` return at once, what becomes of them is told in `told`."""
 
     told: "Queue[Told]"
-    decisions: tuple[Decision, ...]
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """What was chosen so far."""
 
     @property
     def device_class(self) -> str:

@@ -11,7 +11,13 @@ import pytest
 
 from cluster.address import Place
 from cluster.connection import Connection, connected
-from cluster.ray_pool import RayPool
+from cluster.dispatch.dispatcher import Dispatcher
+from cluster.dispatch.journal import Journal
+from cluster.dispatch.video_pool import VideoPool
+from cluster.fleet.ray_fleet import RayFleet
+from cluster.scheduling.scheduler import Scheduler
+from cluster.scheduling.values import Video
+from cluster.transport import Worker
 from pipeline.index import SourceIndex
 from pipeline.storage import Storage
 
@@ -77,15 +83,39 @@ def _connected() -> Iterator[Connection]:
         yield found
 
 
-@pytest.fixture
-def ray_pool(connection: Connection) -> Iterator[Callable[..., RayPool]]:
-    """Makes pools that are closed when the test ends."""
-    made: list[RayPool] = []
+class CellPool(VideoPool):
+    """The pool of one video over cells that the tests of a module share."""
 
-    def make(altering: bool = False, progress: Callable[[str, int], None] = lambda stage, frames: None) -> RayPool:
-        pool = RayPool(connection, {}, device="cpu", altering=altering, progress=progress)
-        made.append(pool)
-        return pool
+    def __init__(self, fleet: RayFleet, dispatcher: Dispatcher, progress: Callable[[str, int], None]) -> None:
+        self.fleet = fleet
+        super().__init__(dispatcher, fleet, Journal(), Video(f"video {next(_NUMBERS)}"), progress)
+
+    @property
+    def workers(self) -> list[Worker]:
+        return [worker for cell in self.fleet._census.cells.values() for worker in cell.workers]
+
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def cells(connection: Connection) -> Iterator[tuple[RayFleet, Dispatcher]]:
+    """Cells that can draw, and what hands them units."""
+    fleet = RayFleet(connection, {}, device="cpu", altering=True)
+    dispatcher = Dispatcher(fleet, Scheduler(), Journal())
+    yield fleet, dispatcher
+    dispatcher.close()
+    fleet.close()
+
+
+@pytest.fixture
+def ray_pool(cells: tuple[RayFleet, Dispatcher]) -> Iterator[Callable[..., CellPool]]:
+    """Makes pools that are closed when the test ends."""
+    made: list[CellPool] = []
+
+    def make(progress: Callable[[str, int], None] = lambda stage, frames: None) -> CellPool:
+        made.append(CellPool(*cells, progress))
+        return made[-1]
 
     yield make
     for pool in made:
