@@ -197,23 +197,6 @@ def control(worker: Worker, method: str, *arguments: object, timeout_seconds: fl
         raise _unplaced(told(error, worker)) from None
 
 
-def await_alive(worker: Worker) -> None:
-    """Returns once the worker answers, started anew where it had to be.
-
-    Raises:
-        WorkerLost: it gave no answer for RESTART_SECONDS.
-    """
-    deadline = time.monotonic() + RESTART_SECONDS
-    while True:
-        try:
-            control(worker, "facts")
-            return
-        except WorkerLost:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(_LOOK_SECONDS)
-
-
 def notify(worker: Worker, method: str, *arguments: object) -> None:
     """As `control`, without waiting for an answer."""
     worker.handle.control.options(concurrency_group="ctl").remote(method, *arguments)

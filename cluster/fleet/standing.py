@@ -151,6 +151,8 @@ class StandingCell:
     def abandon(self) -> None:
         """End the workers and give the place back, without a word to them."""
         self.gone = True
+        if self._mending is not None:
+            self._mending.cancel()
         for worker in self.workers:
             transport.kill(worker)
         with contextlib.suppress(Exception):  # Ray is gone, and the place with it.

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +49,13 @@ def taken(small: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def fleet(connection: Connection, small: Any, taken: Any) -> Iterator[RayFleet]:
-    """On the small node alone, and soon out of patience."""
+    """On the small node alone, as if it were a cluster that was joined; soon out of patience."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (census, ray_fleet):
             patch.setattr(module, "alive_nodes", lambda: tuple(node for node in alive_nodes() if node.cpus == 1))
-        patch.setattr(census, "_LOCAL_PLACEMENT_SECONDS", 1.0)
+        patch.setattr(census, "PLACEMENT_SECONDS", 1.0)
         patch.setattr(census, "_WATCH_SECONDS", 0.5)
-        made = RayFleet(connection, {}, device="auto", altering=True)
+        made = RayFleet(replace(connection, local=False), {}, device="auto", altering=True)
         yield made
         made.close()
 

@@ -15,12 +15,12 @@ _ONE, _OTHER = (task_spec("label", {"text": "one"}),), (task_spec("label", {"tex
 
 
 @pytest.fixture
-def released(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Chain]]:
+def released(monkeypatch: pytest.MonkeyPatch) -> list[Chain]:
     """The chains that were released."""
     found: list[Chain] = []
     release = Chain.release
     monkeypatch.setattr(Chain, "release", lambda self: (found.append(self), release(self)))
-    yield found
+    return found
 
 
 def test_a_chain_in_use_stays_loaded_while_another_is_asked_for(released: list[Chain]) -> None:
