@@ -107,6 +107,10 @@ class RayFleet:
             self._said.add(about)
             self._decide(decision)
 
+    def want(self, cells: int) -> None:
+        """There is work for so many cells in all: a cluster that grows by itself is shown what is missing."""
+        self._soon(self._census.want, cells)
+
     # --- attempts -------------------------------------------------------------------------------
 
     def start(self, attempt: Attempt, work: RenderWork | ScanWork) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +49,13 @@ def taken(small: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def fleet(connection: Connection, small: Any, taken: Any) -> Iterator[RayFleet]:
-    """On the small node alone, and soon out of patience."""
+    """On the small node alone, as if it were a cluster that was joined; soon out of patience."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (census, ray_fleet):
             patch.setattr(module, "alive_nodes", lambda: tuple(node for node in alive_nodes() if node.cpus == 1))
-        patch.setattr(census, "_LOCAL_PLACEMENT_SECONDS", 1.0)
+        patch.setattr(census, "PLACEMENT_SECONDS", 1.0)
         patch.setattr(census, "_WATCH_SECONDS", 0.5)
-        made = RayFleet(connection, {}, device="auto", altering=True)
+        made = RayFleet(replace(connection, local=False), {}, device="auto", altering=True)
         yield made
         made.close()
 
@@ -145,6 +146,19 @@ def test_a_store_that_cannot_hold_a_lease_refuses_it_with_the_sum(
     error = listener.ended(listener.start(name, RenderWork(index, (_LABEL,), lease))).error
     assert error is not None and error.kind == "ResourceShortage"
     assert "Ray's object store is too small for this video: 1 leases x 2 hops" in error.message
+
+
+def test_work_for_more_cells_is_shown_to_the_autoscaler_until_there_is_less(
+    fleet: RayFleet, listener: Listener
+) -> None:
+    listener.up(1)
+    held = len(placement_groups())
+    for wanted, more in ((4, 3), (1, 0)):
+        fleet.want(wanted)
+        deadline = time.monotonic() + LONG_SECONDS
+        while len(placement_groups()) != held + more and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert len(placement_groups()) == held + more
 
 
 def test_a_node_that_is_drained_says_how_long_it_has_and_its_cell_goes_with_it(
