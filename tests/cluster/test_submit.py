@@ -16,6 +16,7 @@ import pytest
 from pipeline.storage import Storage
 from tests.cluster.conftest import FRAMES, numbers_of, write_numbered
 from tests.cluster.heads import Head, ray_head
+from tests.cluster.proxies import proxy_to
 
 ROOT = Path(__file__).resolve().parents[2]
 _SHADOW = "raise SystemExit('the user's own file was imported')\n"
@@ -204,6 +205,31 @@ def test_another_reelyard_on_the_cluster_refuses_and_its_exit_code_comes_back(op
     assert told.returncode == 2, told.stderr
     assert "is not the one that submitted this job" in told.stderr
     assert re.search(r"reelyard-\w+-1: FAILED after .* with exit code 2: the request was refused there", told.stderr)
+
+
+@pytest.mark.slow
+def test_a_job_is_followed_through_a_connection_that_breaks(open_: Head, folder: Path) -> None:
+    with proxy_to("127.0.0.1", int(open_.dashboard.rpartition(":")[2])) as proxy:
+        at = {"RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{proxy.port}"}
+        following = subprocess.Popen(
+            [sys.executable, str(folder.parent / "bin" / "reelyard"), "submit", "render", "in.mp4", "-o", "cut.mkv"],
+            cwd=folder, env=_environment(at), stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert following.stderr is not None
+        told = ""
+        while "Running entrypoint" not in told:
+            line = following.stderr.readline()
+            assert line, told
+            told += line
+        proxy.cut()
+        time.sleep(5)
+        proxy.mend()
+        told += following.communicate(timeout=400)[1]
+    assert following.returncode == 0, told
+    assert told.count("connection lost (") == told.count("connected again") == 1
+    for once in ("Running entrypoint", "inside a Ray job: the cluster", "place: joined", "rendered: ", "SUCCEEDED in"):
+        lines = [line for line in told.splitlines() if line.startswith(once) or f": {once}" in line]
+        assert len(lines) == 1, told
 
 
 @pytest.mark.slow

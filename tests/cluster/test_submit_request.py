@@ -355,7 +355,7 @@ def test_every_character_of_the_log_is_shown_once(log: str, ends: list[tuple[int
 
 def test_a_lost_connection_is_told_once_and_so_is_its_return() -> None:
     said: list[str] = []
-    cluster = Flaky("abc", [(1, "cut"), (1, "cut"), (2, "cut"), (3, "quiet")], away=2)
+    cluster = Flaky("abc", [(1, "cut"), (1, "cut"), (2, "cut"), (3, "quiet")], away=3)
     follow(cluster, "reelyard-x", lambda text: None, said.append, pause=lambda wait: None)
     assert said == [
         "connection lost (http://head: does not answer); the job goes on, trying again",
