@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cluster.cli import render
+from cluster.cli import batch, render
 from cluster.cli.console import STOPPED, print_json, say, told_errors
 from cluster.cli.jobs import address_option, exit_code_of, facts_of, hint, outcome, since
 from cluster.submit.places import Reads
@@ -32,6 +32,9 @@ class Submittable:
 #: Every command that may be submitted.
 COMMANDS = {
     "render": Submittable(render.check, Reads(inputs=("source", "audio"), outputs=("output", "work", "report"))),
+    "batch": Submittable(
+        batch.check, Reads(inputs=("audio",), outputs=("prefix", "work", "report", "stage"), lists=("manifest",))
+    ),
 }
 
 _HELP = """Run a command on a Ray cluster, follow it, and end with its exit code.
