@@ -15,7 +15,7 @@ def command_of(job: RenderJob, *more: str) -> str:
     words = ["reelyard", "render", job.source, "-o", job.output]
     for spec in job.tasks:
         words += ["--task", task_text(spec)]
-    for option, value in _valued(job):
+    for option, value in valued_options(job):
         if value is not None:
             words += [option, value]
     for flag in ("deinterlace", "bake_rotation", "overwrite", "keep_parts"):
@@ -30,7 +30,8 @@ def task_text(spec: TaskSpec) -> str:
     return f"{spec.name}:{','.join(pairs)}" if pairs else spec.name
 
 
-def _valued(job: RenderJob) -> list[tuple[str, str | None]]:
+def valued_options(job: RenderJob) -> list[tuple[str, str | None]]:
+    """Each option that takes a value, as it would be typed; None where it is as by itself."""
     usual = RenderJob("", "")
     encode, none = job.encode, EncodeRequest()
     return [

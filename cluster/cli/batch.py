@@ -6,6 +6,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -101,6 +102,52 @@ def check(values: Mapping[str, Any]) -> None:
     check_device(options.device)
     with contextlib.suppress(StorageError):  # A pattern over a store that this machine may not list.
         read_manifest(Storage(), options.manifest, prefix=options.prefix, typed=typed_fields(options), existing=False)
+
+
+def for_elsewhere(values: Mapping[str, Any], stage: str | None, folder: Path) -> dict[str, Any]:
+    """The values of a command that a cluster elsewhere can carry out: what lies on this machine is staged first.
+
+    Where the manifest names local files, one that is written into `folder` takes its place.
+
+    Raises:
+        JobError: there are local files and nowhere to stage them, or outputs would be written here.
+    """
+    from cluster.cli.request import storage_options, typed_fields
+    from cluster.manifest.read import read_manifest
+    from cluster.manifest.stage import local_files
+    from cluster.manifest.written import manifest_of
+    from pipeline.storage import Storage
+
+    options = BatchOptions(**{"source": "", "output": "", **values, "stage": values.get("stage") or stage})
+    storage = Storage(dict(storage_options(options.storage_option or ())))
+    typed = typed_fields(options)
+    try:
+        manifest = read_manifest(storage, options.manifest, prefix=options.prefix, typed=typed, existing=False)
+    except StorageError:  # A pattern over a store that this machine may not list: nothing of it lies here.
+        return {**values, "stage": None}
+    _refuse_local_outputs(storage, manifest)
+    local = local_files(storage, manifest.items)
+    if not local:
+        return {**values, "stage": None}
+    if not options.stage:
+        raise JobError(
+            f"{options.manifest}: names files of this machine ({len(local)}, as {local[0]}), which the cluster cannot "
+            "read; put them on s3:// or another object store, or let them be uploaded: "
+            "reelyard submit --stage s3://BUCKET/PREFIX batch …"
+        )
+    written = folder / "manifest.jsonl"
+    written.write_text(manifest_of(staged_items(storage, manifest, options)))
+    return {**values, "manifest": str(written), "audio": None, "stage": None}
+
+
+def _refuse_local_outputs(storage: "Storage", manifest: "Manifest") -> None:
+    for item in manifest.items:
+        for what, uri in (("output", item.job.output), ("--work", item.job.work)):
+            if uri and storage.local_path(uri) is not None:
+                raise JobError(
+                    f"{what} {uri}: a path of this machine, where the cluster cannot write; "
+                    "expected s3:// or another object store"
+                )
 
 
 def checked_manifest(options: BatchOptions) -> "tuple[Storage, Manifest]":

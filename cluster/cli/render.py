@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -52,6 +53,17 @@ def check(values: Mapping[str, Any]) -> None:
     report_uris(job.output, options.report)
     check_device(options.device)
     check_request(Storage(), job)
+
+
+def for_elsewhere(values: Mapping[str, Any], stage: str | None, folder: Path) -> dict[str, Any]:
+    """The values of a command that a cluster elsewhere understands: a job file's fields as options."""
+    if not values.get("job"):
+        return dict(values)
+    from cluster.cli.request import job_of
+    from cluster.manifest.written import fields_of
+
+    shorthands = {"face": None, "no_face": None}  # They stand in the tasks now.
+    return {**values, **shorthands, **fields_of(job_of(RenderOptions(**values))), "job": None}
 
 
 def run_job(job: "RenderJob", options: RenderOptions, device: str) -> None:

@@ -2,8 +2,10 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,14 +28,22 @@ class Submittable:
 
     check: Callable[[Mapping[str, Any]], None]
     "Refuses, by JobError, what the command itself would refuse before it starts."
+    for_elsewhere: Callable[[Mapping[str, Any], str | None, Path], dict[str, Any]]
+    "The same values for a cluster that is not this machine, from --stage and a folder for what is to travel."
     reads: Reads
 
 
 #: Every command that may be submitted.
 COMMANDS = {
-    "render": Submittable(render.check, Reads(inputs=("source", "audio"), outputs=("output", "work", "report"))),
+    "render": Submittable(
+        render.check,
+        render.for_elsewhere,
+        Reads(inputs=("source", "audio"), outputs=("output", "work", "report"), lists=("job",)),
+    ),
     "batch": Submittable(
-        batch.check, Reads(inputs=("audio",), outputs=("prefix", "work", "report", "stage"), lists=("manifest",))
+        batch.check,
+        batch.for_elsewhere,
+        Reads(inputs=("audio",), outputs=("prefix", "work", "report", "stage"), lists=("manifest",)),
     ),
 }
 
@@ -97,22 +107,30 @@ def _parsed(context: Any, words: list[str]) -> Any:
     return root.command.commands[name].make_context(f"submit {name}", words[1:], parent=root)
 
 
+def values_of(parsed: Any) -> dict[str, Any]:
+    """What the command itself would be called with: an option of many that was not given is None."""
+    return {name: None if value in ([], ()) else value for name, value in parsed.params.items()}
+
+
 def _submit(parsed: Any, options: SubmitOptions) -> int:
     from cluster.submit.address import dashboard_address
     from cluster.submit.client import connect
     from cluster.submit.places import refuse_secrets
     from cluster.submit.request import choose_start, request_of
 
-    entry, values = COMMANDS[parsed.command.name], parsed.params
+    entry, values = COMMANDS[parsed.command.name], values_of(parsed)
     _refuse_misplaced(values)
     refuse_secrets(values)
     entry.check(values)
     upload = _uploader(options.stage, values)
     cluster = connect(dashboard_address(options.address, os.environ))
     one_machine = cluster.on_this_machine()
-    request = request_of(parsed.command, values, entry.reads, one_machine=one_machine, stage=upload)
     start = choose_start(options.ship, options.python, one_machine=one_machine)
-    step = start_or_find(cluster, request, start)
+    with tempfile.TemporaryDirectory(prefix="reelyard-submit-") as folder:
+        if not one_machine:
+            values = entry.for_elsewhere(values, options.stage, Path(folder))
+        request = request_of(parsed.command, values, entry.reads, one_machine=one_machine, stage=upload)
+        step = start_or_find(cluster, request, start)
     return _followed(cluster, step.id, options) if options.wait else _left(cluster, step.id, options)
 
 
