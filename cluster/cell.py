@@ -30,6 +30,7 @@ from pipeline.segments import ScanUnit
 from pipeline.stages import Stopped, staged
 from pipeline.storage import Storage
 from pipeline.work import Decoding, UnitWork
+from tasks.devices import REHEARSED_GPU
 from tasks.picture import FrameBatch
 from tasks.task import TaskSpec
 
@@ -76,6 +77,8 @@ class CellWorker:
         from tasks.devices import choose_device
 
         choice = choose_device(asked)
+        if choice.device == REHEARSED_GPU:
+            return FoundDevice(choice.device, choice.reason, 1)
         if not choice.device.startswith("cuda"):
             return FoundDevice(choice.device, choice.reason, 0)
         import torch

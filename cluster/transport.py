@@ -62,15 +62,15 @@ def start_worker(
 ) -> Worker:
     """A worker of class `target` (module:Class) in a process of its own; returns before it stands."""
     code = own_code()
-    actor = _remote_host(calls).options(**options)
+    actor = _remote_host(stage, calls).options(**options)
     return Worker(stage, name, actor.remote(code.root, code.digest, target, dict(arguments)))
 
 
 @cache
-def _remote_host(calls: int) -> Any:
+def _remote_host(stage: str, calls: int) -> Any:
     """One class for all workers of a kind: Ray sends it to the cluster once."""
     remote: Any = ray.remote
-    return remote(concurrency_groups={"work": calls, "ctl": 2}, max_restarts=-1, max_task_retries=0)(host_class())
+    return remote(concurrency_groups={"work": calls, "ctl": 2}, max_restarts=-1, max_task_retries=0)(host_class(stage))
 
 
 def share(value: object) -> Shared:
