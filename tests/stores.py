@@ -28,6 +28,7 @@ class _RangeHandler(http.server.SimpleHTTPRequestHandler):
 
     traffic: Traffic
     ranges = True
+    dies_after: int | None = None
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -56,17 +57,21 @@ class _RangeHandler(http.server.SimpleHTTPRequestHandler):
             self.send_header("Accept-Ranges", "bytes")
         self.end_headers()
         if self.command == "GET":
-            self.traffic.answers.append((self.path, len(data)))
+            if self.dies_after is not None and self.traffic.bytes + len(data) > self.dies_after:
+                data = data[: len(data) // 2]  # promised more: the reader sees a broken connection
+                self.close_connection = True
+            else:
+                self.traffic.answers.append((self.path, len(data)))
             self.wfile.write(data)
 
     do_HEAD = do_GET
 
 
 @contextmanager
-def http_server(folder: Path, *, ranges: bool = True) -> "Iterator[tuple[str, Traffic]]":
-    """(base URL, traffic) of a server of the folder's files."""
+def http_server(folder: Path, *, ranges: bool = True, dies_after: int | None = None) -> "Iterator[tuple[str, Traffic]]":
+    """(base URL, traffic) of a server of the folder's files; each answer past `dies_after` bytes breaks off."""
     traffic = Traffic()
-    handler = type("Handler", (_RangeHandler,), {"traffic": traffic, "ranges": ranges})
+    handler = type("Handler", (_RangeHandler,), {"traffic": traffic, "ranges": ranges, "dies_after": dies_after})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -1,0 +1,182 @@
+"""The models that Reelyard knows by name: data alone, taken from public packaging files and repositories.
+
+Hashes are as published; a file that differs is refused, whoever served it.
+"""
+
+from typing import Final
+
+from pipeline.model import COMMERCIAL_USE, Model
+
+_HF: Final = "https://huggingface.co"
+_FACEFUSION: Final = f"{_HF}/facefusion"
+_NO_COMMERCE: Final = (COMMERCIAL_USE,)
+_WAV2LIP_LICENCE: Final = "research, academic and personal use only"
+_INSIGHTFACE_LICENCE: Final = "non-commercial research only"
+
+MODELS: Final = (
+    Model(
+        name="wav2lip",
+        task="lip sync",
+        architecture="wav2lip-96",
+        file="wav2lip.pth",
+        sha256="b78b681b68ad9fe6c6fb1debc6ff43ad05834a8af8a62ffc4167b7b34ef63c37",
+        size_bytes=435_807_851,
+        licence=_WAV2LIP_LICENCE,
+        forbids=_NO_COMMERCE,
+        page="https://github.com/Rudrabha/Wav2Lip",
+        key="state_dict",
+        precisions=("fp32", "bf16"),
+    ),
+    Model(
+        name="wav2lip-gan",
+        task="lip sync",
+        architecture="wav2lip-96",
+        file="wav2lip_gan.pth",
+        sha256="ca9ab7b7b812c0e80a6e70a5977c545a1e8a365a6c49d5e533023c034d7ac3d8",
+        size_bytes=435_801_865,
+        licence=_WAV2LIP_LICENCE,
+        forbids=_NO_COMMERCE,
+        urls=(f"{_HF}/camenduru/Wav2Lip/resolve/main/checkpoints/wav2lip_gan.pth",),
+        page="https://github.com/Rudrabha/Wav2Lip",
+        key="state_dict",
+        precisions=("fp32", "bf16"),
+    ),
+    Model(
+        name="syncnet",
+        task="sound offset",
+        architecture="syncnet-color",
+        file="lipsync_expert.pth",
+        sha256="9b9936c721696446eeed353032cab242a8cf0eed8c46cde540366f6ae5493be5",
+        licence=_WAV2LIP_LICENCE,
+        forbids=_NO_COMMERCE,
+        page="https://github.com/Rudrabha/Wav2Lip",
+        key="state_dict",
+    ),
+    Model(
+        name="s3fd",
+        task="face detection",
+        architecture="s3fd",
+        file="s3fd-619a316812.pth",
+        sha256="619a31681264d3f7f7fc7a16a42cbbe8b23f31a256f75a366e5a1bcd59b33543",
+        size_bytes=89_843_225,
+        licence="BSD-3-Clause",
+        urls=("https://www.adrianbulat.com/downloads/python-fan/s3fd-619a316812.pth",),
+        precisions=("fp32", "bf16"),
+    ),
+    Model(
+        name="yunet-2023mar",
+        task="face detection",
+        architecture="yunet",
+        file="face_detection_yunet_2023mar.onnx",
+        sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+        size_bytes=232_589,
+        licence="MIT",
+        urls=(
+            f"{_HF}/opencv/face_detection_yunet/resolve/3cc26e7f1014a5ee5d74a42acee58bafc9d0a310/"
+            "face_detection_yunet_2023mar.onnx",
+            "https://raw.githubusercontent.com/ShiqiYu/libfacedetection.train/"
+            "0047ac24afb1a50a0c6105001c89d1b5b805dbf1/onnx/yunet_s_640_640.onnx",
+        ),
+    ),
+    Model(
+        name="yunet-dynamic",
+        task="face detection",
+        architecture="yunet",
+        file="yunet_n_dynamic.onnx",
+        sha256="104ee26c71d5c270ce79a6b3dced91c91013260d29a6bf18f9296c5b8c4c2b12",
+        size_bytes=322_906,
+        licence="Apache-2.0",
+        urls=(
+            "https://raw.githubusercontent.com/ShiqiYu/libfacedetection.train/"
+            "0047ac24afb1a50a0c6105001c89d1b5b805dbf1/onnx/yunet_n_dynamic.onnx",
+        ),
+    ),
+    Model(
+        name="retinaface-10g",
+        task="face detection",
+        architecture="retinaface",
+        file="det_10g.onnx",
+        sha256="5838f7fe053675b1c7a08b633df49e7af5495cee0493c7dcf6697200b85b5b91",
+        size_bytes=16_923_827,
+        licence=_INSIGHTFACE_LICENCE,
+        forbids=_NO_COMMERCE,
+        urls=(f"{_HF}/public-data/insightface/resolve/main/models/buffalo_l/det_10g.onnx",),
+    ),
+    Model(
+        name="face-mesh",
+        task="face landmarks",
+        architecture="face-mesh",
+        file="facemesh.pth",
+        sha256="a8395f8a89b15cabdd2e97df1c66280de4697a5484ebe03936c2e36e90a0a25a",
+        size_bytes=2_440_411,
+        licence="Apache-2.0",
+        urls=(
+            "https://raw.githubusercontent.com/thepowerfuldeez/facemesh.pytorch/"
+            "348400fe32c60111a29e9e6891e230c0005ddd8a/facemesh.pth",
+        ),
+    ),
+    Model(
+        name="fan-68",
+        task="face landmarks",
+        architecture="2dfan4",
+        file="2dfan4.onnx",
+        sha256="678c6fa539d52335a31c980feefdf4a6e02d781d83dce00af8a894f114557285",
+        size_bytes=97_904_803,
+        licence="BSD-3-Clause",
+        urls=(f"{_FACEFUSION}/models-3.0.0/resolve/main/2dfan4.onnx",),
+    ),
+    Model(
+        name="arcface",
+        task="face embedding",
+        architecture="arcface-r50",
+        file="arcface_w600k_r50.onnx",
+        sha256="f1f79dc3b0b79a69f94799af1fffebff09fbd78fd96a275fd8f0cbbea23270d1",
+        size_bytes=174_388_474,
+        licence=_INSIGHTFACE_LICENCE,
+        forbids=_NO_COMMERCE,
+        urls=(f"{_FACEFUSION}/models-3.0.0/resolve/main/arcface_w600k_r50.onnx",),
+    ),
+    Model(
+        name="face-parsing",
+        task="mask",
+        architecture="bisenet-34",
+        file="bisenet_resnet_34.onnx",
+        sha256="4a0b8c958a3c938913bd06a8365dbb3c8761afba6ecbf0d14b3b1f77eb230c96",
+        size_bytes=93_632_546,
+        licence="MIT",
+        urls=(f"{_FACEFUSION}/models-3.0.0/resolve/main/bisenet_resnet_34.onnx",),
+    ),
+    Model(
+        name="occlusion",
+        task="mask",
+        architecture="xseg",
+        file="xseg_3.onnx",
+        sha256="48ccd7e8541e159a5a754ec9e62df2f12065f7df8f9af842c1750342c6533559",
+        size_bytes=70_327_709,
+        licence="GPL-3.0",
+        urls=(f"{_FACEFUSION}/models-3.2.0/resolve/main/xseg_3.onnx",),
+    ),
+    Model(
+        name="gfpgan",
+        task="face restoration",
+        architecture="gfpgan-clean",
+        file="GFPGANv1.4.pth",
+        sha256="e2cd4703ab14f4d01fd1383a8a8b266f9a5833dacee8e6a79d3bf21a1b6be5ad",
+        size_bytes=348_632_874,
+        licence="Apache-2.0, third-party parts in its LICENSE",
+        urls=("https://github.com/TencentARC/GFPGAN/releases/download/v1.3.0/GFPGANv1.4.pth",),
+        key="params_ema",
+    ),
+    Model(
+        name="codeformer",
+        task="face restoration",
+        architecture="codeformer",
+        file="codeformer.pth",
+        sha256="1009e537e0c2a07d4cabce6355f53cb66767cd4b4297ec7a4a64ca4b8a5684b7",
+        size_bytes=376_637_898,
+        licence="S-Lab 1.0",
+        forbids=_NO_COMMERCE,
+        urls=("https://github.com/sczhou/CodeFormer/releases/download/v0.1.0/codeformer.pth",),
+        key="params_ema",
+    ),
+)
