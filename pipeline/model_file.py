@@ -16,7 +16,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from pipeline.model import Model
 from pipeline.storage import scheme_of
@@ -78,7 +78,7 @@ def _model(path: Path, name: str, table: object) -> Model:
     missing = [f.name for f in _FIELDS.values() if f.default is MISSING and f.name not in table]
     if missing:
         raise JobError(f"{where}: {', '.join(missing)} missing; a model needs it")
-    given = {key: tuple(value) if key in _LISTS else value for key, value in table.items()}
+    given: dict[str, Any] = {key: tuple(value) if key in _LISTS else value for key, value in table.items()}
     given["urls"] = tuple(_beside(path, url) for url in given.get("urls", ()))
     try:
         return Model(name=name, **given)

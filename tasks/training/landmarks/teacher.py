@@ -1,75 +1,23 @@
-"""The teacher: MediaPipe's FaceMesh in torch, read from a checkpoint; knows no files of ours.
-
-The network is described by its published layers (MediaPipe FaceMesh, converted checkpoint of
-thepowerfuldeez/facemesh.pytorch, Apache-2.0).  It is used for training and for figures only.
-"""
+"""The teacher: MediaPipe's FaceMesh read from a checkpoint, for training and figures; knows no files of ours."""
 
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-SIDE = 192
-VERTICES = 468
+from tasks.checkpoint import load
+from tasks.nets.face_mesh import SIDE, VERTICES, FaceMesh
+
 #: MediaPipe's region: the square round the face, enlarged by this.
 REGION_MARGIN = 1.5
 _EYES = (33, 263)
 
 
-class _Block(nn.Module):
-    """Depthwise 3x3, pointwise, and a shortcut that pools and pads channels where the shape changes."""
-
-    def __init__(self, inside: int, outside: int, stride: int = 1) -> None:
-        super().__init__()
-        self.stride, self.added = stride, outside - inside
-        self.convs = nn.Sequential(
-            nn.Conv2d(inside, inside, 3, stride, 0 if stride == 2 else 1, groups=inside),
-            nn.Conv2d(inside, outside, 1),
-        )
-        self.act = nn.PReLU(outside)
-
-    def forward(self, x: Tensor) -> Tensor:
-        h = x
-        if self.stride == 2:
-            h = F.pad(x, (0, 2, 0, 2))  # TFLite's "same" padding lies to the right and below
-            x = F.max_pool2d(x, 2)
-        if self.added:
-            x = F.pad(x, (0, 0, 0, 0, 0, self.added))
-        out: Tensor = self.act(self.convs(h) + x)
-        return out
-
-
-class FaceMesh(nn.Module):
-    """(N, 3, 192, 192) RGB in -1..1 -> mesh (N, 468, 3) in crop pixels, confidence logit (N,)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        stages = [(16, 16, 1), (16, 16, 1), (16, 32, 2), (32, 32, 1), (32, 32, 1), (32, 64, 2), (64, 64, 1)]
-        stages += [(64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 128, 1), (128, 128, 2)]
-        stages += [(128, 128, 1), (128, 128, 1)]
-        self.backbone = nn.Sequential(nn.Conv2d(3, 16, 3, 2), nn.PReLU(16), *(_Block(*s) for s in stages))
-        self.coord_head = nn.Sequential(
-            *(_Block(128, 128, 2), _Block(128, 128), _Block(128, 128), nn.Conv2d(128, 32, 1), nn.PReLU(32)),
-            *(_Block(32, 32), nn.Conv2d(32, 3 * VERTICES, 3)),
-        )
-        self.conf_head = nn.Sequential(
-            *(_Block(128, 128, 2), nn.Conv2d(128, 32, 1), nn.PReLU(32), _Block(32, 32), nn.Conv2d(32, 1, 3)),
-        )
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.backbone(F.pad(x, (1, 0, 1, 0), mode="reflect"))
-        return self.coord_head(x).reshape(-1, VERTICES, 3), self.conf_head(x).reshape(-1)
-
-
 def load_teacher(path: Path) -> FaceMesh:
     """The teacher with the weights of `path`, ready to run."""
-    network = FaceMesh()
-    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    return network.eval()
+    return load(FaceMesh(), path)
 
 
 def region_of_box(box: NDArray[np.float32], margin: float = REGION_MARGIN) -> NDArray[np.float32]:

@@ -1,0 +1,57 @@
+"""The convolution that Wav2Lip and SyncNet are built of, under the keys their checkpoints use."""
+
+from torch import Tensor, nn
+
+Sides = int | tuple[int, int]
+
+
+class Convolution(nn.Module):
+    """Convolution, normalisation, ReLU; `residual` adds the input before the ReLU.
+
+    Keys `conv_block.0` and `conv_block.1` as in Rudrabha/Wav2Lip models/conv.py.
+    """
+
+    def __init__(
+        self, inside: int, outside: int, side: int, stride: Sides = 1, pad: int = 0, *, residual: bool = False
+    ) -> None:
+        super().__init__()
+        self.conv_block = nn.Sequential(nn.Conv2d(inside, outside, side, stride, pad), nn.BatchNorm2d(outside))
+        self.act = nn.ReLU()
+        self.residual = residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv_block(x)
+        return self.act(out + x if self.residual else out)
+
+
+class Enlarging(nn.Module):
+    """Transposed convolution, normalisation, ReLU."""
+
+    def __init__(self, inside: int, outside: int, *, stride: int, pad: int, output_pad: int) -> None:
+        super().__init__()
+        self.conv_block = nn.Sequential(
+            nn.ConvTranspose2d(inside, outside, 3, stride, pad, output_pad), nn.BatchNorm2d(outside)
+        )
+        self.act = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.act(self.conv_block(x))
+        return out
+
+
+def stage(inside: int, outside: int, stride: Sides, residuals: int, *, side: int = 3, pad: int = 1) -> list[nn.Module]:
+    """One convolution that changes the shape and `residuals` that keep it."""
+    kept = (Convolution(outside, outside, 3, 1, 1, residual=True) for _ in range(residuals))
+    return [Convolution(inside, outside, side, stride, pad), *kept]
+
+
+def mel_encoder(*, residuals: int) -> nn.Sequential:
+    """(N, 1, 80, 16) mel -> (N, 512, 1, 1); Wav2Lip has 1 residual in its fourth stage, SyncNet 2."""
+    return nn.Sequential(
+        *stage(1, 32, 1, 2),
+        *stage(32, 64, (3, 1), 2),
+        *stage(64, 128, 3, 2),
+        *stage(128, 256, (3, 2), residuals),
+        Convolution(256, 512, 3),
+        Convolution(512, 512, 1),
+    )
