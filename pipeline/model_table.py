@@ -79,16 +79,16 @@ MODELS: Final = (
         ),
     ),
     Model(
-        name="yunet-dynamic",
+        name="yunet",
         task="face detection",
         architecture="yunet",
-        file="yunet_n_dynamic.onnx",
-        sha256="104ee26c71d5c270ce79a6b3dced91c91013260d29a6bf18f9296c5b8c4c2b12",
-        size_bytes=322_906,
+        file="yunet_n_640_640.onnx",
+        sha256="25a606a145a5b6d7271ae138fbd00eba91dad8b83222ae3f2c7ecd0f4a7b0e31",
+        size_bytes=317_466,
         licence="Apache-2.0",
         urls=(
             "https://raw.githubusercontent.com/ShiqiYu/libfacedetection.train/"
-            "0047ac24afb1a50a0c6105001c89d1b5b805dbf1/onnx/yunet_n_dynamic.onnx",
+            "0047ac24afb1a50a0c6105001c89d1b5b805dbf1/onnx/yunet_n_640_640.onnx",
         ),
     ),
     Model(

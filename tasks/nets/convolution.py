@@ -20,8 +20,9 @@ class Convolution(nn.Module):
         self.residual = residual
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv_block(x)
-        return self.act(out + x if self.residual else out)
+        sums: Tensor = self.conv_block(x)
+        out: Tensor = self.act(sums + x if self.residual else sums)
+        return out
 
 
 class Enlarging(nn.Module):

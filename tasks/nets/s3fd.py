@@ -37,9 +37,10 @@ class _Scaled(nn.Module):
 
 
 class S3FD(nn.Module):
-    """BGR (N, 3, H, W) less the mean (104, 117, 123) -> six pairs of class logits (N, 2, h, w), boxes (N, 4, h, w).
+    """Pictures (N, 3, H, W) less (104, 117, 123) by channel -> six maps of classes and boxes.
 
-    From stride 32 on the maps reach past the picture on the right and below: fc6 pads by three.
+    Each is a pair of logits (N, 2, h, w) and boxes (N, 4, h, w).  fc6 pads by three: maps from
+    stride 32 on hold more anchors than the picture.  Wav2Lip's own pipeline shows it RGB.
     Class 1 is a face; a box is (x, y, width, height) relative to its anchor, four strides wide.
     """
 

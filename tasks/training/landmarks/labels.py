@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from tasks.faces.detect import detect_faces, overlap
 from tasks.faces.points import FACEMESH_VERTICES
+from tasks.nets.face_mesh import FaceMesh
 from tasks.training.landmarks import footage
 from tasks.training.landmarks.teacher import (
-    FaceMesh,
     apply,
     cut,
     mesh_in_picture,
