@@ -22,6 +22,7 @@ from av.video.stream import VideoStream
 
 from pipeline.encoder_frames import frames_of
 from pipeline.encoders import configure
+from pipeline.memory import return_freed_planes
 from pipeline.part import EncodeSpec, Part, PartDetails, content_uri, read_sidecar, sidecar_uri, write_sidecar
 from pipeline.source import quiet_decoders
 from pipeline.storage import Storage
@@ -58,6 +59,7 @@ class PartEncoder:
         layout = pixel_layout(spec.pixel_format)
         assert layout is not None
         quiet_decoders()
+        return_freed_planes()
         self._spec, self.path, self._layout = spec, path, layout
         self._ranks: dict[int, int] = {}
         self._written = self._packets = self._reorder = 0

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
+from pipeline.memory import return_freed_planes
 from pipeline.work import Lease
 from tasks.errors import ReelyardError, SegmentError
 from tasks.picture import FrameBatch
@@ -97,6 +98,7 @@ def render_batches(
     device_lock: AbstractContextManager[object] | None = None,
 ) -> Iterator[FrameBatch]:
     """Batches after all tasks of the chain, one at a time on the device; none crosses a work's border."""
+    return_freed_planes()
     lock = device_lock or nullcontext()
     works = iter(lease.works)
     work = next(works)
