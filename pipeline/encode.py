@@ -24,6 +24,7 @@ from pipeline.encoder_frames import frames_of
 from pipeline.encoders import configure
 from pipeline.memory import return_freed_planes
 from pipeline.part import EncodeSpec, Part, PartDetails, content_uri, read_sidecar, sidecar_uri, write_sidecar
+from pipeline.scratch import held, remove_abandoned_once
 from pipeline.source import quiet_decoders
 from pipeline.storage import Storage
 from pipeline.storage_errors import AlreadyThere
@@ -162,19 +163,20 @@ def encode_lease(
         StitchError: frames or pts are not those of the work; that work is not committed.
         StorageError: a write failed; nothing half-written is visible.
     """
-    scratch.mkdir(parents=True, exist_ok=True)
+    remove_abandoned_once(scratch.parent)
     rest: FrameBatch | None = None
-    for work in lease.works:
-        # Two drivers may share a scratch folder and a key.
-        name = f"{work.key}-{uuid.uuid4().hex[:12]}.{part_muxer(work.encode.encoder)}"
-        encoder = PartEncoder(work.encode, scratch / name)
-        try:
-            rest = _feed(encoder, work, rest, batches)
-            encoded = encoder.finish()
-            known = details(work) if details is not None else PartDetails()
-            yield _commit(storage, work, encoded, encoder, known)
-        finally:
-            encoder.abort()
+    with held(scratch):
+        for work in lease.works:
+            # Two drivers may share a scratch folder and a key.
+            name = f"{work.key}-{uuid.uuid4().hex[:12]}.{part_muxer(work.encode.encoder)}"
+            encoder = PartEncoder(work.encode, scratch / name)
+            try:
+                rest = _feed(encoder, work, rest, batches)
+                encoded = encoder.finish()
+                known = details(work) if details is not None else PartDetails()
+                yield _commit(storage, work, encoded, encoder, known)
+            finally:
+                encoder.abort()
     if rest is not None or next(batches, None) is not None:
         raise StitchError(f"more pictures came than the lease's {len(lease.works)} segments have")
 

@@ -20,6 +20,7 @@ from pipeline.index import SourceIndex
 from pipeline.part import Part, PartDetails
 from pipeline.pool import Decision, Progress, Step
 from pipeline.scan import store_measurement
+from pipeline.scratch import held
 from pipeline.segments import ScanUnit
 from pipeline.stages import StageSeconds, Stopped, in_thread, render_batches, split_at, staged
 from pipeline.storage import Storage
@@ -56,7 +57,7 @@ class InProcessPool:
         return f"{self._device.split(':')[0]}-fp32"
 
     def do(self, step: Step, *arguments: object) -> Any:
-        with tempfile.TemporaryDirectory(prefix="step-", dir=self._scratch) as folder:
+        with held(self._scratch), tempfile.TemporaryDirectory(prefix="step-", dir=self._scratch) as folder:
             return step(self._storage, Path(folder), *arguments)
 
     def measure(

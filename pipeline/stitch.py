@@ -26,6 +26,7 @@ from pipeline.encode import pts_digest
 from pipeline.encoders import MUXERS, container_of
 from pipeline.matroska import write_aspect
 from pipeline.part import EncodeSpec, Part
+from pipeline.scratch import held
 from pipeline.source import quiet_decoders
 from pipeline.stamps import Stamps, decode_stamps, rescaled
 from pipeline.storage import Storage
@@ -70,7 +71,7 @@ def stitch(
     request: StitchRequest,
     scratch: Path,
 ) -> Stitched:
-    """The parts joined, checked and committed; scratch is left clean.
+    """The parts joined, checked and committed; none of its files stay in scratch.
 
     Raises:
         StitchError: parts are missing, altered, of other headers or other times; nothing is written.
@@ -78,20 +79,20 @@ def stitch(
         StorageError: reading a part or the final write failed; nothing half-written is visible.
     """
     quiet_decoders()
-    scratch.mkdir(parents=True, exist_ok=True)
     ordered = check_parts(parts, timeline)
     container = container_of(request.output_uri)
     path = scratch / f"output-{uuid.uuid4().hex[:12]}.{container}"
-    try:
-        lines = _write(storage, ordered, timeline, spec, request, path, scratch)
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        size = path.stat().st_size
-        storage.put_file(path, request.output_uri, create_only=not request.overwrite)
-    except FileNotFoundError as error:
-        raise NotFound(f"part {error.filename} is gone: another run of this job may have finished") from error
-    finally:
-        path.unlink(missing_ok=True)
+    with held(scratch):
+        try:
+            lines = _write(storage, ordered, timeline, spec, request, path, scratch)
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            size = path.stat().st_size
+            storage.put_file(path, request.output_uri, create_only=not request.overwrite)
+        except FileNotFoundError as error:
+            raise NotFound(f"part {error.filename} is gone: another run of this job may have finished") from error
+        finally:
+            path.unlink(missing_ok=True)
     return Stitched(request.output_uri, len(timeline), size, digest, lines)
 
 

@@ -58,9 +58,8 @@ def test_hdr10_and_its_mastering_data_reach_every_part(codec: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("container", ["mp4", "mov", "mkv", "webm"])
-@pytest.mark.parametrize(
-    "rotation", [(90, False), (180, False), (-90, False), (0, True), (90, True), (180, True), (-90, True)]
-)
+@pytest.mark.parametrize("turn", [0, 90, 180, -90])
+@pytest.mark.parametrize("flipped", [False, True])
 def test_rotation_and_flips_are_carried(container: str, turn: int, flipped: bool, tmp_path: Path) -> None:
     unit = 1 << 16
     turns = {0: (1, 0, 0, 1), 90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), -90: (0, 1, -1, 0)}
