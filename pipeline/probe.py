@@ -123,7 +123,7 @@ def _index(storage: Storage, uri: str, identity: SourceIdentity) -> SourceIndex:
 
 
 def _refuse_incomplete(subject: _Subject, stream: "av.VideoStream", walk: PacketWalk) -> None:
-    found, expected = len(walk.rows), len(stream.index_entries) if subject.light else 0
+    found, expected = len(walk), len(stream.index_entries) if subject.light else 0
     if not found and not expected:
         raise SourceError(f"{subject.uri}: its video stream holds no picture; record or copy it again")
     if found < expected:
