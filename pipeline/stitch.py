@@ -26,6 +26,7 @@ from pipeline.encode import pts_digest
 from pipeline.encoders import MUXERS, container_of
 from pipeline.matroska import write_aspect
 from pipeline.part import EncodeSpec, Part
+from pipeline.read_back import not_kept
 from pipeline.scratch import held
 from pipeline.source import quiet_decoders
 from pipeline.stamps import Stamps, decode_stamps, rescaled
@@ -153,7 +154,7 @@ def _write(
             *(line for f in feeds for line in f.lines()),
         )
     verify(path, edges[:-1], time_base)
-    return (*request.carry.lines, *lines, *_aspect(path, spec, muxer))
+    return (*request.carry.lines, *lines, *_aspect(path, spec, muxer), *not_kept(path, request.carry))
 
 
 def _edges(timeline: Timeline, time_base: Fraction, shift: Fraction, output_uri: str) -> Stamps:
