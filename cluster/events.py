@@ -1,7 +1,7 @@
 """What happens in a run, as values in order; log, live table, report and metrics are folds over them."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 VideoPhase = Literal[
@@ -158,4 +158,4 @@ Listener = Callable[[Event], None]
 
 def as_row(event: Event) -> dict[str, object]:
     """The event in plain types, its name first: one line of the event log."""
-    return {"event": type(event).__name__, **asdict(event)}
+    return {"event": type(event).__name__, **vars(event)}

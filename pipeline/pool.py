@@ -31,7 +31,9 @@ class Decision:
 class Pool(Protocol):
     """Workers of one run; all calls block or iterate in the caller's thread."""
 
-    decisions: tuple[Decision, ...]
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """What was chosen so far."""
 
     @property
     def device_class(self) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.audio import AudioFacts, open_audio
 from pipeline.carry import CarryPlan, plan_carry
 from pipeline.decode import decoded_format
+from pipeline.duplicates import content_key
 from pipeline.encoders import choose_encoding, container_of
 from pipeline.index import SourceIndex
 from pipeline.job import RenderJob
@@ -44,6 +45,8 @@ class RenderPlan:
     encode: EncodeSpec
     carry: CarryPlan
     notes: tuple[str, ...]
+    content: str
+    "Of the source: equal for equal packets and bytes, whatever it is called and wherever it lies."
 
 
 def label_spec(text: str) -> TaskSpec:
@@ -74,14 +77,15 @@ def prepare(storage: Storage, job: RenderJob, *, cached: bool = True) -> RenderP
     format = upright_format(format) if job.bake_rotation else format
     encode = choose_encoding(format, timeline, job.encode, container, hdr=index.codec_hdr)
     carry = plan_carry(index, timeline, container, new_audio=audio is not None, bake_rotation=job.bake_rotation)
+    content = content_key(storage, index)
     audio_key = storage.identity(job.audio).key if job.audio else None
     notes = tuple(
         dict.fromkeys(filter(None, (_read_whole(storage, index), index.conversion, *encode.notes, *carry.lines)))
     )
     return RenderPlan(
-        job, job_key(job, index.identity.key, audio_key), prefix, index, audio, timeline,
+        job, job_key(job, content, audio_key), prefix, index, audio, timeline,
         plan_segments(index, timeline, job.segment_seconds), plan_scan_units(index, timeline),
-        specs, format, encode, carry, notes,
+        specs, format, encode, carry, notes, content,
     )  # fmt: skip
 
 
@@ -123,7 +127,12 @@ def _check_uris(storage: Storage, job: RenderJob) -> None:
 
 def _same(storage: Storage, one: str, other: str) -> bool:
     a, b = storage.local_path(one), storage.local_path(other)
-    return a.resolve() == b.resolve() if a and b else one == other
+    if a is None or b is None:
+        return one == other
+    try:
+        return a.samefile(b)
+    except OSError:  # One of them is not there.
+        return a == b
 
 
 def _check_source(index: SourceIndex, job: RenderJob, altered: bool) -> None:

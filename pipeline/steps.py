@@ -3,6 +3,7 @@
 Arguments and answers are values that travel; pictures stay in storage.
 """
 
+import shutil
 from pathlib import Path
 
 from pipeline.audio import encode_audio
@@ -42,14 +43,18 @@ def plan_render(storage: Storage, scratch: Path, job: RenderJob) -> tuple[Render
         ResourceShortage: there is no room for what is in flight.
     """
     plan = prepare(storage, job)
-    if _is_done(storage, plan):
+    if is_done(storage, plan):
         return plan, True
     check_scratch(plan, scratch)
     return plan, False
 
 
-def _is_done(storage: Storage, plan: RenderPlan) -> bool:
-    """True where the output is there and is this job's; refuses another job's."""
+def is_done(storage: Storage, plan: RenderPlan) -> bool:
+    """True where the output is there and is this job's.
+
+    Raises:
+        JobError: it is another job's, and may not be overwritten.
+    """
     output = plan.job.output
     if plan.job.overwrite or not storage.exists(output):
         return False
@@ -79,6 +84,14 @@ def conclude(
         task.conclude(stored_measurements(storage, works), output, voice)
         for task, works in zip(tasks, measured, strict=True)
     ]
+
+
+def copy_output(storage: Storage, scratch: Path, source: str, target: str, overwrite: bool) -> None:
+    """The finished output of an equal job under another name; through scratch, whole or not at all."""
+    copy = scratch / "copy"
+    with storage.open(source) as reading, copy.open("wb") as writing:
+        shutil.copyfileobj(reading, writing, 4 << 20)
+    storage.put_file(copy, target, create_only=not overwrite)
 
 
 def stitch_output(storage: Storage, scratch: Path, plan: RenderPlan, parts: list[Part]) -> tuple[str, ...]:

@@ -93,9 +93,18 @@ class Fleet(Protocol):
     """Cells and side workers; `start` and `cancel` return at once, what becomes of them is told in `told`."""
 
     told: "Queue[Told]"
-    decisions: tuple[Decision, ...]
-    device_class: str
-    "cpu-fp32, cuda-fp32 …: of all cells; part of every part's key."
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """What was chosen so far."""
+
+    @property
+    def device_class(self) -> str:
+        """cpu-fp32, cuda-fp32 …: of all cells, part of every part's key; may wait for the first cell.
+
+        Raises:
+            ReelyardError: no cell could be placed (with what was needed, found, and what to do), or none started.
+        """
 
     def start(self, attempt: Attempt, work: RenderWork | ScanWork) -> None:
         """Begin; an `Ended` follows always, unless the cell goes down."""

@@ -36,7 +36,7 @@ class Video:
     "Tasks, sizes and encoder: equal recipes keep models warm and share a cost model."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Unit:
     """The least that can be leased: one segment to render, or one stretch to measure."""
 
