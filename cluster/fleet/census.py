@@ -62,7 +62,6 @@ class Census:
         self._unanswered: set[str] = set()
         "Cells started before the run was settled that have not said what they compute on."
         self._answers: list[tuple[StandingCell, FoundDevice]] = []
-        self._failures: list[ReelyardError] = []
         self._wanted = 0
         self._demand: list[Any] = []
         "Places asked for anywhere."
@@ -171,8 +170,9 @@ class Census:
         except ReelyardError as error:
             self._unanswered.discard(cell.name)
             if not cell.gone:
-                self._failures.append(error)
                 self._leave_out(cell, error.message)
+                if not self.cells:
+                    self._fail(error)
         else:
             self._unanswered.discard(cell.name)
             if not cell.gone:
@@ -204,15 +204,13 @@ class Census:
         if self.settled.done():
             return
         best = max(self._answers, key=lambda answer: answer[1].device != "cpu", default=None)
-        if best is not None:
-            if best[1].device != "cpu" or not self._gpu or not (self._unanswered and patient):
-                self._decide(Decision("device", best[1].device, best[1].reason))
-                self.settled.set_result(best[1].device_class)
-                for cell, found in self._answers:
-                    if not cell.gone:
-                        self._take_in(cell, found)
-        elif not self._unanswered and self._failures and not self.cells:
-            self._fail(self._failures[0])
+        if best is None or (best[1].device == "cpu" and self._gpu and self._unanswered and patient):
+            return
+        self._decide(Decision("device", best[1].device, best[1].reason))
+        self.settled.set_result(best[1].device_class)
+        for cell, found in self._answers:
+            if not cell.gone:
+                self._take_in(cell, found)
 
     def _leave_out(self, cell: StandingCell, reason: str) -> None:
         self._decide(Decision("cell", f"{cell.name} on {cell.plan.node.name} left out", reason))
