@@ -122,6 +122,10 @@ class ModelStore:
             self._append(uri, part, size, told)
         except (StorageError, SourceError) as error:
             return error.message
+        except OSError as error:
+            raise ResourceShortage(
+                f"{part}: cannot be written: {error.strerror}; free some space, or choose another --cache"
+            ) from error
         if not (fault := _fault(model, part)):
             return ""
         part.unlink()

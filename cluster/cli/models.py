@@ -64,7 +64,7 @@ def fetch(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    with told_errors(verbose):
+    with told_errors(verbose, resume="the same command goes on where this one stood"):
         if fill and not models:
             raise JobError("--fill: found no --models URI to fill; give one, as --models s3://bucket/models")
         store = _store(cache, models, storage_option)

@@ -147,6 +147,12 @@ def test_without_network_every_address_and_the_place_by_hand_are_told(store: Mod
     assert str(pickle.loads(pickle.dumps(told.value))) == text
 
 
+def test_a_cache_that_is_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_bytes(b"")
+    with pytest.raises(WeightsError, match="cannot be written to: Not a directory; choose another --cache, or put"):
+        ModelStore(tmp_path / "cache").fetch(model_of())
+
+
 def test_a_model_without_an_address_names_its_page_and_its_place(store: ModelStore) -> None:
     model = replace(model_of(), page="https://example.org/page")
     with pytest.raises(WeightsError, match="no address of the file itself is known.*from https://example.org/page"):
@@ -176,6 +182,13 @@ def test_a_full_disk_is_told_before_the_download(
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 1))  # type: ignore[attr-defined]
     with pytest.raises(ResourceShortage, match=f"needs {len(BYTES)} more bytes, found 1 free"):
         store.fetch(model_of(str(served / "tiny.safetensors")))
+
+
+def test_a_place_that_cannot_be_written_is_told(store: ModelStore, served: Path) -> None:
+    model = model_of(str(served / "tiny.safetensors"))
+    store.path(model).with_name("tiny.safetensors.part").mkdir(parents=True)
+    with pytest.raises(ResourceShortage, match="tiny.safetensors.part: cannot be written: Is a directory"):
+        store.fetch(model)
 
 
 def test_a_licence_that_forbids_is_told_once_before_the_first_use(
