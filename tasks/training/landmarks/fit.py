@@ -129,15 +129,22 @@ def loss_of(
     return out
 
 
-def fit(labelled: Labelled, schedule: Schedule) -> LandmarkNet:
-    """The network fitted to `labelled`: one cycle with normalisation, then folded, and the others."""
+def fit(labelled: Labelled, schedule: Schedule, start: LandmarkNet | None = None) -> LandmarkNet:
+    """The network fitted to `labelled`: one cycle with normalisation, then folded, and the others.
+
+    With a `start` the others alone, from there.
+    """
     torch.manual_seed(schedule.seed)
-    network = LandmarkNet(norm=True)
-    network.mean_shape.copy_(torch.from_numpy(mean_shape(labelled.points[labelled.group >= 0])))
-    network = folded(run_cycle(network, labelled, schedule, schedule.first).eval())
+    network = start or _from_nothing(labelled, schedule)
     for turn, cycle in enumerate(schedule.others, start=1):
         network = run_cycle(network.train(), labelled, replace(schedule, seed=schedule.seed + turn), cycle)
     return network.eval()
+
+
+def _from_nothing(labelled: Labelled, schedule: Schedule) -> LandmarkNet:
+    network = LandmarkNet(norm=True)
+    network.mean_shape.copy_(torch.from_numpy(mean_shape(labelled.points[labelled.group >= 0])))
+    return folded(run_cycle(network, labelled, schedule, schedule.first).eval())
 
 
 def run_cycle(network: LandmarkNet, labelled: Labelled, schedule: Schedule, cycle: Cycle) -> LandmarkNet:
