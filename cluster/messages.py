@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.packages import Code
+from pipeline.work import Lease
 from tasks.picture import FrameBatch
 from tasks.task import TaskSpec
 
@@ -25,8 +26,8 @@ class Order:
     "Of this attempt; a stop names it."
     index: Shared
     "A SourceIndex."
-    lease: Shared
-    "A Lease."
+    lease: Shared | Lease
+    "In the object store where it is large."
     specs: tuple[TaskSpec, ...]
     device: str
     window: int
@@ -42,6 +43,22 @@ class Carried:
     "By segment: frames repeated …"
     seconds: Mapping[str, float]
     "CPU seconds by stage since the order began."
+
+
+@dataclass(frozen=True)
+class FoundDevice:
+    """What a worker computes on."""
+
+    device: str
+    "cpu, cuda:0 …"
+    reason: str
+    memory_bytes: int
+    "Of a GPU; 0 for the CPU."
+
+    @property
+    def device_class(self) -> str:
+        """Device and precision: part of every part's key."""
+        return f"{self.device.split(':')[0]}-fp32"
 
 
 @dataclass(frozen=True)

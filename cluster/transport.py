@@ -4,9 +4,11 @@ A stream is pulled: its producer stays `window` items ahead and waits.  A stream
 would run to its end, unthrottled, so it is always cancelled.
 """
 
+import pickle
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import ray
@@ -16,10 +18,13 @@ from cluster.host import host_class
 from cluster.messages import Shared
 from cluster.packages import own_code
 from pipeline.stages import Stopped
+from pipeline.work import Lease
 from tasks.errors import JobError, ReelyardError, SegmentError, WorkerLost
 
 #: A stream that gives nothing for so long has lost its end (ray #62535) or its worker.
 IDLE_SECONDS = 900.0
+#: What travels inside a message; Ray itself puts arguments of 100 KB and more into the object store.
+_SMALL_BYTES = 50_000
 #: How often a waiting caller looks whether it was told to stop.
 _LOOK_SECONDS = 0.25
 #: How long a call to a worker that is being restarted may take.
@@ -32,6 +37,7 @@ _LOST = (
     ray.exceptions.ObjectLostError,
     ray.exceptions.OutOfMemoryError,
 )
+_FAILURES = (*_LOST, ray.exceptions.RayTaskError, ray.exceptions.TaskCancelledError)
 
 
 @dataclass(frozen=True)
@@ -56,11 +62,15 @@ def start_worker(
 ) -> Worker:
     """A worker of class `target` (module:Class) in a process of its own; returns before it stands."""
     code = own_code()
-    groups = {"work": calls, "ctl": 2}
-    remote: Any = ray.remote
-    actor = remote(concurrency_groups=groups, max_restarts=-1, max_task_retries=0)(host_class())
-    actor = actor.options(**options)
+    actor = _remote_host(stage, calls).options(**options)
     return Worker(stage, name, actor.remote(code.root, code.digest, target, dict(arguments)))
+
+
+@cache
+def _remote_host(stage: str, calls: int) -> Any:
+    """One class for all workers of a kind: Ray sends it to the cluster once."""
+    remote: Any = ray.remote
+    return remote(concurrency_groups={"work": calls, "ctl": 2}, max_restarts=-1, max_task_retries=0)(host_class(stage))
 
 
 def share(value: object) -> Shared:
@@ -68,8 +78,14 @@ def share(value: object) -> Shared:
     return Shared(ray.put(value))
 
 
-def fetch(shared: Shared) -> Any:
-    return ray.get(shared.reference)
+def enclosed(lease: Lease) -> Shared | Lease:
+    """The lease itself where it is small: the object store and its bookkeeping cost the driver 2 ms a value."""
+    return lease if len(pickle.dumps(lease, protocol=5)) < _SMALL_BYTES else share(lease)
+
+
+def fetch(value: Any) -> Any:
+    """What was shared, or the value itself where it was not."""
+    return ray.get(value.reference) if isinstance(value, Shared) else value
 
 
 def pull(
@@ -81,10 +97,7 @@ def pull(
         SegmentError: what the worker raised, or that it was lost.
         Stopped: `stopped` came true while waiting.
     """
-    streamed = worker.handle.stream.options(
-        num_returns="streaming", _generator_backpressure_num_objects=window, concurrency_group="work"
-    )
-    generator = streamed.remote(method, *arguments)
+    generator = _stream(worker, method, arguments, window)
     try:
         while True:
             _wait(generator, worker, stopped)
@@ -96,10 +109,49 @@ def pull(
             del reference
             yield item
             del item
-    except (*_LOST, ray.exceptions.RayTaskError, ray.exceptions.TaskCancelledError) as error:
+    except _FAILURES as error:
         raise told(error, worker) from None
     finally:
         _cancel(generator)
+
+
+async def items(worker: Worker, method: str, *arguments: object, window: int = 2) -> AsyncIterator[Any]:
+    """As `pull`, for an event loop that waits for many streams at once; close it to cancel the stream.
+
+    Raises:
+        SegmentError: what the worker raised, or that it was lost.
+    """
+    generator = _stream(worker, method, arguments, window)
+    try:
+        async for reference in generator:
+            item = await reference
+            del reference
+            yield item
+            del item
+    except _FAILURES as error:
+        raise told(error, worker) from None
+    finally:
+        _cancel(generator)
+
+
+def _stream(worker: Worker, method: str, arguments: tuple[object, ...], window: int) -> Any:
+    streamed = worker.handle.stream.options(
+        num_returns="streaming", _generator_backpressure_num_objects=window, concurrency_group="work"
+    )
+    return streamed.remote(method, *arguments)
+
+
+async def answer(worker: Worker, method: str, *arguments: object, group: str = "work") -> Any:
+    """As `call`, or with group `ctl` as `control`, in an event loop; has no time-out of its own.
+
+    Raises:
+        ReelyardError: what the worker raised; WorkerLost where it went away.
+    """
+    remote = worker.handle.call if group == "work" else worker.handle.control
+    try:
+        return await remote.options(concurrency_group=group).remote(method, *arguments)
+    except _FAILURES as error:
+        raise _unplaced(told(error, worker)) from None
 
 
 def _wait(generator: Any, worker: Worker, stopped: Callable[[], bool]) -> None:
@@ -145,23 +197,6 @@ def control(worker: Worker, method: str, *arguments: object, timeout_seconds: fl
         raise _unplaced(told(error, worker)) from None
 
 
-def await_alive(worker: Worker) -> None:
-    """Returns once the worker answers, started anew where it had to be.
-
-    Raises:
-        WorkerLost: it gave no answer for RESTART_SECONDS.
-    """
-    deadline = time.monotonic() + RESTART_SECONDS
-    while True:
-        try:
-            control(worker, "facts")
-            return
-        except WorkerLost:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(_LOOK_SECONDS)
-
-
 def notify(worker: Worker, method: str, *arguments: object) -> None:
     """As `control`, without waiting for an answer."""
     worker.handle.control.options(concurrency_group="ctl").remote(method, *arguments)
@@ -173,7 +208,7 @@ def _answer(reference: Any, worker: Worker, stopped: Callable[[], bool]) -> Any:
             if stopped():
                 raise Stopped
         return ray.get(reference)
-    except (*_LOST, ray.exceptions.RayTaskError, ray.exceptions.TaskCancelledError) as error:
+    except _FAILURES as error:
         raise _unplaced(told(error, worker)) from None
 
 
@@ -219,9 +254,9 @@ def _unplaced(error: SegmentError) -> ReelyardError:
     return error
 
 
-def kill(worker: Worker) -> None:
-    """End the worker's process for good."""
+def kill(worker: Worker, *, restart: bool = False) -> None:
+    """End the worker's process: for good, or so that Ray starts it anew."""
     try:
-        ray.kill(worker.handle, no_restart=True)
+        ray.kill(worker.handle, no_restart=not restart)
     except Exception:  # Already gone with its node or with Ray.
         return
