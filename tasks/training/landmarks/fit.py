@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 #: The region is this much wider than the points of the mean face.
 _MARGIN = 1.35
 _NEGATIVES = 0.14
+#: Weight of the whole shape's relative error of size. Without it a region that is too wide or too narrow is put
+#: right by half a look only, and a still settles at a size that depends on where it began.
+_SIZE = 30.0
 #: Crops that show teeth are drawn this much more often than others of their group.
 _TOOTHY = 3.0
 
@@ -114,19 +117,25 @@ def loss_of(
     *,
     hidden_weight: float = 0.8,
 ) -> Tensor:
-    """Log-wing on points (lips more), L1 on the five inner gaps, and cross-entropy on presence and hiding."""
+    """Log-wing on points (lips more), L1 on inner gaps and size, and cross-entropy on presence and hiding."""
     weight = torch.ones(face.POINTS)
     weight[face.LIPS] = 2.25
     apart = (found - wanted).norm(dim=-1) * SIDE  # (N, 51) in region pixels
     wing = 4 * torch.log1p(apart / 0.8) * weight / weight.mean()
     upper, lower = ([gap[k] for gap in face.INNER_GAPS] for k in (0, 1))
     gaps = (found[:, lower] - found[:, upper] - wanted[:, lower] + wanted[:, upper]).norm(dim=-1) * SIDE
-    each = wing.mean(1) + 4 * gaps.mean(1)
+    size = (_size(found) / _size(wanted).clamp(min=1e-3) - 1).abs()  # (N,)
+    each = wing.mean(1) + 4 * gaps.mean(1) + _SIZE * size
     on_faces = (each * there).sum() / there.sum().clamp(min=1)
     presence = F.binary_cross_entropy_with_logits(logits[:, 0], there)
     covered = F.binary_cross_entropy_with_logits(logits[:, 1], hidden, weight=there)
     out: Tensor = on_faces + 1.6 * presence + hidden_weight * covered
     return out
+
+
+def _size(shapes: Tensor) -> Tensor:
+    """Root mean square distance of points (N, 51, 2) from their middle: (N,)."""
+    return (shapes - shapes.mean(1, keepdim=True)).square().sum(-1).mean(1).clamp(min=1e-12).sqrt()
 
 
 def fit(labelled: Labelled, schedule: Schedule, start: LandmarkNet | None = None) -> LandmarkNet:
