@@ -6,12 +6,14 @@ BIN := $(VENV)/bin
 #   make demo PIP_OPTIONS="--extra-index-url https://download.pytorch.org/whl/cpu"
 PIP_OPTIONS ?=
 
-.PHONY: demo test check install bench bench-small clean
+.PHONY: demo test proofs chaos chaos-small check install bench bench-small clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    install, then render the demonstration: a photo speaks"
 	@echo "make test    install, then run the tests"
+	@echo "make proofs  the slower tests"
+	@echo "make chaos   200 videos while workers, nodes, drivers and the store fail (half an hour)"
 	@echo "make check   ruff, mypy and the layer test"
 	@echo "make bench   measure the figures of the README (half an hour on a quiet machine)"
 
@@ -29,7 +31,16 @@ demo: install
 	$(BIN)/reelyard demo -o out/demo.mp4 --overwrite
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
+
+proofs: install
+	$(BIN)/python -m pytest -m slow
+
+chaos: install
+	$(BIN)/python -m tests.chaos
+
+chaos-small: install
+	$(BIN)/python -m tests.chaos --videos 12 --longest-seconds 5 --nodes 2 --fault-every-seconds 8 --limit-seconds 600
 
 check: install
 	$(BIN)/ruff check .

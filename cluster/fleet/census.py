@@ -16,6 +16,7 @@ from cluster.fleet.side import SideWork
 from cluster.fleet.standing import DEATHS_IN_A_ROW, StandingCell
 from cluster.fleet.values import CellDown, CellDrains, CellUp, Shortage, Told
 from cluster.messages import FoundDevice
+from cluster.scheduling.costs import speed_of
 from cluster.transport import Worker
 from pipeline.pool import Decision
 from tasks.errors import ReelyardError, WorkerLost
@@ -47,10 +48,18 @@ class Census:
         tell: Callable[[Told], None],
         decide: Callable[[Decision], None],
         drop: Callable[[StandingCell], None],
+        first_cells: int | None,
     ) -> None:
-        """`drop` ends the attempts of a cell that is gone, without a word."""
+        """`drop` ends the attempts of a cell that is gone, without a word.
+
+        `first_cells`: so many are started at first, more as they are wanted; all at once where not given.
+        """
+        self._most = first_cells
+        self._spare: list[CellPlan] = []
+        "Places that no cell was started on yet, the fastest first."
         self._storage_options, self._device, self._altering = dict(storage_options), device, altering
         self._side, self._tell, self._decide, self._drop = side, tell, decide, drop
+        self._grows = not connection.local
         self._patience = _LOCAL_PLACEMENT_SECONDS if connection.local else PLACEMENT_SECONDS
         self._numbers = itertools.count()
         self._renewed: set[str] = set()
@@ -62,7 +71,6 @@ class Census:
         self._unanswered: set[str] = set()
         "Cells started before the run was settled that have not said what they compute on."
         self._answers: list[tuple[StandingCell, FoundDevice]] = []
-        self._failures: list[ReelyardError] = []
         self._wanted = 0
         self._demand: list[Any] = []
         "Places asked for anywhere."
@@ -112,8 +120,10 @@ class Census:
             if node.id not in self._nodes and (plans := plan_cells(node, self._gpu)):
                 self._nodes[node.id] = node
                 self._drop_demand()
-                for plan in plans:
-                    self.start_cell(plan)
+                self._spare = sorted([*self._spare, *plans], key=lambda plan: -speed_of(plan.kind))
+        staying = {node.id for node in nodes if node.leaves_in_seconds is None}
+        self._spare = [plan for plan in self._spare if plan.node.id in staying]
+        self._open_wanted()
         for node in side_nodes(nodes, list(self._nodes)):
             if node.id not in self._side.nodes:
                 self.spawn(self._open_side(node))
@@ -130,11 +140,19 @@ class Census:
     def want(self, cells: int) -> None:
         """There is work for so many cells in all: an autoscaler is shown what is missing."""
         self._wanted = cells
+        if self._most is not None:
+            self._most = max(self._most, cells)
+            self._open_wanted()
         self._show_demand()
+
+    def _open_wanted(self) -> None:
+        while self._spare and (self._most is None or len(self.cells) < max(1, self._most)):
+            self.start_cell(self._spare.pop(0))
 
     def _show_demand(self) -> None:
         """Places that nobody has are asked for anywhere; Ray's autoscaler starts nodes for them."""
-        missing = max(0 if self._nodes else 1, min(self._wanted - len(self.cells), _MOST_ASKED))
+        standing = len(self.cells) + len(self._spare)
+        missing = max(0 if self._nodes else 1, min(self._wanted - standing, _MOST_ASKED)) if self._grows else 0
         if missing == len(self._demand):
             return
         self._drop_demand()
@@ -171,8 +189,9 @@ class Census:
         except ReelyardError as error:
             self._unanswered.discard(cell.name)
             if not cell.gone:
-                self._failures.append(error)
                 self._leave_out(cell, error.message)
+                if not self.cells:
+                    self._fail(error)
         else:
             self._unanswered.discard(cell.name)
             if not cell.gone:
@@ -204,15 +223,13 @@ class Census:
         if self.settled.done():
             return
         best = max(self._answers, key=lambda answer: answer[1].device != "cpu", default=None)
-        if best is not None:
-            if best[1].device != "cpu" or not self._gpu or not (self._unanswered and patient):
-                self._decide(Decision("device", best[1].device, best[1].reason))
-                self.settled.set_result(best[1].device_class)
-                for cell, found in self._answers:
-                    if not cell.gone:
-                        self._take_in(cell, found)
-        elif not self._unanswered and self._failures and not self.cells:
-            self._fail(self._failures[0])
+        if best is None or (best[1].device == "cpu" and self._gpu and self._unanswered and patient):
+            return
+        self._decide(Decision("device", best[1].device, best[1].reason))
+        self.settled.set_result(best[1].device_class)
+        for cell, found in self._answers:
+            if not cell.gone:
+                self._take_in(cell, found)
 
     def _leave_out(self, cell: StandingCell, reason: str) -> None:
         self._decide(Decision("cell", f"{cell.name} on {cell.plan.node.name} left out", reason))

@@ -53,8 +53,11 @@ class RayFleet:
         device: str = "auto",
         altering: bool = True,
         idle_seconds: float = transport.IDLE_SECONDS,
+        first_cells: int | None = None,
     ) -> None:
         """`altering`: some task or label of the run draws, so that cells need render workers.
+
+        `first_cells`: cells started at first, more as `want` asks for them; all that fit where not given.
 
         Raises:
             ResourceShortage: a GPU was asked for and this machine's own Ray has none.
@@ -73,8 +76,9 @@ class RayFleet:
         small = connection.local and sum(len(plan_cells(node, False)) for node in nodes) <= 1
         self._here = StepsHere(storage_options) if small else None
         self._census = Census(
-            connection, storage_options, device, altering, self._side, self.told.put, self._decide, self._drop
-        )
+            connection, storage_options, device, altering, self._side, self.told.put, self._decide, self._drop,
+            first_cells,
+        )  # fmt: skip
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="fleet")
         self._thread.start()

@@ -124,7 +124,7 @@ class Scheduler:
         """What to do now; each decision is told once."""
         self._expire(now)
         self._books.end_waits(now)
-        if self._books.order.units:
+        if self._books.order.units and self._books.free:
             self._fill(now)
         if self._books.free and self._books.running and now >= self._next_look and not self._books.order.units:
             self._next_look = now + self._settings.look_seconds

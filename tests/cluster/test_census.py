@@ -10,14 +10,15 @@ import pytest
 import ray
 
 from cluster.connection import Connection
-from cluster.fleet import census, ray_fleet
+from cluster.fleet import census, ray_fleet, standing
 from cluster.fleet.nodes import NODE_ID_LABEL, alive_nodes
 from cluster.fleet.ray_fleet import RayFleet
 from cluster.fleet.values import CellDown, CellDrains, CellUp, Passed, RenderWork, Shortage
+from cluster.packages import own_code
 from pipeline.engine import InProcessPool
 from pipeline.index import SourceIndex
 from pipeline.storage import Storage
-from tasks.errors import ResourceShortage
+from tasks.errors import JobError, ResourceShortage
 from tasks.table import task_spec
 from tests.cluster.conftest import FRAMES, leases_over, numbers_of, write_numbered
 from tests.cluster.listener import LONG_SECONDS, Listener, alive_actors, placement_groups
@@ -40,24 +41,49 @@ def small(nodes: Nodes) -> Any:
 
 
 @pytest.fixture(scope="module")
-def taken(small: Any) -> Any:
-    """The small node's only processor, held by somebody else."""
-    group = ray.util.placement_group([{"CPU": 1}], bundle_label_selector=[{NODE_ID_LABEL: small.node_id}])
-    assert group.wait(30)
-    return group
-
-
-@pytest.fixture(scope="module")
-def fleet(connection: Connection, small: Any, taken: Any) -> Iterator[RayFleet]:
-    """On the small node alone, as if it were a cluster that was joined; soon out of patience."""
+def alone(connection: Connection, small: Any) -> Iterator[Connection]:
+    """The small node alone, as if it were a cluster that was joined, and little patience for a place on it."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (census, ray_fleet):
             patch.setattr(module, "alive_nodes", lambda: tuple(node for node in alive_nodes() if node.cpus == 1))
         patch.setattr(census, "PLACEMENT_SECONDS", 1.0)
         patch.setattr(census, "_WATCH_SECONDS", 0.5)
-        made = RayFleet(replace(connection, local=False), {}, device="auto", altering=True)
-        yield made
-        made.close()
+        yield replace(connection, local=False)
+
+
+@pytest.mark.parametrize("altering", [True, False])
+def test_a_cell_that_runs_other_code_never_comes_up_and_the_run_is_told_what_differs(
+    altering: bool, alone: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import far_calls
+
+    other = replace(own_code(), versions=(*own_code().versions, ("av", "0.0")))
+    monkeypatch.setattr(standing, "own_code", lambda: other)
+    fleet = RayFleet(alone, {}, device="cpu", altering=altering)
+    try:
+        told = fleet.told.get(timeout=LONG_SECONDS)
+        assert isinstance(told, Shortage)
+        assert "instead of 0.0; install on every node what the driver has" in told.message
+        with pytest.raises(JobError, match="worker fused-0:.* runs av"):
+            fleet.do(far_calls.where, "here", stopped=lambda: False)
+        assert any(decision.choice.endswith("left out") for decision in fleet.decisions)
+    finally:
+        fleet.close()
+
+
+@pytest.fixture(scope="module")
+def taken(small: Any) -> Any:
+    """The small node's only processor, held by somebody else."""
+    group = ray.util.placement_group([{"CPU": 1}], bundle_label_selector=[{NODE_ID_LABEL: small.node_id}])
+    assert group.wait(LONG_SECONDS)
+    return group
+
+
+@pytest.fixture(scope="module")
+def fleet(alone: Connection, taken: Any) -> Iterator[RayFleet]:
+    made = RayFleet(alone, {}, device="auto", altering=True)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="module")

@@ -486,7 +486,7 @@ def test_what_answers_instead_of_a_dashboard_is_told(tmp_path: Path) -> None:
     (tmp_path / "api" / "version").write_text("<html>Log in</html>")
     with http_server(tmp_path) as (url, _), pytest.raises(JobError, match="answers, but not as a Ray dashboard"):
         connect(url)
-    with pytest.raises(JobError, match=r"does not answer .*`ray start --head` starts one here, `kubectl port-forward"):
+    with pytest.raises(JobError, match=r"does not answer; .*`ray start --head` starts one here, `kubectl port-forward"):
         connect(url)
 
 

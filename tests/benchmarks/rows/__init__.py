@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from tests.benchmarks.rows.efficiency import measure_efficiency
 from tests.benchmarks.rows.first_frame import measure_first_frame
 from tests.benchmarks.rows.identity import measure_identity
 from tests.benchmarks.rows.index_bytes import measure_index_bytes
@@ -17,5 +18,6 @@ ROWS: dict[str, Callable[[Settings], list[Figure]]] = {
     "memory": measure_peak_memory,
     "index": measure_index_bytes,
     "first-frame": measure_first_frame,
+    "efficiency": measure_efficiency,
     "scheduler": measure_scheduler,
 }
