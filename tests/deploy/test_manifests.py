@@ -1,6 +1,7 @@
 """Every overlay, as it is built, is what the API server, the operator and this project's promises allow."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -69,16 +70,18 @@ def test_pod_templates_are_sound(overlays: Overlays, tools: Path, tmp_path: Path
 
 def pod_failures(documents: list[dict[str, Any]], tools: Path, folder: Path) -> dict[str, str]:
     """Checkov's failed rules, by rule, for the pods that the operator would make of the templates."""
+    ray_labels = {"ray.io/is-ray-node": "yes"}
     pods = [
         {
             "apiVersion": "v1", "kind": "Pod", "spec": group["template"]["spec"],
-            "metadata": {"name": f"{document['kind'].lower()}-{number}", "namespace": "reelyard"},
+            "metadata": {"name": f"{document['kind'].lower()}-{n}", "namespace": "reelyard", "labels": ray_labels},
         }
         for document in ray_documents(documents)
-        for number, group in enumerate(groups(cluster_spec(document)))
+        for n, group in enumerate(groups(cluster_spec(document)))
     ]  # fmt: skip
     assert pods
-    (folder / "pods.yaml").write_text(yaml.safe_dump_all(pods))
+    policies = [document for document in documents if document["kind"] == "NetworkPolicy"]
+    (folder / "pods.yaml").write_text(yaml.safe_dump_all([*pods, *policies]))
     command = [
         str(tools / "checkov"), "--framework", "kubernetes", "--file", str(folder / "pods.yaml"), "--quiet",
         "--compact", "--skip-download", "--output", "json", "--skip-check", ",".join(POD_SKIPS),
@@ -111,3 +114,16 @@ def test_a_pod_monitor_reaches_every_ray_pod(overlays: Overlays) -> None:
     monitor = next(d for d in overlays[MONITORING] if d["kind"] == "PodMonitor")
     assert monitor["spec"]["selector"]["matchLabels"] == {"ray.io/is-ray-node": "yes"}
     assert monitor["spec"]["podMetricsEndpoints"] == [{"port": "metrics", "path": "/metrics"}]
+
+
+def test_the_dashboard_asks_for_metrics_that_ray_has(overlays: Overlays) -> None:
+    import ray
+
+    known = Path(ray.__file__).parent / "dashboard/modules/metrics/dashboards/default_dashboard_panels.py"
+    maps = next(d for d in overlays[MONITORING] if d["metadata"]["name"] == "dashboards")
+    dashboards = [json.loads(text) for text in maps["data"].values()]
+    asked = {name for board in dashboards for name in re.findall(r"\bray_(?!io_)\w+", json.dumps(board["panels"]))}
+    assert len(asked) >= 8
+    assert {name for name in asked if name not in known.read_text()} == set()
+    for panel in (panel for board in dashboards for panel in board["panels"]):
+        assert panel["title"] and all(target["expr"] for target in panel["targets"])
