@@ -16,7 +16,8 @@ RAY_KINDS = ("RayCluster", "RayJob", "RayCronJob")
 GPU = "nvidia.com/gpu"
 POOL = "reelyard.io/pool"
 _UNITS = {"": 1, "m": Fraction(1, 1000)} | {f"{u}i": 1024**n for n, u in enumerate("KMGT", 1)}
-_SECRET = re.compile(r"AKIA[0-9A-Z]{16}|(?i:secret_access_key|password|auth_token|_key)\s*[=:]\s*\S")
+_SECRET_NAME = re.compile(r"(?i)(secret|password|token|_key|_key_id|credentials)$")
+_SECRET_VALUE = re.compile(r"AKIA[0-9A-Z]{16}|-----BEGIN [A-Z ]*PRIVATE KEY-----")
 
 
 def quantity(text: object) -> Fraction:
@@ -61,17 +62,15 @@ def has_gpu(group: Document) -> bool:
 
 def _no_secrets(documents: Sequence[Document]) -> Iterator[str]:
     for document in documents:
-        if document["kind"] == "Secret" and (document.get("data") or document.get("stringData")):
-            yield f"Secret {document['metadata']['name']}: secrets lie in no file"
-        values = str(document.get("data", "")) + " ".join(
-            f"{entry['name']}={entry['value']}"
-            for ray in ray_documents([document])
-            for group in groups(cluster_spec(ray))
-            for entry in container(group).get("env", [])
-            if "value" in entry
-        )
-        if document["kind"] != "Secret" and _SECRET.search(values):
-            yield f"{document['kind']} {document['metadata']['name']}: looks like a secret"
+        title = f"{document['kind']} {document['metadata']['name']}"
+        if document["kind"] == "Secret":
+            yield f"{title}: secrets lie in no file"
+        given = dict(document.get("data", {})) if document["kind"] == "ConfigMap" else {}
+        for group in groups(cluster_spec(document)) if document["kind"] in RAY_KINDS else []:
+            given |= {entry["name"]: entry.get("value", "") for entry in container(group).get("env", [])}
+        for key, value in given.items():
+            if value and (_SECRET_NAME.search(key) or _SECRET_VALUE.search(value)):
+                yield f"{title}: {key} looks like a secret"
 
 
 def _accounts(documents: Sequence[Document]) -> Iterator[str]:
