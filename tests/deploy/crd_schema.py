@@ -84,9 +84,7 @@ def _keyed_list(
         seen.add(identity)
 
 
-_Validator = jsonschema.validators.extend(
-    jsonschema.Draft202012Validator, {"x-kubernetes-list-map-keys": _keyed_list}
-)
+_Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"x-kubernetes-list-map-keys": _keyed_list})
 
 
 class Crds:

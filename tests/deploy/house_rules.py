@@ -32,13 +32,13 @@ def ray_documents(documents: Sequence[Document]) -> list[Document]:
 
 def house_faults(documents: Sequence[Document], ray_version: str) -> list[str]:
     """Everything in the documents of one overlay that breaks a promise."""
-    found = list(_no_secrets(documents)) + list(_accounts(documents)) + list(_quota(documents)) + list(_head_kept(documents))
+    found = [*_no_secrets(documents), *_accounts(documents), *_quota(documents), *_head_kept(documents)]
     for document in ray_documents(documents):
         cluster = cluster_spec(document)
-        found += [*_versions(cluster, ray_version), *_head(cluster), *_priorities(cluster), *_scaling(document, cluster)]
+        found += [*_versions(cluster, ray_version), *_head(cluster), *_priorities(cluster)]
+        found += [*_scaling(document, cluster), *_batch(document)]
         for group in groups(cluster):
             found += [f"{name(group)}: {fault}" for fault in _group(group)]
-        found += list(_batch(document))
     return found
 
 
@@ -106,7 +106,8 @@ def _head(cluster: Document) -> Iterator[str]:
 def _head_kept(documents: Sequence[Document]) -> Iterator[str]:
     budgets = [d for d in documents if d["kind"] == "PodDisruptionBudget"]
     for document in ray_documents(documents):
-        labels = {"ray.io/node-type": "head"} | cluster_spec(document)["headGroupSpec"]["template"]["metadata"]["labels"]
+        head = cluster_spec(document)["headGroupSpec"]["template"]
+        labels = {"ray.io/node-type": "head"} | head["metadata"]["labels"]
         selectors = [budget["spec"]["selector"]["matchLabels"].items() for budget in budgets]
         if not any(selector <= labels.items() for selector in selectors):
             yield "head: no PodDisruptionBudget selects it"
@@ -191,12 +192,12 @@ def _space(pod: Document, first: Document) -> Iterator[str]:
     elif on_disk > quantity(storage):
         yield f"volumes of {float(on_disk / 2**30):g} Gi exceed ephemeral-storage {storage}"
     memory = quantity(first.get("resources", {}).get("limits", {}).get("memory", 0))
-    shared = {v["name"]: v["emptyDir"] for v in pod.get("volumes", []) if v.get("emptyDir", {}).get("medium") == "Memory"}
+    in_memory = [v for v in pod.get("volumes", []) if v.get("emptyDir", {}).get("medium") == "Memory"]
+    shared = {volume["name"]: volume["emptyDir"] for volume in in_memory}
     for mount in first.get("volumeMounts", []):
         size = quantity(shared[mount["name"]].get("sizeLimit", 0)) if mount["name"] in shared else memory
-        if mount["mountPath"] == "/dev/shm" or mount["name"] in shared:
-            if size < memory * Fraction(3, 10):
-                yield f"{mount['mountPath']} is smaller than Ray's object store (0.3 of memory)"
+        if (mount["mountPath"] == "/dev/shm" or mount["name"] in shared) and size < memory * Fraction(3, 10):
+            yield f"{mount['mountPath']} is smaller than Ray's object store (0.3 of memory)"
 
 
 def _leaves(pod: Document, first: Document) -> Iterator[str]:

@@ -43,8 +43,8 @@ def groups(cluster: Document) -> list[Document]:
 def operator_faults(document: Document) -> list[str]:
     """Everything that the operator would refuse."""
     job, cluster = job_spec(document), cluster_spec(document)
-    found = list(_name(document)) + list(_groups(cluster)) + list(_autoscaler(cluster)) + list(_fault_tolerance(cluster))
-    return found + (list(_job(job)) + list(_retries(job)) + list(_sidecar(job, cluster)) if job else [])
+    found = [*_name(document), *_groups(cluster), *_autoscaler(cluster), *_fault_tolerance(cluster)]
+    return found + ([*_job(job), *_retries(job), *_sidecar(job, cluster)] if job else [])
 
 
 def _name(document: Document) -> Iterator[str]:
@@ -61,7 +61,7 @@ def _groups(cluster: Document) -> Iterator[str]:
         least, most = group.get("minReplicas"), group.get("maxReplicas")
         if not cluster.get("enableInTreeAutoscaling") and (least is None or most is None):
             yield f"group {name}: minReplicas and maxReplicas are needed without the autoscaler"
-        if (least or 0) < 0 or (most if most is not None else 1) < 0 or (least or 0) > (2**31 if most is None else most):
+        if not 0 <= (least or 0) <= (2**31 if most is None else most):
             yield f"group {name}: minReplicas {least}, maxReplicas {most}"
     for group in groups(cluster):
         yield from _start_parameters(group)

@@ -1,4 +1,4 @@
-"""What the manifests scale to, by Ray's own autoscaler: spot first, whole cells, no GPU node woken for anything else."""
+"""What the manifests scale to, by Ray's own autoscaler: spot first, whole cells, GPU nodes for nothing else."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -41,9 +41,7 @@ def groups_of(overlays: Overlays, overlay: str, gpu: bool) -> set[str]:
     ],
 )
 @pytest.mark.parametrize("overlay", ["aws", "aws-job", "gke", "aws-cron"])
-def test_spot_comes_before_on_demand(
-    overlay: str, cells: int, started: Mapping[str, int], overlays: Overlays
-) -> None:
+def test_spot_comes_before_on_demand(overlay: str, cells: int, started: Mapping[str, int], overlays: Overlays) -> None:
     assert asked(overlays, overlay, *[cell(4)] * cells) == Plan(started, 0)
 
 
@@ -72,8 +70,9 @@ def test_cells_leave_the_processors_of_other_nodes_alone(overlays: Overlays) -> 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_nothing_that_is_asked_for_could_wait_for_ever(overlay: str, overlays: Overlays) -> None:
-    cells = cell(3 if "mps" in overlay else 4) if groups_of(overlays, overlay, gpu=True) else Demand({"CPU": 2}, group=True)
-    assert asked(overlays, overlay.removeprefix("overlays/"), cells, *[SIDE] * 2).impossible == 0
+    with_gpu = groups_of(overlays, overlay, gpu=True)
+    one = cell(3 if "mps" in overlay else 4) if with_gpu else Demand({"CPU": 2}, group=True)
+    assert asked(overlays, overlay.removeprefix("overlays/"), one, *[SIDE] * 2).impossible == 0
 
 
 def test_what_fits_no_node_is_seen(overlays: Overlays) -> None:

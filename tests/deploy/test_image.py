@@ -14,7 +14,7 @@ DOCKERFILE = ROOT / "Dockerfile"
 PROMISES = {
     "it does not end as root": r"^USER 1000:1000$",
     "the driver's encoder and decoder can be loaded": r"NVIDIA_DRIVER_CAPABILITIES=compute,video,utility",
-    "Ray and torch are the pinned ones": r"--constraint /opt/reelyard/constraints.txt --requirement /opt/reelyard/torch",
+    "Ray and torch are the pinned ones": r"--constraint \S+/constraints.txt --requirement \S+/torch.txt",
     "torch lies in a layer before the code": r"(?s)torch\.txt.*others\.txt.*COPY --from=wheel",
     "the commands are on the path": r"PATH=/opt/reelyard/bin:\$PATH",
 }
@@ -50,10 +50,10 @@ def test_hadolint_finds_nothing(tools: Path) -> None:
     [
         ("USER 1000:1000\n", "", "it does not end as root"),
         ("compute,video,utility", "compute,utility", "the driver's encoder and decoder can be loaded"),
-        ("--constraint /opt/reelyard/constraints.txt --requirement /opt/reelyard/torch", "--requirement /opt/reelyard/torch",
+        ("--constraint /opt/reelyard/constraints.txt --requirement /opt/reelyard/torch.txt", "torch",
          "Ray and torch are the pinned ones"),
         ('CMD ["reelyard", "--help"]', 'ENTRYPOINT ["reelyard"]', "KubeRay's own command is run"),
-        ("ARG BASE_IMAGE=python:3.11-slim-bookworm", "ARG BASE_IMAGE=python:latest", "the base can be given, and is a version"),
+        ("BASE_IMAGE=python:3.11-slim-bookworm", "BASE_IMAGE=python", "the base can be given, and is a version"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_the_dockerfile_is_named(found: str, instead: str, promise: str) -> None:

@@ -52,6 +52,8 @@ SPOT = "spec|workerGroupSpecs|0"
 ON_DEMAND = "spec|workerGroupSpecs|1"
 POD = "template|spec"
 FIRST = "template|spec|containers|0"
+JOB = "spec|rayClusterSpec"
+JOB_SPOT = f"{JOB}|workerGroupSpecs|0"
 
 BY_SCHEMA = [
     Mistake("a misspelt field", "spec|ttlSecondsAfterFinish", 60, "ttlSecondsAfterFinish", "aws-job"),
@@ -78,12 +80,12 @@ BY_OPERATOR = [
     Mistake("restarted by Kubernetes", f"{SPOT}|{POD}|restartPolicy", "Always", "restartPolicy Always"),
     Mistake("a token without a version", "spec|rayVersion", REMOVED, "token needs rayVersion"),
     Mistake("a life after without an end", "spec|shutdownAfterJobFinishes", False, "needs shutdown", "aws-job"),
-    Mistake("a submitter beside the sidecar", "spec|submitterConfig", {"backoffLimit": 1}, "with SidecarMode", "aws-job"),
+    Mistake("a second submitter", "spec|submitterConfig", {"backoffLimit": 1}, "with SidecarMode", "aws-job"),
     Mistake("suspended without an end", "spec|shutdownAfterJobFinishes", False, "suspend needs", "aws-kueue"),
     Mistake("a deadline of nothing", "spec|activeDeadlineSeconds", 0, "activeDeadlineSeconds 0", "aws-job"),
     Mistake("another try on a chosen cluster", "spec|clusterSelector", {"a": "b"}, "backoffLimit with", "aws-job"),
     Mistake("an environment that is no YAML", "spec|runtimeEnvYAML", "a: [", "is not YAML", "aws-job"),
-    Mistake("sizes left out", "spec|rayClusterSpec|workerGroupSpecs|0|minReplicas", REMOVED, "are needed without the autoscaler", "aws-kueue"),
+    Mistake("sizes left out", f"{JOB_SPOT}|minReplicas", REMOVED, "needed without the autoscaler", "aws-kueue"),
 ]  # fmt: skip
 
 BY_HOUSE = [
@@ -117,7 +119,7 @@ BY_HOUSE = [
     Mistake("a driver on a spot node", "spec|entrypointNumCpus", 1, "could land on a spot node", "aws-job"),
     Mistake("a job that is tried once", "spec|backoffLimit", 0, "both are needed", "aws-job"),
     Mistake("a job without end", "spec|jobTemplate|activeDeadlineSeconds", REMOVED, "both are needed", "aws-cron"),
-    Mistake("an autoscaler in a queue", "spec|rayClusterSpec|enableInTreeAutoscaling", True, "no autoscaler", "aws-kueue"),
+    Mistake("an autoscaler in a queue", f"{JOB}|enableInTreeAutoscaling", True, "no autoscaler", "aws-kueue"),
     Mistake("a quota too small", "ResourceQuota:spec|hard|requests.nvidia.com/gpu", "2", "holds no whole cluster"),
     Mistake("a key in the environment", "ConfigMap:data|AWS_SECRET_ACCESS_KEY", "abc", "looks like a secret"),
     Mistake(
@@ -146,9 +148,7 @@ def test_our_promises_catch(mistake: Mistake, overlays: Mapping[str, Documents],
     caught(mistake, overlays, lambda documents: house_faults(documents, ray_version))
 
 
-def caught(
-    mistake: Mistake, overlays: Mapping[str, Documents], faults: Callable[[Documents], list[str]]
-) -> None:
+def caught(mistake: Mistake, overlays: Mapping[str, Documents], faults: Callable[[Documents], list[str]]) -> None:
     whole = overlays[f"overlays/{mistake.overlay}"]
     assert faults(whole) == []
     assert mistake.words in "; ".join(faults(plant(whole, mistake)))

@@ -22,7 +22,7 @@ run "a_spot_gpu_pool_is_spot_tainted_and_empty" {
     error_message = "spot"
   }
   assert {
-    condition     = one(aws_eks_node_group.this.taint).key == "nvidia.com/gpu" && one(aws_eks_node_group.this.taint).effect == "NO_SCHEDULE"
+    condition     = [for taint in aws_eks_node_group.this.taint : "${taint.key}:${taint.effect}"] == ["nvidia.com/gpu:NO_SCHEDULE"]
     error_message = "a GPU pool is tainted: nothing else wakes its nodes"
   }
   assert {
