@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 #   make demo PIP_OPTIONS="--extra-index-url https://download.pytorch.org/whl/cpu"
 PIP_OPTIONS ?=
 
-.PHONY: demo test check check-deploy install bench bench-small clean
+.PHONY: demo test check check-deploy check-image install bench bench-small clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make test    install, then run the tests"
 	@echo "make check   ruff, mypy and the layer test"
 	@echo "make check-deploy  the image, k8s/ and terraform/, without a cluster or a cloud account"
+	@echo "make check-image   build the image without a daemon and render in it (ten minutes)"
 	@echo "make bench   measure the figures of the README (half an hour on a quiet machine)"
 
 install: $(VENV)/installed
@@ -49,6 +50,9 @@ $(DEPLOY_VENV)/installed: tests/deploy/constraints.txt
 
 check-deploy: install $(DEPLOY_VENV)/installed
 	REELYARD_DEPLOY_TOOLS=$(abspath $(DEPLOY_VENV)/bin) $(BIN)/python -m pytest -q -rs tests/deploy
+
+check-image:
+	tests/deploy/build_image.sh
 
 bench: install
 	$(BIN)/python -m tests.benchmarks --readme
