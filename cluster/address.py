@@ -53,7 +53,7 @@ def _joinable(address: str) -> str:
     if address.startswith(("http://", "https://")):
         raise JobError(
             f"--address {address}: found the dashboard's address, expected HOST:PORT of the head "
-            f"(often :6379); to submit as a job: ray job submit --address {address} -- reelyard render …"
+            f"(often :6379); to run there as a job: reelyard submit --address {address} render …"
         )
     if address != "auto" and not _is_host_and_port(address):
         raise JobError(f"--address {address}: expected HOST:PORT or auto")

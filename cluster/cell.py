@@ -5,12 +5,14 @@ the decode worker.  Without tasks there is nothing to render and it pulls from t
 itself.  The driver sends an order and gets parts of about 1 KB; no picture passes through it.
 """
 
+import importlib
 import os
 import resource
 import shutil
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import av.logging
 
-from cluster.messages import Carried, Order, WorkerFacts
+from cluster.messages import Carried, FoundDevice, Order, WorkerFacts
 from cluster.packages import own_code
 from cluster.transport import Worker, fetch, pull
 from pipeline.decode import Counts
@@ -27,18 +29,19 @@ from pipeline.part import Part, PartDetails
 from pipeline.segments import ScanUnit
 from pipeline.stages import Stopped, staged
 from pipeline.storage import Storage
-from pipeline.work import Decoding
+from pipeline.work import Decoding, UnitWork
 from tasks.picture import FrameBatch
-from tasks.task import TaskSpec, UnitMeasurement
+from tasks.task import TaskSpec
 
 if TYPE_CHECKING:
+    from pipeline.engine import InProcessPool
     from tasks.chain import Chain
 
 T = TypeVar("T")
 
 
 class CellWorker:
-    """What every worker of a cell can do: probe, measure a scan unit, tell of itself."""
+    """What every worker can do, in a cell or outside: a step of a journey, a scan unit, tell of itself."""
 
     stage = "cell"
 
@@ -49,6 +52,7 @@ class CellWorker:
         self.name = name
         self._storage = Storage(dict(storage_options))
         self._stopped: set[int] = set()
+        self._scans: dict[int, InProcessPool] = {}
 
     def facts(self) -> WorkerFacts:
         usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -58,11 +62,14 @@ class CellWorker:
     def stop(self, order: int) -> None:
         """Make the stages of one order end at their next batch."""
         self._stopped.add(order)
+        if order in self._scans:
+            self._scans[order].close()
 
-    def probe(self, uri: str, cache_prefix: str | None) -> SourceIndex:
-        from pipeline.probe import probe
-
-        return probe(self._storage, uri, cache_prefix=cache_prefix)
+    def do(self, module: str, name: str, *arguments: object) -> object:
+        """The answer of a module-level step of the pipeline, with a scratch folder of its own."""
+        step = getattr(importlib.import_module(module), name)
+        with tempfile.TemporaryDirectory(prefix="reelyard-step-", dir=session_folder()) as folder:
+            return step(self._storage, Path(folder), *arguments)
 
     def choose_device(self, asked: str) -> tuple[str, str]:
         """(device, reason) as this worker finds it."""
@@ -71,17 +78,38 @@ class CellWorker:
         choice = choose_device(asked)
         return choice.device, choice.reason
 
+    def find_device(self, asked: str) -> FoundDevice:
+        """The device this worker computes on, and its memory."""
+        device, reason = self.choose_device(asked)
+        if not device.startswith("cuda"):
+            return FoundDevice(device, reason, 0)
+        import torch
+
+        return FoundDevice(device, reason, torch.cuda.get_device_properties(device).total_memory)
+
     def measure(
-        self, index: SourceIndex, spec: TaskSpec, units: Sequence[ScanUnit], decoding: Decoding, device: str
-    ) -> Iterator[UnitMeasurement]:
-        """Measurements of the units, decoded and measured by the engine in this process."""
+        self,
+        order: int,
+        index: SourceIndex,
+        spec: TaskSpec,
+        works: Sequence[UnitWork],
+        decoding: Decoding,
+        device: str,
+    ) -> Iterator[ScanUnit]:
+        """Units as they are stored, decoded and measured by the engine in this process."""
         from pipeline.engine import InProcessPool
 
         _one_thread_each()
         pool = InProcessPool(self._storage, device, Path(tempfile.gettempdir()), lambda stage, frames: None)
-        measured = staged(pool.measure(index, spec, units, decoding), "scan", self.name)
-        with ended(measured):
-            yield from measured
+        self._scans[order] = pool
+        if order in self._stopped:
+            pool.close()
+        measured = staged(pool.measure(index, spec, works, decoding), "scan", self.name)
+        try:
+            with ended(measured):
+                yield from measured
+        finally:
+            del self._scans[order]
 
     def _until_stopped(self, order: Order, batches: Iterator[FrameBatch]) -> Iterator[FrameBatch]:
         for batch in batches:
@@ -115,45 +143,66 @@ class RenderWorker(CellWorker):
 
     def __init__(self, name: str, storage_options: Mapping[str, str]) -> None:
         super().__init__(name, storage_options)
-        self._loading = threading.Lock()
+        self._chains = Chains()
         self._device_lock = threading.Lock()
-        self._loaded: tuple[object, ...] | None = None
         # The source is being probed meanwhile; whoever needs torch waits for this import, not for two.
         threading.Thread(target=_one_thread_each, daemon=True, name="warm").start()
-        self._chain: Chain | None = None
 
     def load(self, specs: tuple[TaskSpec, ...], device: str) -> None:
         """Bring the chain onto the device."""
-        self._ready_chain(specs, device)
+        with self._chains.held(specs, device):
+            pass
 
-    def _ready_chain(self, specs: tuple[TaskSpec, ...], device: str) -> "Chain":
-        """The chain, loaded; the same one as long as it is asked for the same."""
+    def batches(self, order: Order, decode: Worker) -> Iterator[Carried]:
+        with ended(staged(self._rendered(order, decode), self.stage, self.name)) as batches:
+            yield from batches
+
+    def _rendered(self, order: Order, decode: Worker) -> Iterator[Carried]:
+        from pipeline.stages import render_batches
+
+        with self._chains.held(order.specs, order.device) as chain:
+            tally = Tally()
+            decoded = tally.unpacked(pull(decode, "batches", order, window=order.window))
+            rendered = render_batches(chain, fetch(order.lease), decoded, self._device_lock)
+            with ended(decoded), ended(self._until_stopped(order, rendered)) as batches:
+                for batch in batches:
+                    yield tally.carry(batch, self.stage)
+                    del batch
+
+
+class Chains:
+    """The chains of tasks that are loaded: those in use, and the last that was."""
+
+    def __init__(self) -> None:
+        self._changing = threading.Lock()
+        self._loaded: dict[tuple[object, ...], Chain] = {}
+        self._users: Counter[tuple[object, ...]] = Counter()
+
+    @contextmanager
+    def held(self, specs: tuple[TaskSpec, ...], device: str) -> Iterator["Chain"]:
+        """The chain, loaded, and so for the time of the block; chains that nobody uses make room for it."""
+        wanted = (specs, device)
+        with self._changing:
+            chain = self._loaded.get(wanted) or self._load(wanted, specs, device)
+            self._users[wanted] += 1
+        try:
+            yield chain
+        finally:
+            with self._changing:
+                self._users[wanted] -= 1
+
+    def _load(self, wanted: tuple[object, ...], specs: tuple[TaskSpec, ...], device: str) -> "Chain":
         from tasks.chain import Chain
         from tasks.table import open_task
 
-        with self._loading:
-            if self._chain is not None and self._loaded == (specs, device):
-                return self._chain
-            if self._chain is not None:
-                self._chain.release()
-            _one_thread_each()
-            chain = Chain([open_task(spec) for spec in specs], device)
-            chain.load()
-            self._chain, self._loaded = chain, (specs, device)
-            av.logging.set_level(None)
-            return chain
-
-    def batches(self, order: Order, decode: Worker) -> Iterator[Carried]:
-        from pipeline.stages import render_batches
-
-        chain = self._ready_chain(order.specs, order.device)
-        tally = Tally()
-        decoded = tally.unpacked(pull(decode, "batches", order, window=order.window))
-        rendered = render_batches(chain, fetch(order.lease), decoded, self._device_lock)
-        with ended(decoded), ended(staged(self._until_stopped(order, rendered), self.stage, self.name)) as batches:
-            for batch in batches:
-                yield tally.carry(batch, self.stage)
-                del batch
+        for idle in [loaded for loaded in self._loaded if not self._users[loaded]]:
+            self._loaded.pop(idle).release()
+        _one_thread_each()
+        chain = Chain([open_task(spec) for spec in specs], device)
+        chain.load()
+        self._loaded[wanted] = chain
+        av.logging.set_level(None)
+        return chain
 
 
 class EncodeWorker(CellWorker):
@@ -164,6 +213,7 @@ class EncodeWorker(CellWorker):
     def __init__(self, name: str, storage_options: Mapping[str, str]) -> None:
         super().__init__(name, storage_options)
         self._frames = 0
+        self._passed: dict[int, int] = {}
         self._counting = threading.Lock()
         # In the folder of the session, where there is one: it goes with a local Ray, however that ends.
         self._scratch = Path(tempfile.mkdtemp(prefix="reelyard-encode-", dir=session_folder()))
@@ -171,6 +221,10 @@ class EncodeWorker(CellWorker):
     def frames(self) -> int:
         """Frames encoded by this process so far."""
         return self._frames
+
+    def passed(self) -> dict[int, int]:
+        """By order: the frames of those being worked on that were encoded so far."""
+        return dict(self._passed)
 
     def end(self) -> None:
         """Remove the scratch folder; the process is about to be ended."""
@@ -182,7 +236,7 @@ class EncodeWorker(CellWorker):
         tally = Tally()
         upstream = (decode, "batches", order) if render is None else (render, "batches", order, decode)
         pulled = tally.unpacked(pull(*upstream, window=order.window))
-        batches = self._counted(self._until_stopped(order, pulled))
+        batches = self._counted(order, self._until_stopped(order, pulled))
         parts = encode_lease(
             self._storage,
             fetch(order.lease),
@@ -192,16 +246,20 @@ class EncodeWorker(CellWorker):
                 tally.counts.get(work.segment.number, {}), tally.seconds_since(self.stage), self.name
             ),
         )
-        with ended(pulled), ended(staged(parts, self.stage, self.name)) as committed:
-            yield from committed
+        try:
+            with ended(pulled), ended(staged(parts, self.stage, self.name)) as committed:
+                yield from committed
+        finally:
+            self._passed.pop(order.number, None)
 
-    def _counted(self, batches: Iterator[FrameBatch]) -> Iterator[FrameBatch]:
+    def _counted(self, order: Order, batches: Iterator[FrameBatch]) -> Iterator[FrameBatch]:
         for batch in batches:
             count = len(batch)
             yield batch
             del batch
             with self._counting:
                 self._frames += count
+                self._passed[order.number] = self._passed.get(order.number, 0) + count
 
 
 def session_folder() -> str | None:

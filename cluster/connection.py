@@ -19,6 +19,8 @@ from cluster.lean_ray import lean_start
 from cluster.packages import PACKAGES, own_code
 from tasks.errors import JobError, ResourceShortage
 
+log = logging.getLogger("reelyard")
+
 #: What a local Ray is started with: no reports to the outside, no event files, no clearing of
 #: CUDA_VISIBLE_DEVICES for workers without a GPU, no rewriting of the driver's start by uv.
 _LOCAL_SETTINGS = {
@@ -67,12 +69,7 @@ def _local_ray(cpus: int | None) -> Iterator[None]:
     shared = shutil.disk_usage("/dev/shm").free if Path("/dev/shm").is_dir() else 0
     store = local_store_bytes(psutil.virtual_memory().total, shared)
     try:
-        with lean_start():
-            ray.init(
-                address="local", num_cpus=cpus or max(2, os.cpu_count() or 2), include_dashboard=False,
-                object_store_memory=store, log_to_driver=False, logging_level=logging.ERROR,
-                _temp_dir=str(folder), _system_config={"automatic_object_spilling_enabled": False},
-            )  # fmt: skip
+        _start_local(cpus or max(2, os.cpu_count() or 2), store, folder)
     except Exception as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise ResourceShortage(
@@ -84,6 +81,26 @@ def _local_ray(cpus: int | None) -> Iterator[None]:
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start_local(cpus: int, store_bytes: int, folder: Path) -> None:
+    """A Ray of this machine alone; tried once more where a busy machine let it run out of its 30 seconds."""
+    import ray
+
+    for again in (True, False):
+        try:
+            with lean_start():
+                ray.init(
+                    address="local", num_cpus=cpus, include_dashboard=False, object_store_memory=store_bytes,
+                    log_to_driver=False, logging_level=logging.ERROR, _temp_dir=str(folder),
+                    _system_config={"automatic_object_spilling_enabled": False},
+                )  # fmt: skip
+            return
+        except Exception as error:
+            if not again or "timed out during startup" not in str(error):
+                raise
+            log.warning("the local Ray took too long to start; starting it once more")
+            ray.shutdown()
 
 
 def _set_environment() -> None:

@@ -1,6 +1,7 @@
 """How long a render will likely take: measured milliseconds per frame, scaled by picture size; pure."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pipeline.part import EncodeSpec
 
@@ -25,12 +26,40 @@ _ENCODER_FACTOR = {
 _TASK_MS = {"lip-sync": (18.0, 12.0), "label": (1.0, 1.0)}
 
 
-def estimate_seconds(frames: int, pixels: int, encode: EncodeSpec, tasks: Sequence[str], cores: int) -> float:
-    """Wall seconds of a render on `cores` cores without a GPU; an estimate, start-up left out."""
+@dataclass(frozen=True)
+class FrameCost:
+    """Milliseconds of one frame on one thread of a processor."""
+
+    moving: float
+    "Decoding, Ray's hops and encoding, which stay on processors wherever the tasks compute."
+    tasks: float
+    "The tasks, which a GPU takes over."
+
+    @property
+    def total(self) -> float:
+        return self.moving + self.tasks
+
+
+def frame_cost(pixels: int, encode: EncodeSpec, tasks: Sequence[str]) -> FrameCost:
+    """An estimate for frames of so many pixels."""
     scale = pixels / _MEASURED_PIXELS
-    preset = dict(encode.options).get("preset", "veryfast")
-    encoding = _X264_MS.get(preset, _X264_MS["veryfast"]) * _ENCODER_FACTOR.get(encode.encoder, 1.0)
+    encoding = _encoding_ms(encode)
     fixed = sum(_TASK_MS.get(name, (0.0, 0.0))[0] for name in tasks)
     growing = sum(_TASK_MS.get(name, (0.0, 0.0))[1] for name in tasks)
-    milliseconds = (_DECODE_MS + _HOPS_MS + encoding + growing) * scale + fixed
-    return frames * milliseconds / 1000 / max(1, cores)
+    return FrameCost((_DECODE_MS + _HOPS_MS + encoding) * scale, growing * scale + fixed)
+
+
+def estimate_seconds(frames: int, pixels: int, encode: EncodeSpec, tasks: Sequence[str], cores: int) -> float:
+    """Wall seconds of a render on `cores` cores without a GPU; an estimate, start-up left out."""
+    return frames * frame_cost(pixels, encode, tasks).total / 1000 / max(1, cores)
+
+
+def encode_milliseconds(encode: EncodeSpec) -> float:
+    """CPU milliseconds that a frame of this encoding likely takes on one thread."""
+    return _encoding_ms(encode) * encode.width * encode.height / _MEASURED_PIXELS
+
+
+def _encoding_ms(encode: EncodeSpec) -> float:
+    """Of a frame of the size that was measured."""
+    preset = dict(encode.options).get("preset", "veryfast")
+    return _X264_MS.get(preset, _X264_MS["veryfast"]) * _ENCODER_FACTOR.get(encode.encoder, 1.0)

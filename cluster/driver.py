@@ -11,8 +11,14 @@ from pathlib import Path
 from typing import cast
 
 from cluster.address import Place
+from cluster.dispatch.dispatcher import Dispatcher
+from cluster.dispatch.journal import Journal
+from cluster.dispatch.video_pool import VideoPool
+from cluster.fleet.opening import fleet_at
 from cluster.messages import WorkerFacts
 from cluster.report.document import Usage, usage_here
+from cluster.scheduling.scheduler import Scheduler
+from cluster.scheduling.values import Video
 from cluster.watch import RunWatch, WatchedPool
 from pipeline.job import RenderJob
 from pipeline.pool import Decision, Pool
@@ -49,7 +55,7 @@ def run(job: RenderJob, place: Place, device: str, watch: RunWatch) -> Run:
     check_request(storage, job)
     with scratch_folder() as scratch, pool_at(place, job, device, scratch, watch) as (pool, usage):
         ready = watch.seconds
-        report = render(_absolute(job), cast(Pool, WatchedPool(pool, watch)), storage, scratch, watch.progress)
+        report = render(_absolute(job), cast(Pool, WatchedPool(pool, watch)), storage, watch.progress)
         used = usage()
     if not job.keep_parts:
         remove_empty_folders(storage, work_prefix(job))
@@ -79,24 +85,18 @@ def pool_at(place: Place, job: RenderJob, device: str, scratch: Path, watch: Run
         with _in_process_pool(job, device, altering, scratch, watch) as pool:
             yield pool, lambda: [usage_here("in-process")]
         return
-    from cluster.connection import connected
-
     _refuse_memory(job)
-    if device.startswith("cuda:"):
-        raise JobError(f"--device {device}: Ray gives each worker its GPU; use --device cuda, or add --in-process")
     threading.Thread(target=_import_ahead, args=(job,), daemon=True, name="import").start()
-    with connected(place) as connection:
-        from cluster.ray_pool import RayPool
-
-        if not connection.one_machine:
-            _refuse_local(job)
-        ray_pool = RayPool(
-            connection, dict(job.storage_options), device=device, altering=altering, progress=watch.progress
-        )
+    options, local = dict(job.storage_options), _local_uris(job)
+    with fleet_at(place, options, device, altering=altering, local_uris=local) as fleet:
+        journal = Journal()
+        dispatcher = Dispatcher(fleet, Scheduler(), journal)
+        shared = VideoPool(dispatcher, fleet, journal, Video(job.output), watch.progress)
         try:
-            yield ray_pool, lambda: [usage_here("driver"), *map(_used_by, ray_pool.worker_facts())]
+            yield shared, lambda: [usage_here("driver"), *map(_used_by, fleet.facts())]
         finally:
-            ray_pool.close()
+            shared.close()
+            dispatcher.close()
 
 
 def _import_ahead(job: RenderJob) -> None:
@@ -158,14 +158,9 @@ def _refuse_memory(job: RenderJob) -> None:
             )
 
 
-def _refuse_local(job: RenderJob) -> None:
+def _local_uris(job: RenderJob) -> tuple[str, ...]:
     storage = Storage(dict(job.storage_options))
-    for uri in _uris(job):
-        if storage.local_path(uri) is not None:
-            raise JobError(
-                f"{uri}: a path of this machine, but the Ray cluster has other machines too; "
-                "put it on s3:// or another object store, or leave out --address"
-            )
+    return tuple(uri for uri in _uris(job) if storage.local_path(uri) is not None)
 
 
 def _used_by(facts: WorkerFacts) -> Usage:

@@ -11,12 +11,18 @@ from tasks.errors import JobError
 
 #: Files under a work prefix that are Reelyard's, whatever else lies there.
 _OURS = re.compile(r"/(?:(?:parts|scan|index)/[0-9a-f]{16,}[^/]*|(?:plan|intermediate)-[0-9a-f]{16,}[^/]*)$")
+#: Copies of local files that `--stage` made.
+_STAGED = re.compile(r"/staged/[0-9a-f]{40}/[^/]+$")
 
 
-def leftovers(storage: Storage, work: str) -> tuple[str, list[str]]:
-    """(prefix, files of Reelyard's under it); `work` may be an output, whose parts lie beside it."""
+def leftovers(storage: Storage, work: str, *, staged: bool = False) -> tuple[str, list[str]]:
+    """(prefix, files of Reelyard's under it); `work` may be an output, whose parts lie beside it.
+
+    Copies made by `--stage` are among them only where `staged`: the next run would send them again.
+    """
     prefix = work_prefix(RenderJob("", work)) if _is_output(work) else work.rstrip("/")
-    return prefix, [uri for uri in storage.list(f"{prefix}/") if _OURS.search(uri)]
+    found = storage.list(f"{prefix}/")
+    return prefix, [uri for uri in found if _OURS.search(uri) or (staged and _STAGED.search(uri))]
 
 
 def _is_output(uri: str) -> bool:

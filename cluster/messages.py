@@ -45,6 +45,22 @@ class Carried:
 
 
 @dataclass(frozen=True)
+class FoundDevice:
+    """What a worker computes on."""
+
+    device: str
+    "cpu, cuda:0 …"
+    reason: str
+    memory_bytes: int
+    "Of a GPU; 0 for the CPU."
+
+    @property
+    def device_class(self) -> str:
+        """Device and precision: part of every part's key."""
+        return f"{self.device.split(':')[0]}-fp32"
+
+
+@dataclass(frozen=True)
 class WorkerFacts:
     """What a worker says of itself."""
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.connection import Connection
+from cluster.fleet.plan import PLACEMENT_SECONDS, no_gpu
 from tasks.errors import ResourceShortage
 
-#: How long a cell may wait for a node that can hold it (an autoscaler may be starting one).
-PLACEMENT_SECONDS = 300.0
 #: Processors a cell asks for where a node has them: one to decode, one to encode.
 CELL_CPUS = 2
 
@@ -50,10 +49,7 @@ def cell_bundle(cpus: int, gpus: int, device: str) -> dict[str, float]:
         ResourceShortage: a GPU was asked for and the cluster has none.
     """
     if device == "cuda" and not gpus:
-        raise ResourceShortage(
-            "--device cuda: found no GPU in this Ray cluster; expected at least one; "
-            "use --device cpu, or join a cluster that has GPUs with --address"
-        )
+        raise no_gpu()
     bundle = {"CPU": float(min(CELL_CPUS, max(1, cpus)))}
     return bundle | ({"GPU": 1.0} if gpus and device != "cpu" else {})
 

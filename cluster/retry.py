@@ -3,6 +3,7 @@
 `kind` is `SegmentError.kind`: the name of a class of tasks/errors.py, or `bug`.
 """
 
+import zlib
 from dataclasses import dataclass
 
 
@@ -19,7 +20,7 @@ class Retry:
 _NEVER = Retry(1, 0.0)
 _TABLE = {
     "WorkerLost": Retry(4, 0.5),
-    "StorageError": Retry(3, 2.0),
+    "StorageError": Retry(5, 2.0),
 }
 
 
@@ -34,3 +35,8 @@ def wait_before(kind: str, failed_attempts: int) -> float | None:
     if failed_attempts >= retry.attempts:
         return None
     return float(retry.wait_seconds * 2 ** (failed_attempts - 1))
+
+
+def jittered(seconds: float, key: str) -> float:
+    """From half to the whole of it, the same for the same key: what failed together does not come back together."""
+    return seconds * (0.5 + 0.5 * zlib.crc32(key.encode()) / 2**32)

@@ -5,8 +5,9 @@ would run to its end, unthrottled, so it is always cancelled.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import ray
@@ -32,6 +33,7 @@ _LOST = (
     ray.exceptions.ObjectLostError,
     ray.exceptions.OutOfMemoryError,
 )
+_FAILURES = (*_LOST, ray.exceptions.RayTaskError, ray.exceptions.TaskCancelledError)
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,15 @@ def start_worker(
 ) -> Worker:
     """A worker of class `target` (module:Class) in a process of its own; returns before it stands."""
     code = own_code()
-    groups = {"work": calls, "ctl": 2}
-    remote: Any = ray.remote
-    actor = remote(concurrency_groups=groups, max_restarts=-1, max_task_retries=0)(host_class())
-    actor = actor.options(**options)
+    actor = _remote_host(calls).options(**options)
     return Worker(stage, name, actor.remote(code.root, code.digest, target, dict(arguments)))
+
+
+@cache
+def _remote_host(calls: int) -> Any:
+    """One class for all workers of a kind: Ray sends it to the cluster once."""
+    remote: Any = ray.remote
+    return remote(concurrency_groups={"work": calls, "ctl": 2}, max_restarts=-1, max_task_retries=0)(host_class())
 
 
 def share(value: object) -> Shared:
@@ -81,10 +87,7 @@ def pull(
         SegmentError: what the worker raised, or that it was lost.
         Stopped: `stopped` came true while waiting.
     """
-    streamed = worker.handle.stream.options(
-        num_returns="streaming", _generator_backpressure_num_objects=window, concurrency_group="work"
-    )
-    generator = streamed.remote(method, *arguments)
+    generator = _stream(worker, method, arguments, window)
     try:
         while True:
             _wait(generator, worker, stopped)
@@ -96,10 +99,49 @@ def pull(
             del reference
             yield item
             del item
-    except (*_LOST, ray.exceptions.RayTaskError, ray.exceptions.TaskCancelledError) as error:
+    except _FAILURES as error:
         raise told(error, worker) from None
     finally:
         _cancel(generator)
+
+
+async def items(worker: Worker, method: str, *arguments: object, window: int = 2) -> AsyncIterator[Any]:
+    """As `pull`, for an event loop that waits for many streams at once; close it to cancel the stream.
+
+    Raises:
+        SegmentError: what the worker raised, or that it was lost.
+    """
+    generator = _stream(worker, method, arguments, window)
+    try:
+        async for reference in generator:
+            item = await reference
+            del reference
+            yield item
+            del item
+    except _FAILURES as error:
+        raise told(error, worker) from None
+    finally:
+        _cancel(generator)
+
+
+def _stream(worker: Worker, method: str, arguments: tuple[object, ...], window: int) -> Any:
+    streamed = worker.handle.stream.options(
+        num_returns="streaming", _generator_backpressure_num_objects=window, concurrency_group="work"
+    )
+    return streamed.remote(method, *arguments)
+
+
+async def answer(worker: Worker, method: str, *arguments: object, group: str = "work") -> Any:
+    """As `call`, or with group `ctl` as `control`, in an event loop; has no time-out of its own.
+
+    Raises:
+        ReelyardError: what the worker raised; WorkerLost where it went away.
+    """
+    remote = worker.handle.call if group == "work" else worker.handle.control
+    try:
+        return await remote.options(concurrency_group=group).remote(method, *arguments)
+    except _FAILURES as error:
+        raise _unplaced(told(error, worker)) from None
 
 
 def _wait(generator: Any, worker: Worker, stopped: Callable[[], bool]) -> None:
@@ -173,7 +215,7 @@ def _answer(reference: Any, worker: Worker, stopped: Callable[[], bool]) -> Any:
             if stopped():
                 raise Stopped
         return ray.get(reference)
-    except (*_LOST, ray.exceptions.RayTaskError, ray.exceptions.TaskCancelledError) as error:
+    except _FAILURES as error:
         raise _unplaced(told(error, worker)) from None
 
 
@@ -219,9 +261,9 @@ def _unplaced(error: SegmentError) -> ReelyardError:
     return error
 
 
-def kill(worker: Worker) -> None:
-    """End the worker's process for good."""
+def kill(worker: Worker, *, restart: bool = False) -> None:
+    """End the worker's process: for good, or so that Ray starts it anew."""
     try:
-        ray.kill(worker.handle, no_restart=True)
+        ray.kill(worker.handle, no_restart=not restart)
     except Exception:  # Already gone with its node or with Ray.
         return

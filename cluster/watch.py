@@ -4,14 +4,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from pipeline.index import SourceIndex
 from pipeline.part import Part
-from pipeline.pool import Decision, Pool
+from pipeline.pool import Decision, Pool, Step
 from pipeline.run_report import StageSpan
 from pipeline.segments import ScanUnit
-from pipeline.work import Decoding, Lease
-from tasks.task import TaskSpec, UnitMeasurement
+from pipeline.work import Decoding, Lease, UnitWork
+from tasks.task import TaskSpec
 
 log = logging.getLogger("reelyard")
 
@@ -68,15 +69,14 @@ class WatchedPool:
     def device_class(self) -> str:
         return self._pool.device_class
 
-    def probe(self, uri: str, cache_prefix: str | None) -> SourceIndex:
-        self._watch.listener("probe", 0, 0)
-        return self._pool.probe(uri, cache_prefix)
+    def do(self, step: Step, *arguments: object) -> Any:
+        return self._pool.do(step, *arguments)
 
     def measure(
-        self, index: SourceIndex, spec: TaskSpec, units: Sequence[ScanUnit], decoding: Decoding
-    ) -> Iterator[UnitMeasurement]:
-        self._watch.expect("scan", sum(unit.end - unit.start for unit in units))
-        return self._pool.measure(index, spec, units, decoding)
+        self, index: SourceIndex, spec: TaskSpec, works: Sequence[UnitWork], decoding: Decoding
+    ) -> Iterator[ScanUnit]:
+        self._watch.expect("scan", sum(work.unit.end - work.unit.start for work in works))
+        return self._pool.measure(index, spec, works, decoding)
 
     def render(self, index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[Lease]) -> Iterator[Part]:
         frames = sum(len(work.segment) for lease in leases for work in lease.works)

@@ -7,22 +7,23 @@ drain of one is filled by the next.
 
 import bisect
 import itertools
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.decode import Counts, decode_lease, decode_source_frames
 from pipeline.encode import encode_lease
 from pipeline.index import SourceIndex
 from pipeline.part import Part, PartDetails
-from pipeline.pool import Decision, Progress
-from pipeline.probe import probe
+from pipeline.pool import Decision, Progress, Step
+from pipeline.scan import store_measurement
 from pipeline.segments import ScanUnit
 from pipeline.stages import Stopped, in_thread, render_batches, split_at, staged
 from pipeline.storage import Storage
-from pipeline.work import Decoding, Lease
+from pipeline.work import Decoding, Lease, UnitWork
 from tasks.picture import FrameBatch, frames_per_batch
 from tasks.table import open_task
 from tasks.task import TaskSpec, UnitMeasurement
@@ -54,13 +55,22 @@ class InProcessPool:
     def device_class(self) -> str:
         return f"{self._device.split(':')[0]}-fp32"
 
-    def probe(self, uri: str, cache_prefix: str | None) -> SourceIndex:
-        return probe(self._storage, uri, cache_prefix=cache_prefix)
+    def do(self, step: Step, *arguments: object) -> Any:
+        with tempfile.TemporaryDirectory(prefix="step-", dir=self._scratch) as folder:
+            return step(self._storage, Path(folder), *arguments)
 
     def measure(
+        self, index: SourceIndex, spec: TaskSpec, works: Sequence[UnitWork], decoding: Decoding
+    ) -> Iterator[ScanUnit]:
+        """Units of a random source side by side, those of a linear one in a single pass."""
+        units, uris = [work.unit for work in works], {work.unit.start: work.uri for work in works}
+        for measured in self._measured(index, spec, units, decoding):
+            store_measurement(self._storage, measured, uris[measured.start])
+            yield next(unit for unit in units if unit.start == measured.start)
+
+    def _measured(
         self, index: SourceIndex, spec: TaskSpec, units: Sequence[ScanUnit], decoding: Decoding
     ) -> Iterator[UnitMeasurement]:
-        """Units of a random source side by side, those of a linear one in a single pass."""
         count = frames_per_batch(index.format.frame_bytes)
 
         def decoded(start: int, end: int) -> Iterator[FrameBatch]:

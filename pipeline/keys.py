@@ -42,13 +42,17 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no place in a key")
 
 
-def job_key(job: RenderJob, identity: str, audio_identity: str | None) -> str:
-    """What the finished output is known by: everything that decides its content."""
+def job_key(job: RenderJob, source_content: str, audio_identity: str | None) -> str:
+    """What the finished output is known by: everything that decides its content.
+
+    By the source's content and not its identity, so that a copy of the output of an equal source is
+    known as this job's own.
+    """
     content = (
         job.tasks, job.fit, job.frame_rate, job.trim, job.segment_seconds, job.encode, job.label,
         job.damaged, job.alpha, job.deinterlace, job.bake_rotation,
     )  # fmt: skip
-    return digest_of(PIXEL_ENGINE_VERSION, identity, audio_identity, content, job.output.rpartition(".")[2])
+    return digest_of(PIXEL_ENGINE_VERSION, source_content, audio_identity, content, job.output.rpartition(".")[2])
 
 
 def scan_key(index: SourceIndex, spec: TaskSpec, task_digest: str, unit: ScanUnit, decoding: Decoding) -> str:

@@ -5,16 +5,18 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from pipeline.index import SourceIndex
 from pipeline.part import Part
 from pipeline.segments import ScanUnit
-from pipeline.work import Decoding, Lease
-from tasks.task import TaskSpec, UnitMeasurement
+from pipeline.work import Decoding, Lease, UnitWork
+from tasks.task import TaskSpec
 
 #: Called from any thread with the number of frames that went on: (stage, frames).
 Progress = Callable[[str, int], None]
+#: A step of the journey that any process can do: a module-level function of (storage, scratch, arguments …).
+Step = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -29,23 +31,25 @@ class Decision:
 class Pool(Protocol):
     """Workers of one run; all calls block or iterate in the caller's thread."""
 
-    decisions: tuple[Decision, ...]
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """What was chosen so far."""
 
     @property
     def device_class(self) -> str:
         """cpu, or cuda with the precision: part of every part's key."""
 
-    def probe(self, uri: str, cache_prefix: str | None) -> SourceIndex:
-        """The index of a source.
+    def do(self, step: Step, *arguments: object) -> Any:
+        """`step(storage, scratch, *arguments)`, where it disturbs least; `scratch` is a folder of the call alone.
 
         Raises:
-            SourceError: the source cannot be read or holds no picture.
+            ReelyardError: what the step raised.
         """
 
     def measure(
-        self, index: SourceIndex, spec: TaskSpec, units: Sequence[ScanUnit], decoding: Decoding
-    ) -> Iterator[UnitMeasurement]:
-        """Measurements of the units, in any order."""
+        self, index: SourceIndex, spec: TaskSpec, works: Sequence[UnitWork], decoding: Decoding
+    ) -> Iterator[ScanUnit]:
+        """Units as their measurements are stored, in any order."""
 
     def render(self, index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[Lease]) -> Iterator[Part]:
         """Parts as they are committed.

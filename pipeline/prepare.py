@@ -8,12 +8,13 @@ from pathlib import Path
 from pipeline.audio import AudioFacts, open_audio
 from pipeline.carry import CarryPlan, plan_carry
 from pipeline.decode import decoded_format
+from pipeline.duplicates import content_key
 from pipeline.encoders import choose_encoding, container_of
 from pipeline.index import SourceIndex
 from pipeline.job import RenderJob
 from pipeline.keys import job_key
 from pipeline.part import EncodeSpec
-from pipeline.pool import Pool
+from pipeline.probe import probe
 from pipeline.segments import ScanUnit, Segment, plan_scan_units, plan_segments
 from pipeline.storage import Storage
 from pipeline.timeline import Timeline, plan_timeline
@@ -44,6 +45,8 @@ class RenderPlan:
     encode: EncodeSpec
     carry: CarryPlan
     notes: tuple[str, ...]
+    content: str
+    "Of the source: equal for equal packets and bytes, whatever it is called and wherever it lies."
 
 
 def label_spec(text: str) -> TaskSpec:
@@ -56,18 +59,17 @@ def work_prefix(job: RenderJob) -> str:
     return job.work.rstrip("/") if job.work else f"{job.output}.work"
 
 
-def prepare(storage: Storage, pool: Pool, job: RenderJob) -> RenderPlan:
-    """Probe, check and plan.
+def prepare(storage: Storage, job: RenderJob, *, cached: bool = True) -> RenderPlan:
+    """Probe, check and plan; the index is kept in work storage where `cached`.
 
     Raises:
         JobError: the request cannot be met; says what would work.
         SourceError: the source or the voice cannot be read.
     """
-    check_request(storage, job)
     container = container_of(job.output)
     prefix = work_prefix(job)
     specs = (*job.tasks, *((label_spec(job.label),) if job.label else ()))
-    index = pool.probe(job.source, f"{prefix}/index")
+    index = probe(storage, job.source, cache_prefix=f"{prefix}/index" if cached else None)
     _check_source(index, job, bool(specs))
     audio = open_audio(storage, job.audio) if job.audio else None
     timeline = plan_timeline(index, job, audio.duration_seconds if audio else None)
@@ -75,12 +77,13 @@ def prepare(storage: Storage, pool: Pool, job: RenderJob) -> RenderPlan:
     format = upright_format(format) if job.bake_rotation else format
     encode = choose_encoding(format, timeline, job.encode, container, hdr=index.codec_hdr)
     carry = plan_carry(index, timeline, container, new_audio=audio is not None, bake_rotation=job.bake_rotation)
+    content = content_key(storage, index)
     audio_key = storage.identity(job.audio).key if job.audio else None
     notes = tuple(dict.fromkeys(filter(None, (index.conversion, *encode.notes, *carry.lines))))
     return RenderPlan(
-        job, job_key(job, index.identity.key, audio_key), prefix, index, audio, timeline,
+        job, job_key(job, content, audio_key), prefix, index, audio, timeline,
         plan_segments(index, timeline, job.segment_seconds), plan_scan_units(index, timeline),
-        specs, format, encode, carry, notes,
+        specs, format, encode, carry, notes, content,
     )  # fmt: skip
 
 
@@ -112,7 +115,12 @@ def _check_uris(storage: Storage, job: RenderJob) -> None:
 
 def _same(storage: Storage, one: str, other: str) -> bool:
     a, b = storage.local_path(one), storage.local_path(other)
-    return a.resolve() == b.resolve() if a and b else one == other
+    if a is None or b is None:
+        return one == other
+    try:
+        return a.samefile(b)
+    except OSError:  # One of them is not there.
+        return a == b
 
 
 def _check_source(index: SourceIndex, job: RenderJob, altered: bool) -> None:

@@ -11,29 +11,25 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.audio import encode_audio
-from pipeline.encoders import container_of
 from pipeline.engine import InProcessPool
 from pipeline.facts import plan_facts, report_of
-from pipeline.finished import output_job_key, statement_of
-from pipeline.intermediate import make_intermediate
+from pipeline.finished import output_job_key
 from pipeline.job import RenderJob
 from pipeline.keys import part_key
 from pipeline.ledger import Ledger
 from pipeline.part import Part
 from pipeline.pool import Pool, Progress
-from pipeline.prepare import RenderPlan, check_scratch, prepare, work_prefix
+from pipeline.prepare import RenderPlan, check_request, work_prefix
 from pipeline.run_report import Clock, RunReport
-from pipeline.scan import scan_task
+from pipeline.scan import not_measured, unit_works
 from pipeline.segments import Segment
-from pipeline.stitch import StitchRequest, stitch
+from pipeline.steps import conclude, copy_for_any_order, plan_render, stitch_output
 from pipeline.storage import Storage
-from pipeline.voice import make_voice
 from pipeline.work import Decoding, Lease, SegmentWork
-from tasks.errors import JobError, ReelyardError, StorageError
+from tasks.errors import ReelyardError, StorageError
 from tasks.picture import frames_per_batch
 from tasks.table import open_task
-from tasks.task import Task, TaskPlan
+from tasks.task import TaskPlan
 
 log = logging.getLogger("reelyard")
 
@@ -55,7 +51,7 @@ def render_in_process(job: RenderJob, *, device: str = "cpu", progress: Progress
     with scratch_folder() as scratch:
         pool = InProcessPool(storage, device, scratch, progress)
         try:
-            return render(job, pool, storage, scratch, progress)
+            return render(job, pool, storage, progress)
         finally:
             pool.close()
 
@@ -70,27 +66,27 @@ def scratch_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def render(job: RenderJob, pool: Pool, storage: Storage, scratch: Path, progress: Progress) -> RunReport:
+def render(job: RenderJob, pool: Pool, storage: Storage, progress: Progress) -> RunReport:
     """The five verbs, on a pool."""
     clock = Clock()
     with clock.stage("probe"):
         plan, done = _prepared(storage, pool, job)
     ledger = Ledger(storage, plan.prefix)
     if done:
+        log.info("%s is this job's output already", job.output)
         if job.work is None and not job.keep_parts:
             ledger.clear_all()
         return report_of(plan, [], [], pool, clock, "already done")
-    check_scratch(plan, scratch)
     ledger.write_plan(plan.key, plan_facts(plan))
-    tasks = [open_task(spec) for spec in plan.specs]
-    plan = _in_any_order(plan, storage, clock)
-    task_plans = _scan(plan, tasks, pool, storage, scratch, clock)
-    works = segment_works(plan, tasks, task_plans, pool.device_class)
+    plan = _in_any_order(plan, pool, clock)
+    with clock.stage("scan"):
+        task_plans = _scan(plan, pool, storage)
+    works = segment_works(plan, task_plans, pool.device_class)
     for attempt in range(_STITCH_TRIES):
         parts, resumed = _render_missing(plan, works, ledger, pool, progress, clock)
         try:
             with clock.stage("stitch"):
-                lines = _stitch(plan, parts, storage, scratch)
+                lines = pool.do(stitch_output, plan, parts)
         except StorageError:
             # Another driver of the same job may have finished, and cleared the parts, meanwhile.
             if storage.exists(job.output) and output_job_key(storage, job.output) == plan.key:
@@ -104,22 +100,6 @@ def render(job: RenderJob, pool: Pool, storage: Storage, scratch: Path, progress
     elif not job.keep_parts:
         ledger.clear(plan.key, works, parts)
     return report_of(plan, parts, task_plans, pool, clock, "rendered", resumed, lines)
-
-
-def _stitch(plan: RenderPlan, parts: list[Part], storage: Storage, scratch: Path) -> tuple[str, ...]:
-    """The output, committed; lines for the report come back."""
-    job, voice = plan.job, None
-    if job.audio is not None:
-        seconds = plan.timeline.duration_seconds if job.fit == "video" else None
-        voice = encode_audio(storage, job.audio, container_of(job.output), scratch / "voice", seconds=seconds)
-    request = StitchRequest(
-        job.output,
-        plan.carry,
-        voice.path if voice else None,
-        statement_of(plan.key, plan.specs),
-        job.overwrite,
-    )
-    return stitch(storage, parts, plan.timeline, plan.encode, request, scratch).lines
 
 
 def _render_missing(
@@ -145,65 +125,40 @@ def _prepared(storage: Storage, pool: Pool, job: RenderJob) -> tuple[RenderPlan,
     """The plan, and whether its output is there; a refused request leaves no folder beside the output."""
     fresh = job.work is None and not storage.list(work_prefix(job))
     try:
-        plan = prepare(storage, pool, job)
-        return plan, _is_done(storage, plan)
+        check_request(storage, job)
+        plan, done = pool.do(plan_render, job)
+        return plan, done
     except ReelyardError:
         if fresh:
             Ledger(storage, work_prefix(job)).clear_all()
         raise
 
 
-def _in_any_order(plan: RenderPlan, storage: Storage, clock: Clock) -> RenderPlan:
+def _in_any_order(plan: RenderPlan, pool: Pool, clock: Clock) -> RenderPlan:
     """The plan over a lossless copy where a source of one pass is shown backwards or again."""
     if plan.index.mode == "random" or plan.timeline.monotonic:
         return plan
     with clock.stage("intermediate"):
-        copy = make_intermediate(storage, plan.index, f"{plan.prefix}/intermediate", damaged=plan.job.damaged)
-    return replace(plan, index=copy)
+        return replace(plan, index=pool.do(copy_for_any_order, plan))
 
 
-def _is_done(storage: Storage, plan: RenderPlan) -> bool:
-    """True where the output is there and is this job's; refuses another job's."""
-    output = plan.job.output
-    if plan.job.overwrite or not storage.exists(output):
-        return False
-    if output_job_key(storage, output) == plan.key:
-        log.info("%s is this job's output already", output)
-        return True
-    raise JobError(f"output {output} exists and is not this job's; add --overwrite or name another output")
+def _scan(plan: RenderPlan, pool: Pool, storage: Storage) -> list[TaskPlan]:
+    """What each task will do; only units that are not yet in storage are measured."""
+    decoding, prefix = Decoding(plan.job.damaged, plan.job.deinterlace), f"{plan.prefix}/scan"
+    tasks = [open_task(spec) for spec in plan.specs]
+    works = tuple(unit_works(prefix, plan.index, task, plan.units, decoding) for task in tasks)
+    for task, units in zip(tasks, works, strict=True):
+        missing = not_measured(storage, prefix, units)
+        for _ in pool.measure(plan.index, task.spec, missing, decoding) if missing else ():
+            pass
+    concluded: list[TaskPlan] = pool.do(conclude, plan, works) if tasks else []
+    return concluded
 
 
-def _scan(
-    plan: RenderPlan, tasks: list[Task], pool: Pool, storage: Storage, scratch: Path, clock: Clock
-) -> list[TaskPlan]:
-    voice = None
-    if plan.job.audio and any(task.needs.audio for task in tasks):
-        with clock.stage("voice"):
-            voice = make_voice(storage, plan.job.audio, scratch)
-    output = plan.timeline.output_frames(plan.index.format)
-    with clock.stage("scan"):
-        return [
-            scan_task(
-                storage,
-                pool,
-                plan.index,
-                task,
-                plan.units,
-                output,
-                voice,
-                f"{plan.prefix}/scan",
-                Decoding(plan.job.damaged, plan.job.deinterlace),
-            )
-            for task in tasks
-        ]
-
-
-def segment_works(
-    plan: RenderPlan, tasks: list[Task], task_plans: list[TaskPlan], device_class: str
-) -> list[SegmentWork]:
+def segment_works(plan: RenderPlan, task_plans: list[TaskPlan], device_class: str) -> list[SegmentWork]:
     """Every segment with its inputs and key, in order."""
     policies = (device_class, plan.job.damaged, plan.job.alpha, plan.job.deinterlace, plan.job.bake_rotation)
-    digests = [task.digest() for task in tasks]
+    digests = [open_task(spec).digest() for spec in plan.specs]
 
     def work(segment: Segment) -> SegmentWork:
         a, b = segment.start, segment.end

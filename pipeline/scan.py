@@ -1,7 +1,8 @@
 """A task's scan over a whole video: units measured anywhere, read back in order, concluded once.
 
 Measurements lie in work storage as npz, keyed by content, so a crashed run, another voice or
-another choice of face for the same video measures nothing again.
+another choice of face for the same video measures nothing again.  Pictures that a scan keeps lie
+there with them: whoever leads the journey sees neither.
 """
 
 import io
@@ -11,48 +12,36 @@ import numpy as np
 
 from pipeline.index import SourceIndex
 from pipeline.keys import scan_key
-from pipeline.pool import Pool
 from pipeline.segments import ScanUnit
 from pipeline.storage import Storage
-from pipeline.work import Decoding
-from tasks.task import OutputFrames, Task, TaskPlan, TaskSpec, UnitMeasurement, Voice
+from pipeline.work import Decoding, UnitWork
+from tasks.task import Task, UnitMeasurement
 
 
-def scan_task(
-    storage: Storage,
-    pool: Pool,
-    index: SourceIndex,
-    task: Task,
-    units: Sequence[ScanUnit],
-    output: OutputFrames,
-    voice: Voice | None,
-    prefix: str,
-    decoding: Decoding,
-) -> TaskPlan:
-    """The plan of one task for the whole output; measures only units that are not yet in storage."""
+def unit_works(
+    prefix: str, index: SourceIndex, task: Task, units: Sequence[ScanUnit], decoding: Decoding
+) -> tuple[UnitWork, ...]:
+    """Each unit with the URI of its measurement under `prefix`; none for a task without a scan."""
     if not task.needs.scan:
-        return task.conclude((), output, voice)
-    uris = {unit.start: _unit_uri(prefix, index, task, unit, decoding) for unit in units}
-    present = set(storage.list(f"{prefix}/"))
-    missing = [unit for unit in units if uris[unit.start] not in present]
-    if missing:
-        for measured in pool.measure(index, task.spec, missing, decoding):
-            storage.put_bytes(_to_npz(measured), uris[measured.start])
-    return task.conclude(_stored(storage, units, uris), output, voice)
+        return ()
+    digest = task.digest()
+    return tuple(UnitWork(unit, f"{prefix}/{scan_key(index, task.spec, digest, unit, decoding)}.npz") for unit in units)
 
 
-def _unit_uri(prefix: str, index: SourceIndex, task: Task, unit: ScanUnit, decoding: Decoding) -> str:
-    spec: TaskSpec = task.spec
-    return f"{prefix}/{scan_key(index, spec, task.digest(), unit, decoding)}.npz"
+def not_measured(storage: Storage, prefix: str, works: Sequence[UnitWork]) -> list[UnitWork]:
+    """Those that are not in storage yet; one listing."""
+    present = set(storage.list(f"{prefix}/")) if works else set()
+    return [work for work in works if work.uri not in present]
 
 
-def _stored(storage: Storage, units: Sequence[ScanUnit], uris: dict[int, str]) -> Iterator[UnitMeasurement]:
-    for unit in units:
-        with np.load(io.BytesIO(storage.read(uris[unit.start])), allow_pickle=False) as stored:
-            yield UnitMeasurement(unit.start, unit.end, dict(stored))
-
-
-def _to_npz(measured: UnitMeasurement) -> bytes:
+def store_measurement(storage: Storage, measured: UnitMeasurement, uri: str) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, **measured.arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()
+    storage.put_bytes(buffer.getvalue(), uri)
+
+
+def stored_measurements(storage: Storage, works: Sequence[UnitWork]) -> Iterator[UnitMeasurement]:
+    """The measurements, one at a time, in the order of the works."""
+    for work in works:
+        with np.load(io.BytesIO(storage.read(work.uri)), allow_pickle=False) as stored:
+            yield UnitMeasurement(work.unit.start, work.unit.end, dict(stored))

@@ -1,6 +1,7 @@
 """The stages of a lease as iterators, and how they are joined; used in process and by actors alike."""
 
 import queue
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -8,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.work import Lease
-from tasks.errors import ReelyardError, SegmentError
+from tasks.errors import OutOfVram, ReelyardError, SegmentError
 from tasks.picture import FrameBatch
 from tasks.upright import upright_batch
 
@@ -87,7 +88,13 @@ def staged(items: Iterator[T], stage: str, worker: str) -> Iterator[T]:
         raise SegmentError(error.message, stage, worker, type(error).__name__) from error
     except Exception as error:
         message = f"{stage} failed: {type(error).__name__}: {error}"
-        raise SegmentError(message, stage, worker, "bug") from error
+        raise SegmentError(message, stage, worker, _kind(error)) from error
+
+
+def _kind(error: Exception) -> str:
+    """`OutOfVram` also where torch itself says so: while a chain is loaded or a scan measured."""
+    torch = sys.modules.get("torch")
+    return OutOfVram.__name__ if torch and isinstance(error, torch.OutOfMemoryError) else "bug"
 
 
 def render_batches(

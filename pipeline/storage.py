@@ -176,16 +176,20 @@ class Storage:
         mode = {"mode": "create"} if create_only else {}
         self._attempt(lambda: fs.put_file(os.fspath(path), key, **mode), uri, "write")
 
-    def list(self, prefix: str) -> tuple[str, ...]:
-        """URIs of all objects below the folder `prefix`, sorted, spelled as `prefix` is; never cached."""
+    def list(self, prefix: str, *, deep: bool = True) -> tuple[str, ...]:
+        """URIs of all objects below the folder `prefix` (in it alone where not `deep`), sorted; never cached.
+
+        They are spelled as `prefix` is.
+        """
         prefix = prefix.rstrip("/")
         if (path := self.local_path(prefix)) is not None:
-            found = (p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
+            inside = path.rglob("*") if deep else path.glob("*")
+            found = (p.relative_to(path).as_posix() for p in inside if p.is_file())
             return tuple(sorted(f"{prefix}/{name}" for name in found if not name.endswith(_PARTIAL)))
         fs, key = self._remote(prefix)
         key = key.rstrip("/")
         with contextlib.suppress(NotFound):
-            names = self._attempt(lambda: fs.find(key), prefix, "list")
+            names = self._attempt(lambda: fs.find(key, maxdepth=None if deep else 1), prefix, "list")
             return tuple(sorted(f"{prefix}{name[len(key) :]}" for name in names if name.startswith(f"{key}/")))
         return ()
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.part import EncodeSpec
-from pipeline.segments import Segment
+from pipeline.segments import ScanUnit, Segment
 from tasks.task import TaskInputs
 
 
@@ -21,6 +21,14 @@ class Decoding:
     damaged: str = "fail"
     "fail | repeat: what becomes of a frame that does not decode."
     deinterlace: bool = False
+
+
+@dataclass(frozen=True)
+class UnitWork:
+    """A scan unit, and where its measurement goes."""
+
+    unit: ScanUnit
+    uri: str
 
 
 @dataclass(frozen=True, eq=False)

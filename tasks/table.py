@@ -70,6 +70,17 @@ def any_text(value: str) -> str:
 TASKS: tuple[TaskEntry, ...] = (
     TaskEntry("identity", "changes nothing: tries the whole chain", "tasks.identity", "IdentityTask"),
     TaskEntry(
+        "rehearsal",
+        "draws nothing and takes its time: tries a cluster without a model",
+        "tasks.rehearsal",
+        "RehearsalTask",
+        (
+            Option("milliseconds", "0", "how long a picture holds the device", number(0, 60_000, "milliseconds")),
+            Option("fail_at", "-1", "output frame at which it fails; -1: none", number(-1, 1e9, "a frame number")),
+            Option("too_large_for", "none", "runs out of memory: none, gpu, all", one_of("none", "gpu", "all")),
+        ),
+    ),
+    TaskEntry(
         "label",
         "a visible text on every frame",
         "tasks.label",

@@ -50,7 +50,7 @@ def test_every_link_of_the_readme_leads_somewhere() -> None:
 
 def test_help_names_what_is_built_and_nothing_else() -> None:
     shown = CliRunner().invoke(app, ["--help"]).output
-    for built in ("render", "plan", "probe", "doctor", "clean"):
+    for built in ("render", "batch", "plan", "probe", "report", "doctor", "clean", "submit", "status", "logs", "stop"):
         assert built in shown
-    for not_built in ("batch", "submit", "models", "bench"):
+    for not_built in ("models", "bench"):
         assert not re.search(rf"\b{not_built}\b", shown)

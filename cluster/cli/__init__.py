@@ -3,9 +3,12 @@
 Everything heavy (torch, ray, av) is imported when a command runs, not when its help is shown.
 """
 
+import os
+
 import typer
 
-from cluster.cli import clean, demo, doctor, plan, probe, render
+from cluster.address import JOB_MARK
+from cluster.cli import batch, clean, demo, doctor, jobs, plan, probe, render, report, submit
 
 app = typer.Typer(
     name="reelyard",
@@ -15,10 +18,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (render, demo, plan, probe, doctor, clean):
+for module in (render, batch, demo, plan, probe, report, submit, jobs, doctor, clean):
     module.register(app)
 
 
 def main() -> None:
     """The console script `reelyard`."""
+    if JOB_MARK in os.environ:
+        _check_arrival()
     app()
+
+
+def _check_arrival() -> None:
+    from cluster.cli.console import told_errors
+    from cluster.packages import own_code
+    from cluster.submit.arrival import check_arrival
+
+    with told_errors(verbose=False):
+        check_arrival(os.environ, own_code())

@@ -15,6 +15,7 @@ def register(app: typer.Typer) -> None:
 def clean(
     work: Annotated[str, typer.Argument(help="The --work URI of the runs, or the OUTPUT whose parts lie beside it.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
+    staged: Annotated[bool, typer.Option("--staged", help="Also the local files that --stage put there.")] = False,
     storage_option: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Tracebacks.")] = False,
@@ -25,7 +26,7 @@ def clean(
         from pipeline.storage import Storage
 
         storage = Storage(dict(storage_options(storage_option or [])))
-        prefix, found = leftovers(storage, work)
+        prefix, found = leftovers(storage, work, staged=staged)
         if not found:
             raise JobError(f"{work}: found nothing that Reelyard left under {prefix}; nothing was removed")
         if not dry_run:

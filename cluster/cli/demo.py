@@ -15,6 +15,7 @@ def register(app: typer.Typer) -> None:
     help = "Make the photo that ships with Reelyard say the line that ships with it."
     left_out = (
         "source",
+        "job",
         "audio",
         "task",
         "label",

@@ -4,26 +4,31 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
-from typing import Annotated, get_type_hints
+from typing import Annotated, TypeVar, get_type_hints
 
 import typer
 
 _WHAT, _HOW, _WHERE, _OUTPUT = "What is rendered", "Encoding", "Where it runs", "Output and report"
+_PLAN = "Plan and cost"
 
 
-def _option(*names: str, panel: str, help: str, metavar: str | None = None) -> object:
-    return typer.Option(*names, help=help, metavar=metavar, rich_help_panel=panel)
+def _option(*names: str, panel: str, help: str, metavar: str | None = None, min: float | None = None) -> object:
+    return typer.Option(*names, help=help, metavar=metavar, min=min, rich_help_panel=panel)
 
 
 @dataclass(frozen=True)
 class RenderOptions:
     """What was typed, unchecked."""
 
-    source: Annotated[str, typer.Argument(help="Photo or video: a path, s3:// or http(s):// URI.")]
+    source: Annotated[str, typer.Argument(help="Photo or video: a path, s3:// or http(s):// URI.")] = ""
     output: Annotated[
         str,
         _option("-o", "--output", panel=_OUTPUT, help="What is written: .mp4, .mov, .mkv or .webm; path or URI."),
-    ]
+    ] = ""
+    job: Annotated[
+        str | None,
+        _option("--job", panel=_WHAT, metavar="FILE", help="A job of .yaml or .json; what is typed overrides it."),
+    ] = None
     task: Annotated[
         list[str] | None,
         _option("--task", panel=_WHAT, metavar="NAME[:key=value,…]", help="A task; may be given several times."),
@@ -52,12 +57,13 @@ class RenderOptions:
     ] = None
     label: Annotated[str | None, _option("--label", panel=_WHAT, help="A visible text on every frame.")] = None
     damaged: Annotated[
-        str, _option("--damaged", panel=_WHAT, metavar="fail|repeat", help="Frames that cannot be decoded.")
-    ] = "fail"
+        str | None,
+        _option("--damaged", panel=_WHAT, metavar="fail|repeat", help="Frames that cannot be decoded; fail by itself."),
+    ] = None
     alpha: Annotated[
-        str,
-        _option("--alpha", panel=_WHAT, metavar="drop|fail", help="Transparency, which outputs cannot hold."),
-    ] = "drop"
+        str | None,
+        _option("--alpha", panel=_WHAT, metavar="drop|fail", help="Transparency, which outputs cannot hold; dropped."),
+    ] = None
     deinterlace: Annotated[bool, _option("--deinterlace", panel=_WHAT, help="Make fields into whole pictures.")] = False
     bake_rotation: Annotated[
         bool,
@@ -68,9 +74,11 @@ class RenderOptions:
         _option("--segment-seconds", panel=_HOW, help="Usual length of a segment (10 to 30 by itself)."),
     ] = None
     codec: Annotated[
-        str,
-        _option("--codec", panel=_HOW, help="auto, h264, hevc, av1, vp9, prores, ffv1, or an encoder's name."),
-    ] = "auto"
+        str | None,
+        _option(
+            "--codec", panel=_HOW, help="auto (by itself), h264, hevc, av1, vp9, prores, ffv1, or an encoder's name."
+        ),
+    ] = None
     crf: Annotated[float | None, _option("--crf", panel=_HOW, help="Constant quality; lower is better.")] = None
     qp: Annotated[int | None, _option("--qp", panel=_HOW, help="Constant quantiser; 0 is lossless with h264.")] = None
     preset: Annotated[str | None, _option("--preset", panel=_HOW, help="Speed of the encoder.")] = None
@@ -100,17 +108,69 @@ class RenderOptions:
     verbose: Annotated[bool, _option("-v", "--verbose", panel=_OUTPUT, help="Tracebacks and every decision.")] = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions(RenderOptions):
+    """What was typed for a batch: options of a render that hold for every item, and those of the whole."""
+
+    manifest: Annotated[
+        str,
+        typer.Argument(help=".jsonl, .csv, .yaml or .json; or a pattern as 's3://in/*.mp4', or a folder/."),
+    ]
+    prefix: Annotated[
+        str, _option("-o", "--output", panel=_OUTPUT, metavar="PREFIX/", help="Folder or prefix of the outputs.")
+    ] = ""
+    name: Annotated[
+        str | None,
+        _option(
+            "--name",
+            panel=_OUTPUT,
+            metavar="TEMPLATE",
+            help="As '{stem}_{audio}.{ext}'; of stem, audio, task, line, index, ext, parent.",
+        ),
+    ] = None
+    stage: Annotated[
+        str | None, _option("--stage", panel=_WHERE, metavar="URI", help="Send local sources there first.")
+    ] = None
+    max_videos_in_flight: Annotated[
+        int | None, _option("--max-videos-in-flight", panel=_WHERE, min=1, help="By the size of the cluster by itself.")
+    ] = None
+    metrics_port: Annotated[
+        int | None, _option("--metrics-port", panel=_WHERE, min=0, help="Serve Prometheus; 0: any port.")
+    ] = None
+    dry_run: Annotated[
+        bool, _option("--dry-run", panel=_PLAN, help="Look at every source and tell the plan; write nothing.")
+    ] = False
+    gpus: Annotated[int | None, _option("--gpus", panel=_PLAN, min=1, help="Plan for so many GPUs.")] = None
+    gpu_kind: Annotated[
+        str | None, _option("--gpu-kind", panel=_PLAN, metavar="KIND", help="l4, a10g, a100, h100, …")
+    ] = None
+    price_per_gpu_hour: Annotated[
+        float | None, _option("--price-per-gpu-hour", panel=_PLAN, min=0.0, help="Tells the cost.")
+    ] = None
+    partial_ok: Annotated[
+        bool, _option("--partial-ok", panel=_OUTPUT, help="Exit with 0 where some videos failed.")
+    ] = False
+
+
+Options = TypeVar("Options", bound=RenderOptions)
+
+
 def takes_render_options(command: Callable[[RenderOptions], None], *left_out: str) -> Callable[..., None]:
     """A command whose parameters are the fields of RenderOptions; those in `left_out` keep their defaults."""
+    return takes_options(RenderOptions, command, *left_out)
 
-    unasked = {field.name: "" for field in fields(RenderOptions) if field.default is MISSING}
+
+def takes_options(kind: type[Options], command: Callable[[Options], None], *left_out: str) -> Callable[..., None]:
+    """A command whose parameters are the fields of `kind`; those in `left_out` keep their defaults."""
+
+    unasked = {field.name: "" for field in fields(kind) if field.default is MISSING}
 
     @functools.wraps(command)
     def typed(**given: object) -> None:
-        command(RenderOptions(**{**unasked, **given}))  # type: ignore[arg-type]
+        command(kind(**{**unasked, **given}))  # type: ignore[arg-type]
 
-    hints = get_type_hints(RenderOptions, include_extras=True)
-    shown = [field for field in fields(RenderOptions) if field.name not in left_out]
+    hints = get_type_hints(kind, include_extras=True)
+    shown = [field for field in fields(kind) if field.name not in left_out]
     empty = inspect.Parameter.empty
     parameters = [
         inspect.Parameter(

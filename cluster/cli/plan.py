@@ -8,7 +8,6 @@ from cluster.cli.console import print_json, seconds, told_errors
 from cluster.cli.options import RenderOptions, takes_render_options
 
 if TYPE_CHECKING:
-    from pipeline.index import SourceIndex
     from pipeline.job import RenderJob
     from pipeline.prepare import RenderPlan
 
@@ -35,21 +34,12 @@ def plan(options: RenderOptions) -> None:
 
 def plan_of(job: "RenderJob") -> "RenderPlan":
     """The plan, made in this process; nothing is cached and nothing rendered."""
-    from pipeline.engine import InProcessPool
-    from pipeline.prepare import prepare
+    from pipeline.prepare import check_request, prepare
     from pipeline.storage import Storage
 
     storage = Storage(dict(job.storage_options))
-
-    class Uncached(InProcessPool):
-        def probe(self, uri: str, cache_prefix: str | None) -> "SourceIndex":
-            return super().probe(uri, None)
-
-    import tempfile
-    from pathlib import Path
-
-    pool = Uncached(storage, "cpu", Path(tempfile.gettempdir()), lambda stage, frames: None)
-    return prepare(storage, pool, job)
+    check_request(storage, job)
+    return prepare(storage, job, cached=False)
 
 
 def plan_document(plan: "RenderPlan", device: str) -> dict[str, object]:

@@ -1,7 +1,8 @@
 """`reelyard render`: one source to one output."""
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -33,6 +34,24 @@ def render(options: RenderOptions) -> None:
         job = job_of(options)
         report_uris(job.output, options.report)
         run_job(job, options, check_device(options.device))
+
+
+def check(values: Mapping[str, Any]) -> None:
+    """Refuses what can be refused without a cluster; `values` are those of the parsed command.
+
+    Raises:
+        JobError: the request cannot be met; says what would work.
+    """
+    from cluster.cli.request import check_device, job_of
+    from cluster.report.files import report_uris
+    from pipeline.prepare import check_request
+    from pipeline.storage import Storage
+
+    options = RenderOptions(**values)
+    job = job_of(options)
+    report_uris(job.output, options.report)
+    check_device(options.device)
+    check_request(Storage(), job)
 
 
 def run_job(job: "RenderJob", options: RenderOptions, device: str) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 #: Width of the bars' field, and height of a row, in the chart's units.
 WIDTH, ROW = 760, 22
+#: Seconds between two ticks.
+_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400, 1e9)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def chart_of(stages: Sequence[Mapping[str, Any]]) -> Chart:
         for row in _rows(groups[name]):
             bars = tuple(_bar(span, total) for span in row)
             lanes.append(Lane(name, len(lanes) * ROW, bars))
-    return Chart(tuple(lanes), _ticks(total), len(lanes) * ROW)
+    return Chart(tuple(lanes), ticks_of(total), len(lanes) * ROW)
 
 
 def _rows(spans: list[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
@@ -68,6 +70,14 @@ def _bar(span: Mapping[str, Any], total: float) -> Bar:
     return Bar(start / total * WIDTH, max(1.5, (end - start) / total * WIDTH), label, stage)
 
 
-def _ticks(total: float) -> tuple[tuple[float, str], ...]:
-    step = next(s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 1e9) if total / s <= 10)
-    return tuple((i * step / total * WIDTH, f"{i * step:g} s") for i in range(int(total / step) + 1))
+def ticks_of(total: float, width: float = WIDTH) -> tuple[tuple[float, str], ...]:
+    """(place, label) of round times on an axis of `total` seconds that is `width` long."""
+    step = next(s for s in _STEPS if total / s <= 10)
+    return tuple((i * step / total * width, _time(i * step, step)) for i in range(int(total / step) + 1))
+
+
+def _time(seconds: float, step: float) -> str:
+    if step < 60:
+        return f"{seconds:g} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours}:{minutes:02d} h" if step >= 600 else f"{seconds / 60:g} min"

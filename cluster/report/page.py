@@ -2,25 +2,33 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluster.report.chart import ROW, WIDTH, chart_of
 from cluster.report.pictures import Pictures
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
 
 
 def page_of(document: Mapping[str, Any], pictures: Pictures) -> str:
     """The page; every text of the document is escaped."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["size"] = _size
-    environment.filters["words"] = _words
-    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    template = environment().from_string(_TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
         report=document, pictures=pictures, chart=chart_of(document["stages"]), chart_width=WIDTH, row=ROW
     )
+
+
+def environment() -> "Environment":
+    """Of templates for pages: texts are escaped, an unknown name is an error."""
+    from jinja2 import Environment, StrictUndefined
+
+    made = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made.filters["size"] = _size
+    made.filters["words"] = _words
+    return made
 
 
 def _size(count: float) -> str:

@@ -1,6 +1,7 @@
 """One local Ray for all cluster tests, a numbered source, and leases over it."""
 
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -10,12 +11,20 @@ import pytest
 
 from cluster.address import Place
 from cluster.connection import Connection, connected
-from cluster.ray_pool import RayPool
+from cluster.dispatch.dispatcher import Dispatcher
+from cluster.dispatch.journal import Journal
+from cluster.dispatch.video_pool import VideoPool
+from cluster.fleet.ray_fleet import RayFleet
+from cluster.scheduling.scheduler import Scheduler
+from cluster.scheduling.values import Video
+from cluster.transport import Worker
 from pipeline.index import SourceIndex
 from pipeline.storage import Storage
 
 #: Frames of the source, its keyframes, its size.
 FRAMES, GOP, WIDTH, HEIGHT = 100, 10, 320, 180
+#: Functions that tests have workers call.
+FAR = str(Path(__file__).parent / "far")
 
 
 def write_numbered(path: Path, frames: int = FRAMES, gop: int = GOP) -> Path:
@@ -61,20 +70,52 @@ def index(source: Path) -> SourceIndex:
 
 @pytest.fixture(scope="session")
 def connection() -> Iterator[Connection]:
-    """The Ray of this test session, started as a user's run starts it."""
+    """The Ray of this test session, started as a user's run starts it; its workers find the functions of far/."""
+    before = os.environ.get("PYTHONPATH")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", FAR if before is None else f"{FAR}{os.pathsep}{before}")
+        patch.syspath_prepend(FAR)
+        yield from _connected()
+
+
+def _connected() -> Iterator[Connection]:
     with connected(Place("local", "", "tests"), local_cpus=8) as found:
         yield found
 
 
-@pytest.fixture
-def ray_pool(connection: Connection) -> Iterator[Callable[..., RayPool]]:
-    """Makes pools that are closed when the test ends."""
-    made: list[RayPool] = []
+class CellPool(VideoPool):
+    """The pool of one video over cells that the tests of a module share."""
 
-    def make(altering: bool = False, progress: Callable[[str, int], None] = lambda stage, frames: None) -> RayPool:
-        pool = RayPool(connection, {}, device="cpu", altering=altering, progress=progress)
-        made.append(pool)
-        return pool
+    def __init__(self, fleet: RayFleet, dispatcher: Dispatcher, progress: Callable[[str, int], None]) -> None:
+        self.fleet = fleet
+        super().__init__(dispatcher, fleet, Journal(), Video(f"video {next(_NUMBERS)}"), progress)
+
+    @property
+    def workers(self) -> list[Worker]:
+        return [worker for cell in self.fleet._census.cells.values() for worker in cell.workers]
+
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def cells(connection: Connection) -> Iterator[tuple[RayFleet, Dispatcher]]:
+    """Cells that can draw, and what hands them units."""
+    fleet = RayFleet(connection, {}, device="cpu", altering=True)
+    dispatcher = Dispatcher(fleet, Scheduler(), Journal())
+    yield fleet, dispatcher
+    dispatcher.close()
+    fleet.close()
+
+
+@pytest.fixture
+def ray_pool(cells: tuple[RayFleet, Dispatcher]) -> Iterator[Callable[..., CellPool]]:
+    """Makes pools that are closed when the test ends."""
+    made: list[CellPool] = []
+
+    def make(progress: Callable[[str, int], None] = lambda stage, frames: None) -> CellPool:
+        made.append(CellPool(*cells, progress))
+        return made[-1]
 
     yield make
     for pool in made:

@@ -37,7 +37,7 @@ def test_in_process_uses_no_ray_whatever_the_environment() -> None:
     ("address", "words"),
     [
         ("ray://head:10001", "Ray Client cannot carry streams"),
-        ("http://head:8265", "ray job submit --address http://head:8265"),
+        ("http://head:8265", "reelyard submit --address http://head:8265"),
         ("head", "expected HOST:PORT or auto"),
         ("head:port", "expected HOST:PORT or auto"),
         ("head:99999", "expected HOST:PORT or auto"),

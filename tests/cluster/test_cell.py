@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,20 @@ import ray
 from cluster import transport
 from cluster.connection import Connection
 from cluster.packages import own_code
-from cluster.ray_pool import RayPool
 from pipeline.engine import InProcessPool
 from pipeline.index import SourceIndex
 from pipeline.part import Part
+from pipeline.steps import index_source
 from pipeline.storage import Storage
 from tasks.errors import JobError, SegmentError
 from tasks.table import task_spec
 from tasks.task import TaskSpec
-from tests.cluster.conftest import FRAMES, GOP, leases_over, numbers_of, write_numbered
+from tests.cluster.conftest import FRAMES, GOP, CellPool, leases_over, numbers_of, write_numbered
 
 _CUTS = (0, 30, 60, FRAMES)
 _LABEL = task_spec("label", {"text": "a test"})
 
-MakePool = Callable[..., RayPool]
+MakePool = Callable[..., CellPool]
 PlanLeases = Callable[..., Sequence[Any]]
 
 
@@ -45,13 +45,12 @@ def _in_process(index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[
 def test_a_cell_and_one_process_give_the_same_bytes(
     specs: tuple[TaskSpec, ...],
     ray_pool: MakePool,
-    labelling: RayPool,
     plan_leases: PlanLeases,
     index: SourceIndex,
     tmp_path: Path,
 ) -> None:
     alone = _in_process(index, specs, plan_leases("alone", _CUTS, specs), tmp_path)
-    pool = labelling if specs else ray_pool()
+    pool = ray_pool()
     through_ray = list(pool.render(index, specs, plan_leases("ray", _CUTS, specs)))
     assert _by_segment(through_ray) == _by_segment(alone)
     assert [n for part in sorted(through_ray, key=lambda p: p.segment) for n in numbers_of(part.uri)] == list(
@@ -60,7 +59,7 @@ def test_a_cell_and_one_process_give_the_same_bytes(
 
 
 def test_a_probe_through_ray_is_the_probe_here(ray_pool: MakePool, index: SourceIndex, source: Path) -> None:
-    found = ray_pool().probe(str(source), None)
+    found = ray_pool().do(index_source, str(source))
     assert found.identity == index.identity
     assert found.frame_pts.tolist() == index.frame_pts.tolist()
     assert found.split_points.tolist() == list(range(0, FRAMES, GOP))
@@ -70,32 +69,34 @@ def test_what_is_asked_of_a_missing_source_fails_in_its_own_class(ray_pool: Make
     from tasks.errors import SourceError
 
     with pytest.raises(SourceError, match="nowhere"):
-        ray_pool().probe(str(tmp_path / "nowhere.mp4"), None)
+        ray_pool().do(index_source, str(tmp_path / "nowhere.mp4"))
 
 
-@pytest.fixture(scope="module")
-def labelling(connection: Connection) -> Iterator[RayPool]:
-    """One pool with a render worker for all tests that leave it whole."""
-    pool = RayPool(connection, {}, device="cpu", altering=True, progress=lambda stage, frames: None)
-    yield pool
-    pool.close()
+def encoded_frames(worker: transport.Worker) -> int:
+    return int(transport.control(worker, "frames"))
+
+
+def encoded_by(pool: CellPool, name: str) -> int:
+    return encoded_frames(next(worker for worker in pool.workers if worker.name == name))
 
 
 @pytest.mark.parametrize("stage", ["decode", "render", "encode"])
-def test_a_worker_that_dies_costs_no_frame(stage: str, labelling: RayPool, tmp_path: Path) -> None:
+def test_a_worker_that_dies_costs_no_frame(stage: str, ray_pool: MakePool, tmp_path: Path) -> None:
+    labelling = ray_pool()
     from pipeline.probe import probe
 
     source = write_numbered(tmp_path / "long.mp4", frames=300)
     index = probe(Storage(), str(source), cache_prefix=None)
     specs, cuts = (_LABEL,), (0, 150, 300)
     whole = _in_process(index, specs, leases_over(index, tmp_path / "whole", cuts, specs, 2, "fail"), tmp_path)
-    victim = next(worker for worker in labelling._cell.workers if worker.stage == stage)
     retries = len(labelling.decisions)
-    encoded = transport.control(labelling._cell.encode, "frames")
+    before = {worker.name: encoded_frames(worker) for worker in labelling.workers if worker.stage == "encode"}
 
     def kill_in_the_middle() -> None:
-        while transport.control(labelling._cell.encode, "frames") < encoded + 10:
+        while not (busy := [name for name, frames in before.items() if encoded_by(labelling, name) >= frames + 10]):
             time.sleep(0.01)
+        number = busy[0].rpartition("-")[2]
+        victim = next(worker for worker in labelling.workers if worker.name == f"{stage}-{number}")
         ray.kill(victim.handle, no_restart=False)
 
     killer = threading.Thread(target=kill_in_the_middle)
@@ -133,9 +134,10 @@ def test_closing_a_render_stops_the_workers(
     next(rendering)
     rendering.close()  # type: ignore[attr-defined]
     time.sleep(1.0)
-    before = transport.control(pool._cell.encode, "frames")
+    encoders = [worker for worker in pool.workers if worker.stage == "encode"]
+    before = [encoded_frames(worker) for worker in encoders]
     time.sleep(1.0)
-    assert transport.control(pool._cell.encode, "frames") == before < FRAMES
+    assert [encoded_frames(worker) for worker in encoders] == before
 
 
 def test_progress_counts_every_frame(ray_pool: MakePool, plan_leases: PlanLeases, index: SourceIndex) -> None:
@@ -155,8 +157,3 @@ def test_a_worker_of_other_code_is_refused(connection: Connection) -> None:
     )
     with pytest.raises(JobError, match="did not start.*not found on this node.*same reelyard as the driver"):
         transport.call(transport.Worker("decode", "decode-0", actor), "facts")
-
-
-def test_workers_run_the_drivers_code(ray_pool: MakePool) -> None:
-    facts = [transport.call(worker, "facts") for worker in ray_pool()._cell.workers]
-    assert {found.code.digest for found in facts} == {own_code().digest}

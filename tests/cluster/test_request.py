@@ -1,6 +1,7 @@
 """From what was typed to a job: every bad input is refused before anything starts, in these words."""
 
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,3 +72,48 @@ def test_devices_that_may_be_asked_for(device: str) -> None:
 def test_other_devices_are_refused(device: str) -> None:
     with pytest.raises(JobError, match="expected one of auto, cpu, cuda"):
         check_device(device)
+
+
+def _job_file(folder: Path, text: str, name: str = "job.yaml") -> str:
+    (folder / "in").mkdir(exist_ok=True)
+    (folder / "in" / name).write_text(text)
+    return str(folder / "in" / name)
+
+
+def test_a_job_file_says_what_options_say_and_options_override_it(tmp_path: Path) -> None:
+    written = _job_file(
+        tmp_path,
+        "source: a.mp4\noutput: ../out/a.mp4\naudio: v.wav\ntask: {lip-sync: {sync_offset: 20}}\nface: left\n"
+        "trim: 1:2.5\nframe_rate: 29.97\ncrf: 20\ndeinterlace: true\n",
+    )
+    typed = _options(
+        source=str(tmp_path / "in/a.mp4"), output=str(tmp_path / "out/a.mp4"), audio=str(tmp_path / "in/v.wav"),
+        task=["lip-sync:sync_offset=20"], face="left", trim="1:2.5", frame_rate="29.97", crf=20.0, deinterlace=True,
+    )  # fmt: skip
+    assert job_of(RenderOptions(job=written)) == job_of(typed)
+    changed = job_of(RenderOptions(job=written, crf=30.0, output="x.mkv"))
+    assert (changed.encode.crf, changed.output, changed.label) == (30.0, str(Path("x.mkv").absolute()), None)
+    json = _job_file(tmp_path, '{"source": "a.mp4"}', "job.json")
+    assert job_of(RenderOptions(job=json, output="o.mp4")).source == str(tmp_path / "in/a.mp4")
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "words"),
+    [
+        ("source: a.mp4\nsauce: b\n", "job.yaml", "line 1: 'sauce' is no field: did you mean 'source'"),
+        ("source: a.mp4\ncrf: x\n", "job.yaml", "--crf: found 'x', expected a number"),
+        ("[a.mp4, b.mp4]", "job.yaml", "found 2 jobs, expected one; reelyard batch .*job.yaml renders many"),
+        ("source: a.mp4", "job.yaml", "found no output; give -o OUTPUT.mp4"),
+        ("source: a.mp4", "job.txt", "expected a job written in .yaml or .json"),
+    ],
+)
+def test_a_bad_job_file_is_refused_in_words_that_help(tmp_path: Path, text: str, name: str, words: str) -> None:
+    with pytest.raises(JobError, match=words):
+        job_of(RenderOptions(job=_job_file(tmp_path, text, name)))
+
+
+def test_a_job_without_a_source_or_an_output_is_refused() -> None:
+    with pytest.raises(JobError, match="found no source; name a photo or a video, or --job FILE"):
+        job_of(RenderOptions(output="o.mp4"))
+    with pytest.raises(JobError, match="found no output; give -o OUTPUT.mp4"):
+        job_of(RenderOptions(source="a.mp4"))

@@ -5,9 +5,10 @@ import pytest
 
 from pipeline.engine import InProcessPool
 from pipeline.probe import probe
+from pipeline.scan import stored_measurements
 from pipeline.segments import ScanUnit
 from pipeline.storage import Storage
-from pipeline.work import Decoding
+from pipeline.work import Decoding, UnitWork
 from tasks.task import TaskSpec, UnitMeasurement
 from tests.sources import Sources, number_in
 
@@ -33,8 +34,10 @@ def test_every_unit_asked_for_is_measured_on_its_own_frames(kind, asked, sources
     storage = Storage({})
     index = probe(storage, str(sources.path(kind)))
     pool = InProcessPool(storage, "cpu", tmp_path, lambda stage, frames: None)
-    units = [ScanUnit(i, a, b) for i, (a, b) in enumerate(asked)]
-    found = {m.start: m for m in pool.measure(index, TaskSpec("numbers"), units, Decoding())}
+    works = [UnitWork(ScanUnit(i, a, b), f"{tmp_path}/{i}.npz") for i, (a, b) in enumerate(asked)]
+    done = list(pool.measure(index, TaskSpec("numbers"), works, Decoding()))
+    assert sorted(unit.number for unit in done) == list(range(len(asked)))
+    found = {m.start: m for m in stored_measurements(storage, works)}
     assert {start: found[start].arrays["numbers"].tolist() for start in found} == {
         a: list(range(a, b)) for a, b in asked
     }

@@ -27,8 +27,8 @@ def test_every_default_passes_its_own_check(entry: object) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("lipsync", r"there is no task 'lipsync': did you mean 'lip-sync'\?; tasks are identity, lip-sync"),
-        ("", r"there is no task ''; tasks are identity, lip-sync"),
+        ("lipsync", r"there is no task 'lipsync': did you mean 'lip-sync'\?; tasks are identity, rehearsal, lip-sync"),
+        ("", r"there is no task ''; tasks are identity, rehearsal, lip-sync"),
         (
             "lip-sync:fase=left",
             r"has no option 'fase': did you mean 'face'\?; it takes face, no_face, sync_offset",

@@ -1,0 +1,133 @@
+"""One item of a batch from its turn to its end: claimed, rendered by the pipeline's journey, told in events."""
+
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cluster.batch.admission import Turn
+from cluster.dispatch.dispatcher import Dispatcher
+from cluster.dispatch.journal import Journal
+from cluster.dispatch.video_pool import VideoPool
+from cluster.events import VideoChanged, VideoPhase
+from cluster.fleet.values import Fleet
+from cluster.manifest.values import Item
+from cluster.scheduling.values import Video
+from pipeline.claims import Claims
+from pipeline.keys import digest_of
+from pipeline.ledger import Ledger
+from pipeline.prepare import work_prefix
+from pipeline.run_report import RunReport
+from pipeline.stages import Stopped
+from pipeline.steps import copy_output
+from pipeline.storage import Storage
+from tasks.errors import JobError, ReelyardError, ResourceShortage, SegmentError, SourceError, StorageError, WorkerLost
+
+#: Waits before a journey is begun again after its storage failed or a worker outside cells was lost.
+_AGAIN_SECONDS = (2.0, 5.0, 10.0, 20.0, 40.0)
+#: How long an item of another driver waits for its next turn.
+DEFER_SECONDS = 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class Means:
+    """What every journey of a run shares."""
+
+    dispatcher: Dispatcher
+    fleet: Fleet
+    journal: Journal
+    storage: Storage
+    claims: Claims
+    remedy: Callable[[Item], str]
+    "The command that renders an item alone."
+
+
+class Journey:
+    """One turn; `run` blocks its thread until the item is done, failed, stopped or found to be another driver's."""
+
+    def __init__(self, means: Means, turn: Turn) -> None:
+        self._means = means
+        self._item = turn.item
+        self._like = turn.like
+        self._stopped = threading.Event()
+        video = Video(turn.item.name, turn.item.group, turn.item.priority, turn.item.weight, recipe_of(turn.item))
+        self._pool = VideoPool(means.dispatcher, means.fleet, means.journal, video, lambda stage, frames: None)
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._pool.close()
+
+    def run(self) -> bool:
+        """False where another driver is at the item."""
+        job = self._item.job
+        try:
+            if not self._means.claims.take(work_prefix(job), job.output):
+                return False
+            try:
+                self._rendered()
+            finally:
+                self._means.claims.release(work_prefix(job), job.output)
+        except Stopped:
+            self.tell("stopped")
+        except ReelyardError as error:
+            self.failed(error)
+        except Exception as error:  # One video never harms the others, whatever is wrong with it or with us.
+            self.failed(SegmentError(f"{type(error).__name__}: {error}; please report this", "driver"))
+        return True
+
+    def _rendered(self) -> None:
+        """The item done; begun again, which resumes it, where its storage fails for a while."""
+        for wait in _AGAIN_SECONDS:
+            try:
+                self._once()
+                return
+            except (StorageError, WorkerLost):
+                if self._stopped.wait(wait * random.uniform(0.5, 1.5)):
+                    raise
+        self._once()
+
+    def _once(self) -> None:
+        from pipeline.render import render
+
+        job = self._item.job
+        if self._like is not None and self._means.storage.exists(self._like.job.output):
+            self._pool.do(copy_output, self._like.job.output, job.output, job.overwrite)
+            if job.work is None and not job.keep_parts:
+                Ledger(self._means.storage, work_prefix(job)).clear_all()
+            self.tell("duplicate", message=f"shows what {self._like.job.output} shows: copied")
+            return
+        report = render(job, self._pool, self._means.storage, lambda stage, frames: None)
+        self._told(report)
+
+    def _told(self, report: RunReport) -> None:
+        phase: VideoPhase = "already done" if report.status == "already done" else "rendered"
+        counts = report.counts
+        kept = [
+            f"{task['name']}: {count} frames kept ({reason})"
+            for task in report.tasks
+            for reason, count in dict(task.get("kept", {})).items()  # type: ignore[call-overload]
+            if count
+        ]
+        self.tell(
+            phase,
+            frames=counts.get("frames", 0),
+            segments=counts.get("segments", 0),
+            resumed=counts.get("segments resumed", 0),
+            message="; ".join((*report.notes, *kept)),
+        )
+
+    def failed(self, error: ReelyardError) -> None:
+        kind = error.kind if isinstance(error, SegmentError) else type(error).__name__
+        refused = isinstance(error, JobError | SourceError | ResourceShortage)
+        self.tell(
+            "refused" if refused else "failed", message=error.message, kind=kind, remedy=self._means.remedy(self._item)
+        )
+
+    def tell(self, phase: VideoPhase, **more: object) -> None:
+        job = self._item.job
+        self._means.journal.tell(VideoChanged, self._item.name, phase, job.source, job.output, **more)
+
+
+def recipe_of(item: Item) -> str:
+    """Equal for items whose frames cost alike and need the same models."""
+    return digest_of(item.job.tasks, item.job.label, item.job.encode)[:12]

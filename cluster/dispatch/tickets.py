@@ -1,0 +1,84 @@
+"""What a journey waits for: units asked of the cells, and results as they come."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from queue import Empty, Queue
+from typing import Protocol
+
+from cluster.fleet.values import RenderWork, ScanWork
+from cluster.scheduling.values import Failure, Unit, Video
+from pipeline.part import Part
+from pipeline.pool import Decision
+from pipeline.segments import ScanUnit
+from pipeline.stages import Stopped
+from tasks.errors import ReelyardError, SegmentError
+
+Result = Part | ScanUnit
+#: How often a waiting journey looks whether it was told to stop.
+_LOOK_SECONDS = 0.5
+
+
+class WorkOf(Protocol):
+    """Units of a ticket as something that a cell can do."""
+
+    def __call__(self, numbers: Sequence[int]) -> RenderWork | ScanWork: ...
+
+
+@dataclass(eq=False)
+class Ticket:
+    """Units of one video that were asked for together; results and the failure come through it."""
+
+    video: Video
+    units: tuple[Unit, ...]
+    work_of: WorkOf
+    together: bool
+    "One lease: the source is decoded once, in order."
+    later_megapixels: float
+    "Work of the video that will be asked for when this is done."
+    progress: Callable[[str, int], None]
+    results: "Queue[Result | ReelyardError]" = field(default_factory=Queue)
+    decisions: list[Decision] = field(default_factory=list)
+    failed: dict[int, str] = field(default_factory=dict)
+    "Units whose last attempt failed, and how: they are tried again or given up."
+
+    def frames_of(self, unit: Unit) -> str:
+        """Which frames a unit stands for, for a message."""
+        work = self.work_of([unit.number])
+        if isinstance(work, RenderWork):
+            segment = work.lease.works[0].segment
+            return f" (output frames {segment.start}-{segment.end})"
+        stretch = work.works[0].unit
+        return f" (source frames {stretch.start}-{stretch.end})"
+
+    def collected(self, stopped: threading.Event) -> Iterator[Result]:
+        """One result for each unit, in any order.
+
+        Raises:
+            ReelyardError: a unit was given up.
+            Stopped: `stopped` was set while waiting.
+        """
+        for _ in self.units:
+            yield self._next(stopped)
+
+    def _next(self, stopped: threading.Event) -> Result:
+        while True:
+            try:
+                result = self.results.get(timeout=_LOOK_SECONDS)
+            except Empty:
+                if stopped.is_set():
+                    raise Stopped from None
+                continue
+            if isinstance(result, ReelyardError):
+                raise result
+            return result
+
+
+def given_up(unit: Unit, failures: Sequence[Failure], quarantined: bool, place: str) -> SegmentError:
+    """The error that ends a video; `place` says which frames."""
+    last = failures[-1]
+    times = ""
+    if quarantined:
+        workers = len({failure.worker for failure in failures})
+        times = f"failed {len(failures)} times on {workers} worker{'s' if workers > 1 else ''}, given up: "
+    return SegmentError(f"{place}: {times}{last.message}", last.stage, last.worker, last.kind)

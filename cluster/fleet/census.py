@@ -1,0 +1,281 @@
+"""Which cells and side workers stand, as nodes come and go; used in one event loop, knows nothing of attempts."""
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from cluster.connection import Connection
+from cluster.fleet.nodes import Node, alive_nodes, free_resources
+from cluster.fleet.plan import PLACEMENT_SECONDS, CellPlan, plan_cells, shortage, side_nodes, wants_gpu
+from cluster.fleet.side import SideWork
+from cluster.fleet.standing import DEATHS_IN_A_ROW, StandingCell
+from cluster.fleet.values import CellDown, CellDrains, CellUp, Shortage, Told
+from cluster.messages import FoundDevice
+from cluster.transport import Worker
+from pipeline.pool import Decision
+from tasks.errors import ReelyardError, WorkerLost
+
+log = logging.getLogger("reelyard")
+
+#: How often Ray is asked for its nodes.
+_WATCH_SECONDS = 2.0
+#: A Ray on this machine alone has room at once or never.
+_LOCAL_PLACEMENT_SECONDS = 30.0
+#: How long workers that have a place may take to answer: a slow disk imports for minutes.
+_START_SECONDS = 300.0
+#: How long a GPU that does not compute waits for the others' answers before the run is settled on the CPU.
+_OTHERS_SECONDS = 30.0
+
+
+class Census:
+    """Cells of the run, and what they compute on."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        storage_options: Mapping[str, str],
+        device: str,
+        altering: bool,
+        side: SideWork,
+        tell: Callable[[Told], None],
+        decide: Callable[[Decision], None],
+        drop: Callable[[StandingCell], None],
+    ) -> None:
+        """`drop` ends the attempts of a cell that is gone, without a word."""
+        self._storage_options, self._device, self._altering = dict(storage_options), device, altering
+        self._side, self._tell, self._decide, self._drop = side, tell, decide, drop
+        self._patience = _LOCAL_PLACEMENT_SECONDS if connection.local else PLACEMENT_SECONDS
+        self._numbers = itertools.count()
+        self._renewed: set[str] = set()
+        "Cells that are the second of their place."
+        self._nodes: dict[str, Node] = {}
+        "Nodes that were given cells or found to hold none."
+        self._draining: set[str] = set()
+        self._gpu = False
+        self._unanswered: set[str] = set()
+        "Cells started before the run was settled that have not said what they compute on."
+        self._answers: list[tuple[StandingCell, FoundDevice]] = []
+        self._failures: list[ReelyardError] = []
+        self._demand: Any = None
+        self._bare_since: float | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.cells: dict[str, StandingCell] = {}
+        self.settled: Future[str] = Future()
+        "The device class of all cells, or why there is none."
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run beside."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def begin(self, nodes: Sequence[Node]) -> None:
+        """Cells for the nodes as they are, and a watch over them."""
+        if not self._altering:
+            self._decide(Decision("device", "cpu", "no task draws: nothing is computed on a device"))
+            self.settled.set_result("cpu-fp32")
+        self._bare_since = asyncio.get_running_loop().time()
+        self.look(nodes)
+        self.spawn(self._watch())
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            try:
+                nodes = await asyncio.to_thread(alive_nodes)
+                self.look(nodes)
+                await self._complain_if_bare(nodes)
+            except Exception:
+                log.warning("the cluster's nodes cannot be asked for; asking again", exc_info=True)
+
+    def look(self, nodes: Sequence[Node]) -> None:
+        """Take in the nodes as they are now."""
+        alive = {node.id: node for node in nodes}
+        for cell in [cell for cell in self.cells.values() if cell.plan.node.id not in alive]:
+            self.down(cell, f"its node {cell.plan.node.name} is gone")
+        for node_id in [node_id for node_id in self._side.nodes if node_id not in alive]:
+            self._side.close_node(node_id)
+        self._note_draining(nodes)
+        self._nodes = {node_id: node for node_id, node in self._nodes.items() if node_id in alive}
+        if not self._nodes:
+            self._gpu = wants_gpu(nodes, self._device, self._altering)
+        for node in nodes:
+            if node.id not in self._nodes and (plans := plan_cells(node, self._gpu)):
+                self._nodes[node.id] = node
+                for plan in plans:
+                    self.start_cell(plan)
+        for node in side_nodes(nodes, list(self._nodes)):
+            if node.id not in self._side.nodes:
+                self.spawn(self._open_side(node))
+        self._ask_for_more()
+
+    def _note_draining(self, nodes: Sequence[Node]) -> None:
+        leaving = {node.id: node.leaves_in_seconds for node in nodes if node.leaves_in_seconds is not None}
+        for cell in self.cells.values():
+            seconds = leaving.get(cell.plan.node.id)
+            if seconds is not None and cell.up and cell.name not in self._draining:
+                self._draining.add(cell.name)
+                self._tell(CellDrains(cell.name, seconds))
+
+    def _ask_for_more(self) -> None:
+        """Where no node can hold a cell: a place is asked for anywhere, which an autoscaler sees."""
+        from ray.util import placement_group, remove_placement_group
+
+        if not self._nodes and self._demand is None:
+            bundle = {"CPU": 1.0} | ({"GPU": 1.0} if self._gpu else {})
+            self._demand = placement_group([bundle], strategy="STRICT_PACK")
+        elif self._nodes and self._demand is not None:
+            remove_placement_group(self._demand)
+            self._demand = None
+
+    async def _open_side(self, node: Node) -> None:
+        try:
+            await self._side.open_node(node)
+        except ReelyardError as error:
+            self._decide(Decision("side workers", f"none on {node.name}", error.message))
+
+    def start_cell(self, plan: CellPlan) -> StandingCell:
+        cell = StandingCell(next(self._numbers), plan, self._storage_options, self._altering)
+        self.cells[cell.name] = cell
+        if not self.settled.done():
+            self._unanswered.add(cell.name)
+        self.spawn(self._stand(cell))
+        return cell
+
+    async def _stand(self, cell: StandingCell) -> None:
+        def answered(worker: Worker) -> None:
+            if (worker is not cell.render or cell.plan.fused) and not cell.gone:
+                self._side.open_spare(cell.name, worker)
+
+        try:
+            found = await cell.stand(self._device, answered)
+        except ReelyardError as error:
+            self._unanswered.discard(cell.name)
+            if not cell.gone:
+                self._failures.append(error)
+                self._leave_out(cell, error.message)
+        else:
+            self._unanswered.discard(cell.name)
+            if not cell.gone:
+                self._take_in(cell, found)
+        self._settle(patient=True)
+
+    def _take_in(self, cell: StandingCell, found: FoundDevice) -> None:
+        """The cell is up if it computes on what the others do; until that is known it waits."""
+        if self.settled.done() and self.settled.exception() is not None:
+            self.settled = Future()  # A cell that came late: whoever asks from now on has it.
+        if not self.settled.done():
+            if not self._answers:
+                self.spawn(self._settle_later())
+            self._answers.append((cell, found))
+        elif found.device_class == self.settled.result():
+            cell.device, cell.up, self._bare_since = found.device, True, None
+            self._tell(CellUp(cell.cell(found)))
+        else:
+            others = self.settled.result().partition("-")[0]
+            reason = f"it computes on {found.device} ({found.reason}), the run on {others}"
+            self._leave_out(cell, reason)
+
+    async def _settle_later(self) -> None:
+        await asyncio.sleep(_OTHERS_SECONDS)
+        self._settle(patient=False)
+
+    def _settle(self, *, patient: bool) -> None:
+        """Decide what the run computes on: a GPU where one does, the CPU once every cell has said so."""
+        if self.settled.done():
+            return
+        best = max(self._answers, key=lambda answer: answer[1].device != "cpu", default=None)
+        if best is not None:
+            if best[1].device != "cpu" or not self._gpu or not (self._unanswered and patient):
+                self._decide(Decision("device", best[1].device, best[1].reason))
+                self.settled.set_result(best[1].device_class)
+                for cell, found in self._answers:
+                    if not cell.gone:
+                        self._take_in(cell, found)
+        elif not self._unanswered and self._failures and not self.cells:
+            self._fail(self._failures[0])
+
+    def _leave_out(self, cell: StandingCell, reason: str) -> None:
+        self._decide(Decision("cell", f"{cell.name} on {cell.plan.node.name} left out", reason))
+        self.down(cell, reason)
+
+    def _fail(self, error: ReelyardError) -> None:
+        if not self.settled.done():
+            self.settled.set_exception(error)
+        self._side.fail(error)
+        self._tell(Shortage(error.message))
+
+    async def _complain_if_bare(self, nodes: Sequence[Node]) -> None:
+        """Nothing stands for as long as a place may take: said once, with what was needed and what is there."""
+        now = asyncio.get_running_loop().time()
+        if any(cell.up for cell in self.cells.values()) or (self._answers and not self.settled.done()):
+            return
+        if self._bare_since is None:
+            self._bare_since = now
+        waited = now - self._bare_since
+        if waited <= self._patience:
+            return
+        placed = [cell for cell in list(self.cells.values()) if await asyncio.to_thread(cell.is_placed)]
+        if not placed:
+            free = await asyncio.to_thread(free_resources)
+            self._fail(shortage(nodes, free, gpu=self._gpu, device=self._device, waited_seconds=waited))
+        elif waited > self._patience + _START_SECONDS:
+            names = ", ".join(worker.name for worker in placed[0].workers)
+            self._fail(
+                WorkerLost(
+                    f"workers {names} have a place but do not answer for {waited:.0f} s; `reelyard doctor` "
+                    "looks for the cause on a machine, `ray status` on a cluster"
+                )
+            )
+        else:
+            return
+        self._bare_since = float("inf")
+
+    def lost(self, cell: StandingCell) -> None:
+        """A worker of the cell went away: it is used again once its workers answer, and given up if that goes on."""
+        if not cell.gone:
+            cell.mend()
+            self.spawn(self._look_after(cell))
+
+    async def _look_after(self, cell: StandingCell) -> None:
+        try:
+            if cell.deaths >= DEATHS_IN_A_ROW:
+                raise WorkerLost(f"its workers were lost {cell.deaths} times in a row")
+            await cell.whole()
+        except WorkerLost as error:
+            if not cell.gone:
+                self._renew(cell, error.message)
+
+    def _renew(self, cell: StandingCell, reason: str) -> None:
+        """The cell ends; one more is started in its place, once."""
+        self.down(cell, reason)
+        if cell.name in self._renewed:
+            self._decide(Decision("cell", f"{cell.plan.node.name}: one cell fewer", f"again {reason}"))
+            return
+        successor = self.start_cell(cell.plan)
+        self._renewed.add(successor.name)
+        self._decide(Decision("cell", f"{cell.name} started anew as {successor.name}", reason))
+
+    def down(self, cell: StandingCell, reason: str) -> None:
+        """The cell is gone, its attempts with it."""
+        if self.cells.pop(cell.name, None) is None:
+            return
+        was_up, cell.gone = cell.up, True
+        self._unanswered.discard(cell.name)
+        self._side.close_node(cell.name)
+        self._drop(cell)
+        cell.abandon()
+        if was_up:
+            self._tell(CellDown(cell.name, reason))
+
+    async def close(self) -> None:
+        """End every cell."""
+        from ray.util import remove_placement_group
+
+        await asyncio.gather(*(cell.end() for cell in self.cells.values()))
+        self.cells.clear()
+        if self._demand is not None:
+            remove_placement_group(self._demand)

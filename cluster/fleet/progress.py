@@ -1,0 +1,67 @@
+"""Frames of all attempts, asked for once a cell, and attempts that give no sign of life."""
+
+import asyncio
+from collections.abc import Callable, Collection
+
+from cluster import transport
+from cluster.fleet.attempt import RunningAttempt
+from cluster.fleet.standing import StandingCell
+from cluster.fleet.values import RenderWork
+from tasks.errors import ReelyardError
+
+#: How often a cell is asked for its frames: until the first frame of the run, and then.
+_FIRST_SECONDS, _ASK_SECONDS = 0.1, 0.5
+#: Calls a second at most, whatever the number of cells: each costs the driver about half a millisecond.
+_ASKS_PER_SECOND = 100
+
+
+async def watch_progress(attempts: Callable[[], Collection[RunningAttempt]], idle_seconds: float) -> None:
+    """Runs until it is cancelled; an attempt without a frame or result for `idle_seconds` hangs."""
+    asking: set[str] = set()
+    first = True
+
+    async def ask(cell: StandingCell, running: list[RunningAttempt]) -> None:
+        nonlocal first
+        try:
+            passed = await asyncio.wait_for(
+                transport.answer(cell.encode, "passed", group="ctl"), transport.RESTART_SECONDS
+            )
+        except TimeoutError:
+            for attempt in running:
+                attempt.hang(f"encode worker {cell.encode.name} gave no sign for {transport.RESTART_SECONDS:.0f} s")
+        except ReelyardError:  # Its attempts are told by their own streams.
+            pass
+        else:
+            for attempt in running:
+                attempt.pass_frames(passed.get(attempt.attempt.number, 0))
+            first = first and not any(passed.values())
+        finally:
+            asking.discard(cell.name)
+
+    beside: set[asyncio.Task[None]] = set()
+    while True:
+        cells = _rendering(attempts())
+        await asyncio.sleep(_FIRST_SECONDS if first else max(_ASK_SECONDS, len(cells) / _ASKS_PER_SECOND))
+        for cell, running in cells:
+            if cell.name not in asking:
+                asking.add(cell.name)
+                task = asyncio.create_task(ask(cell, running))
+                beside.add(task)
+                task.add_done_callback(beside.discard)
+        _end_idle(attempts(), idle_seconds)
+
+
+def _rendering(attempts: Collection[RunningAttempt]) -> list[tuple[StandingCell, list[RunningAttempt]]]:
+    """Cells whose encoders are at work, with their attempts."""
+    found: dict[str, tuple[StandingCell, list[RunningAttempt]]] = {}
+    for attempt in attempts:
+        if isinstance(attempt.work, RenderWork) and attempt.root is not None:
+            found.setdefault(attempt.cell.name, (attempt.cell, []))[1].append(attempt)
+    return list(found.values())
+
+
+def _end_idle(attempts: Collection[RunningAttempt], idle_seconds: float) -> None:
+    now = asyncio.get_running_loop().time()
+    for attempt in list(attempts):
+        if attempt.root is not None and now - attempt.last_sign > idle_seconds:
+            attempt.hang(f"{attempt.root.stage} worker {attempt.root.name} gave nothing for {idle_seconds:.0f} s")

@@ -1,0 +1,62 @@
+"""A whole cell in one process: decode, render and encode as threads, for a node with a single processor.
+
+What the pull chain of three workers does, without its processes and without a copy between them.
+"""
+
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping
+
+from cluster.cell import Chains, EncodeWorker, Tally, ended
+from cluster.messages import Order
+from cluster.transport import Worker, fetch
+from pipeline.decode import decode_lease
+from pipeline.part import Part, PartDetails
+from pipeline.stages import in_thread, render_batches, staged
+from tasks.task import TaskSpec
+
+
+class FusedWorker(EncodeWorker):
+    """Leases to committed parts, alone."""
+
+    stage = "fused"
+
+    def __init__(self, name: str, storage_options: Mapping[str, str]) -> None:
+        super().__init__(name, storage_options)
+        self._chains = Chains()
+        self._device_lock = threading.Lock()
+
+    def load(self, specs: tuple[TaskSpec, ...], device: str) -> None:
+        """Bring the chain onto the device."""
+        with self._chains.held(specs, device):
+            pass
+
+    def parts(self, order: Order, decode: Worker, render: Worker | None) -> Iterator[Part]:
+        """As the encode worker's; both other workers are this one and are not called."""
+        with ended(staged(self._parts(order, render is not None), self.stage, self.name)) as committed:
+            yield from committed
+
+    def _parts(self, order: Order, drawn: bool) -> Iterator[Part]:
+        from pipeline.encode import encode_lease
+
+        tally, lease, dropped = Tally(), fetch(order.lease), threading.Event()
+        decoded = decode_lease(self._storage, fetch(order.index), lease, counts=tally.counts)
+        batches = in_thread(staged(decoded, "decode", self.name), "decode", dropped)
+        chain = self._chains.held(order.specs, order.device) if drawn else contextlib.nullcontext()
+        with chain as loaded:
+            if drawn:
+                rendered = render_batches(loaded, lease, batches, self._device_lock)
+                batches = in_thread(staged(rendered, "render", self.name), "render", dropped)
+            try:
+                yield from encode_lease(
+                    self._storage,
+                    lease,
+                    self._counted(order, self._until_stopped(order, batches)),
+                    self._scratch,
+                    details=lambda work: PartDetails(
+                        tally.counts.get(work.segment.number, {}), tally.seconds_since(self.stage), self.name
+                    ),
+                )
+            finally:
+                dropped.set()
+                self._passed.pop(order.number, None)

@@ -1,0 +1,85 @@
+"""What a manifest names, looked up in storage: files that fit a pattern, and files that are not there."""
+
+import os
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from cluster.manifest.places import fitting, folder_of_pattern, is_remote
+from pipeline.storage import Storage
+from tasks.errors import ReelyardError
+
+#: So many names in one folder are looked up by one listing, fewer each by itself.
+_WORTH_LISTING = 8
+_AT_ONCE = 16
+
+
+class Patterns:
+    """Files by pattern; each folder is listed once."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._listed: dict[tuple[str, bool], tuple[str, ...]] = {}
+        self.found: set[str] = set()
+        "Files that a listing showed: they need not be asked for again."
+
+    def match(self, pattern: str, endings: frozenset[str]) -> tuple[str, ...]:
+        """The files in the order of their names; a file whose very name is the pattern stands for itself.
+
+        Raises:
+            JobError: the pattern is wrong.
+            StorageError: it cannot be listed.
+        """
+        if not pattern.endswith("/") and self._is_file(pattern):
+            return (pattern,)
+        where = folder_of_pattern(pattern)
+        if where not in self._listed:
+            folder, deep = where
+            spelled = (f"{folder}{uri[len(folder.rstrip('/')) + 1 :]}" for uri in self._storage.list(folder, deep=deep))
+            self._listed[where] = tuple(spelled)
+        found = fitting(pattern, self._listed[where], endings)
+        self.found.update(found)
+        return found
+
+    def _is_file(self, uri: str) -> bool:
+        path = self._storage.local_path(uri)
+        return path.is_file() if path is not None else "[" in uri and self._storage.exists(uri)
+
+
+def missing(storage: Storage, uris: Iterable[str]) -> Mapping[str, str]:
+    """What is wrong with those of the files that cannot be read, by URI; asked side by side."""
+    folders: dict[str, list[str]] = {}
+    for uri in dict.fromkeys(uris):
+        folders.setdefault(uri.rpartition("/")[0], []).append(uri)
+    faults: dict[str, str] = {}
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        suspects = threads.map(lambda folder: _suspects(storage, folder, folders[folder]), folders)
+        asked = [uri for group in suspects for uri in group]
+        for uri, fault in zip(asked, threads.map(lambda uri: _fault(storage, uri), asked), strict=True):
+            if fault:
+                faults[uri] = fault
+    return faults
+
+
+def _suspects(storage: Storage, folder: str, uris: list[str]) -> list[str]:
+    """Those of one folder that a listing does not show; all of them where it is not worth one."""
+    listable = is_remote(folder) and not folder.startswith(("http://", "https://"))
+    if not listable or len(uris) < _WORTH_LISTING:
+        return uris
+    try:
+        there = set(storage.list(folder, deep=False))
+    except ReelyardError:
+        return uris
+    return [uri for uri in uris if uri not in there]
+
+
+def _fault(storage: Storage, uri: str) -> str:
+    path = storage.local_path(uri)
+    if path is not None and path.is_dir():
+        return f"{uri}: found a folder, expected a file; write {uri}/ for all that lies in it"
+    if path is not None and path.is_file() and not os.access(path, os.R_OK):
+        return f"{uri}: no permission to read; check its rights"
+    try:
+        storage.size(uri)
+    except ReelyardError as error:
+        return error.message
+    return ""

@@ -1,0 +1,110 @@
+"""The steps of a journey that need no cell: functions of (storage, scratch, arguments …) that any process can do.
+
+Arguments and answers are values that travel; pictures stay in storage.
+"""
+
+import shutil
+from pathlib import Path
+
+from pipeline.audio import encode_audio
+from pipeline.encoders import container_of
+from pipeline.finished import output_job_key, statement_of
+from pipeline.index import SourceIndex
+from pipeline.intermediate import make_intermediate
+from pipeline.job import RenderJob
+from pipeline.part import Part
+from pipeline.prepare import RenderPlan, check_scratch, prepare
+from pipeline.probe import probe
+from pipeline.scan import stored_measurements
+from pipeline.stitch import StitchRequest, stitch
+from pipeline.storage import Storage
+from pipeline.voice import make_voice
+from pipeline.work import UnitWork
+from tasks.errors import JobError
+from tasks.table import open_task
+from tasks.task import TaskPlan
+
+
+def index_source(storage: Storage, scratch: Path, uri: str, cache_prefix: str | None = None) -> SourceIndex:
+    """The index of a source, kept under `cache_prefix`.
+
+    Raises:
+        SourceError: the source cannot be read or holds no picture.
+    """
+    return probe(storage, uri, cache_prefix=cache_prefix)
+
+
+def plan_render(storage: Storage, scratch: Path, job: RenderJob) -> tuple[RenderPlan, bool]:
+    """The plan, and whether its output is there already.
+
+    Raises:
+        JobError: the request cannot be met, or the output is another job's.
+        SourceError: the source or the voice cannot be read.
+        ResourceShortage: there is no room for what is in flight.
+    """
+    plan = prepare(storage, job)
+    if is_done(storage, plan):
+        return plan, True
+    check_scratch(plan, scratch)
+    return plan, False
+
+
+def is_done(storage: Storage, plan: RenderPlan) -> bool:
+    """True where the output is there and is this job's.
+
+    Raises:
+        JobError: it is another job's, and may not be overwritten.
+    """
+    output = plan.job.output
+    if plan.job.overwrite or not storage.exists(output):
+        return False
+    if output_job_key(storage, output) == plan.key:
+        return True
+    raise JobError(f"output {output} exists and is not this job's; add --overwrite or name another output")
+
+
+def copy_for_any_order(storage: Storage, scratch: Path, plan: RenderPlan) -> SourceIndex:
+    """The index of a lossless copy of the source, of random access."""
+    return make_intermediate(storage, plan.index, f"{plan.prefix}/intermediate", damaged=plan.job.damaged)
+
+
+def conclude(
+    storage: Storage, scratch: Path, plan: RenderPlan, measured: tuple[tuple[UnitWork, ...], ...]
+) -> list[TaskPlan]:
+    """What each task will do, from the measurements of its units; the voice is read here."""
+    tasks = [open_task(spec) for spec in plan.specs]
+    voice = None
+    if plan.job.audio and any(task.needs.audio for task in tasks):
+        from tasks.chain import settle_arithmetic
+
+        settle_arithmetic()
+        voice = make_voice(storage, plan.job.audio, scratch)
+    output = plan.timeline.output_frames(plan.index.format)
+    return [
+        task.conclude(stored_measurements(storage, works), output, voice)
+        for task, works in zip(tasks, measured, strict=True)
+    ]
+
+
+def copy_output(storage: Storage, scratch: Path, source: str, target: str, overwrite: bool) -> None:
+    """The finished output of an equal job under another name; through scratch, whole or not at all."""
+    copy = scratch / "copy"
+    with storage.open(source) as reading, copy.open("wb") as writing:
+        shutil.copyfileobj(reading, writing, 4 << 20)
+    storage.put_file(copy, target, create_only=not overwrite)
+
+
+def stitch_output(storage: Storage, scratch: Path, plan: RenderPlan, parts: list[Part]) -> tuple[str, ...]:
+    """The output, committed; lines for the report come back.
+
+    Raises:
+        StitchError: parts do not fit together.
+        StorageError: a part is gone, or the output cannot be written.
+    """
+    job, voice = plan.job, None
+    if job.audio is not None:
+        seconds = plan.timeline.duration_seconds if job.fit == "video" else None
+        voice = encode_audio(storage, job.audio, container_of(job.output), scratch / "voice", seconds=seconds)
+    statement = statement_of(plan.key, plan.specs)
+    request = StitchRequest(job.output, plan.carry, voice.path if voice else None, statement, job.overwrite)
+    return stitch(storage, parts, plan.timeline, plan.encode, request, scratch).lines

@@ -1,0 +1,90 @@
+"""What must hold when a chaos run is over; every breach is one line."""
+
+import hashlib
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from tests.chaos.videos import Clip
+
+
+def digests(path: Path) -> list[str]:
+    """md5 of the samples of every decoded frame, in presentation order."""
+    found: list[tuple[Fraction, str]] = []
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        for frame in container.decode(stream):
+            sha = hashlib.md5()
+            for plane in frame.planes:
+                width = plane.width * (2 if frame.format.components[0].bits > 8 else 1)
+                rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, :width]
+                sha.update(rows.tobytes())
+            found.append((frame.pts * stream.time_base, sha.hexdigest()))
+    return [digest for _, digest in sorted(found)]
+
+
+def faults_of_outputs(clips: Sequence[Clip], sources: Path, outputs: Path) -> list[str]:
+    """Outputs that are missing, too many, or hold other frames than their source: nothing may be lost or changed."""
+    found = []
+    for clip in clips:
+        output = outputs / f"{Path(clip.name).stem}.mp4"
+        if clip.bad:
+            if output.exists():
+                found.append(f"{clip.name}: is bad, and yet has an output")
+        elif not output.exists():
+            found.append(f"{clip.name}: no output")
+        elif digests(output) != digests(sources / clip.name):
+            found.append(f"{clip.name}: other frames than its source")
+    return found
+
+
+def faults_of_report(clips: Sequence[Clip], report: dict[str, Any]) -> list[str]:
+    """Bad videos that are not told, or not with their own reason."""
+    told = {Path(failure["source"]).name: failure for failure in report["failures"]}
+    found = [f"{name}: told as failed, and is good: {told[name]['message']}" for name in told if not _bad(clips, name)]
+    for clip in clips:
+        if clip.bad and told.get(clip.name, {}).get("kind") != clip.bad:
+            found.append(f"{clip.name}: expected {clip.bad}, told {told.get(clip.name)}")
+    return found
+
+
+def _bad(clips: Sequence[Clip], name: str) -> bool:
+    return any(clip.bad for clip in clips if clip.name == name)
+
+
+def faults_of_store(client: Any, clips: Sequence[Clip]) -> list[str]:
+    """Objects that nobody asked for: parts, scratch, halves of uploads.  Videos that failed keep their parts."""
+    kept = {f"out/{Path(clip.name).stem}.mp4.work/" for clip in clips if clip.bad}
+    names = [
+        entry["Key"]
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket="bucket", Prefix="out/")
+        for entry in page.get("Contents", [])
+    ]
+    strays = [name for name in names if ".work/" in name and not any(name.startswith(prefix) for prefix in kept)]
+    uploads = client.list_multipart_uploads(Bucket="bucket").get("Uploads", [])
+    return [*(f"left behind: {name}" for name in strays), *(f"upload never ended: {one['Key']}" for one in uploads)]
+
+
+def faults_of_cluster(address: str) -> list[str]:
+    """Actors, places and objects that outlived the run."""
+    import ray
+    from ray.util.state import list_actors, list_placement_groups
+
+    ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    try:
+        found = [f"actor alive: {actor.name or actor.class_name}" for actor in list_actors(
+            filters=[("state", "!=", "DEAD")], limit=1000, raise_on_missing_output=False)]  # fmt: skip
+        found += [f"place held: {group.placement_group_id}" for group in list_placement_groups(
+            filters=[("state", "!=", "REMOVED")], limit=1000, raise_on_missing_output=False)]  # fmt: skip
+        from ray._private.internal_api import memory_summary
+
+        summary = memory_summary(address, stats_only=True)
+        used = [line.strip() for line in summary.splitlines() if "Plasma memory usage" in line]
+        found += [f"object store: {line}" for line in used if not line.startswith("Plasma memory usage 0 MiB")]
+        return found
+    finally:
+        ray.shutdown()
