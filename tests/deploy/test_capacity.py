@@ -18,6 +18,10 @@ Overlays = dict[str, list[dict[str, Any]]]
 SIDE = Demand({"CPU": 1}, {POOL: "!gpu"})
 
 
+#: What a run asks for where there is work for more cells than stand: a place for one more, anywhere.
+MORE = Demand({"GPU": 1, "CPU": 1}, group=True)
+
+
 def cell(cpus: int) -> Demand:
     return Demand({"GPU": 1, "CPU": cpus}, group=True)
 
@@ -57,6 +61,11 @@ def test_workers_outside_cells_never_wake_gpu_nodes(overlay: str, workers: int, 
     started = asked(overlays, overlay.removeprefix("overlays/"), *[SIDE] * workers).started
     assert not set(started) & groups_of(overlays, overlay, gpu=True)
     assert set(started) == groups_of(overlays, overlay, gpu=False)
+
+
+@pytest.mark.parametrize("overlay", ["aws", "aws-job", "gke", "aws-mps"])
+def test_a_cluster_at_zero_starts_a_gpu_node_for_every_cell_that_is_missing(overlay: str, overlays: Overlays) -> None:
+    assert asked(overlays, overlay, *[MORE] * 5) == Plan({"gpu-spot": 5}, 0)
 
 
 def test_without_the_selector_they_would(overlays: Overlays) -> None:
