@@ -55,7 +55,7 @@ check-terraform check-manifests: install $(DEPLOY_VENV)/installed
 	REELYARD_DEPLOY_TOOLS=$(abspath $(DEPLOY_VENV)/bin) $(BIN)/python -m pytest -q -rs $(DEPLOY_TESTS_$@)
 
 DEPLOY_TESTS_check-terraform := tests/deploy/test_terraform.py
-DEPLOY_TESTS_check-manifests := tests/deploy --ignore=tests/deploy/test_terraform.py
+DEPLOY_TESTS_check-manifests := tests/deploy -m "not slow" --ignore=tests/deploy/test_terraform.py
 
 check-image:
 	tests/deploy/build_image.sh

@@ -220,8 +220,8 @@ def _batch(document: Document) -> Iterator[str]:
         yield "entrypoint: more than one command; the second would run in the submitter"
     if "--partial-ok" not in entrypoint.split():
         yield "entrypoint without --partial-ok: a bad video would cost a whole new cluster"
-    if re.search(r"\b(MANIFEST|OUTPUT|DEVICE)\b", entrypoint):
-        yield "entrypoint: MANIFEST, OUTPUT or DEVICE was not filled in"
+    if re.search(r"\b(MANIFEST|OUTPUT|WORK|DEVICE)\b", entrypoint):
+        yield "entrypoint: a word of batch.env was not filled in"
     with_gpu = any(has_gpu(group) for group in groups(cluster_spec(document)))
     if with_gpu is not ("--device cuda" in entrypoint):
         yield "entrypoint: --device cuda, and only that, asks a cluster at zero for GPU nodes"

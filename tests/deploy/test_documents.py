@@ -3,12 +3,15 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
 from cluster.cli import app
+from tests.deploy.house_rules import ray_documents
 from tests.deploy.kustomize import K8S, ROOT
+from tests.deploy.operator_rules import job_spec
 from tests.deploy.terraform import TERRAFORM
 
 PAGES = (K8S / "README.md", TERRAFORM / "README.md")
@@ -67,3 +70,14 @@ def test_the_image_s_tag_names_the_version_of_the_code() -> None:
         for tag in re.findall(r"newTag: (\S+)-ray", path.read_text())
     ]
     assert set(tags) == {version}
+
+
+def test_the_command_of_a_batch_job_parses(overlays: dict[str, list[dict[str, Any]]]) -> None:
+    built = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    jobs = [(name, job_spec(d)) for name in overlays for d in ray_documents(overlays[name])]
+    entrypoints = {name: shlex.split(job["entrypoint"]) for name, job in jobs if job}
+    assert len(entrypoints) >= 5
+    for words in entrypoints.values():
+        assert words[:2] == ["reelyard", "batch"]
+        given = built["batch"].make_context("batch", words[2:]).params
+        assert given["work"].startswith(given["prefix"]), "parts outside the prefix that pods may write"

@@ -115,7 +115,7 @@ BY_HOUSE = [
     Mistake("a drain longer than the grace", f"{SPOT}|{POD}|terminationGracePeriodSeconds", 30, "of 30 s"),
     Mistake("a cluster that stays", "spec|shutdownAfterJobFinishes", REMOVED, "would stay after", "aws-job"),
     Mistake("a bad video that costs a cluster", "spec|entrypoint", "reelyard batch m -o o", "--partial-ok", "aws-job"),
-    Mistake("GPUs that nobody asks for", "spec|entrypoint", "reelyard batch m -o o --partial-ok", "--device cuda", "aws-job"),
+    Mistake("GPUs nobody asks for", "spec|entrypoint", "reelyard batch m -o o --partial-ok", "at zero", "aws-job"),
     Mistake("two commands", "spec|entrypoint", "a && reelyard batch m -o o --partial-ok", "more than one", "aws-job"),
     Mistake("a driver on a spot node", "spec|entrypointNumCpus", 1, "could land on a spot node", "aws-job"),
     Mistake("a job that is tried once", "spec|backoffLimit", 0, "both are needed", "aws-job"),
