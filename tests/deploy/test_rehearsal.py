@@ -125,14 +125,14 @@ def test_a_batch_from_elsewhere_survives_the_loss_of_a_node(
         output = tmp_path / f"{number}.mkv"
         output.write_bytes(storage.read(f"s3://bucket/out/{number}.mkv"))
         assert numbers_of(output) == list(range(FRAMES))
-    assert [uri for uri in storage.list("s3://bucket/out/") if ".work/" in uri] == []
+    assert [uri for uri in storage.list("s3://bucket/out/") if "/work/" in uri] == []
     print(told[-3000:], out[-2000:])
 
 
 def submission(head: Head) -> list[str]:
     return [
         "reelyard", "submit", "--address", head.dashboard, "batch", "s3://bucket/in/manifest.jsonl",
-        "-o", "s3://bucket/out/", "--task", "identity", "--codec", "ffv1", "--segment-seconds", "1", "--partial-ok",
+        "-o", "s3://bucket/out/", "--work", "s3://bucket/out/work/", "--task", "identity", "--codec", "ffv1", "--segment-seconds", "1", "--partial-ok",
     ]  # fmt: skip
 
 
@@ -156,7 +156,7 @@ def wait_for_a_part(storage: Storage, job: "subprocess.Popen[str]") -> int:
     while time.monotonic() < end and job.poll() is None:
         found = storage.list("s3://bucket/out/")
         if sum("/parts/" in uri for uri in found) >= 2:
-            return sum(uri.endswith(".mkv") and ".work/" not in uri for uri in found)
+            return sum(uri.endswith(".mkv") and "/work/" not in uri for uri in found)
         time.sleep(0.2)
     told = job.communicate()[1][-4000:] if job.poll() is not None else "nothing in ten minutes"
     raise AssertionError(f"no part came: {told}")
