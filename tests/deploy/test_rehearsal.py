@@ -40,15 +40,18 @@ def start_options(group: Mapping[str, Any]) -> list[str]:
 
 
 @contextmanager
-def worker_node(head: Head, group: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[psutil.Process]:
+def worker_node(
+    head: Head, group: Mapping[str, Any], environment: Mapping[str, str], log: Path
+) -> Iterator[psutil.Process]:
     """A node of a worker group."""
     command = [
         sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={head.gcs}", "--block",
         "--node-ip-address=127.0.0.1", f"--object-store-memory={150 * 2**20}", *start_options(group),
     ]  # fmt: skip
-    process = subprocess.Popen(
-        command, env=dict(environment), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            command, env=dict(environment), cwd=log.parent, stdout=out, stderr=out, start_new_session=True
+        )
     try:
         yield psutil.Process(process.pid)
     finally:
@@ -107,11 +110,11 @@ def test_a_batch_from_elsewhere_survives_the_loss_of_a_node(
     empty.mkdir()
     with ExitStack() as stack:
         head = stack.enter_context(ray_head(environment, start_options(head_group)))
-        nodes = {
-            group: stack.enter_context(worker_node(head, by_name[group], environment))
-            for group in ("gpu-spot", "gpu-ondemand", "cpu")
-        }
-        wait_for_nodes(head, environment, 4)
+        nodes = {}
+        for count, group in enumerate(("gpu-spot", "gpu-ondemand", "cpu"), 2):  # One by one: a busy machine is slow.
+            log = tmp_path / f"{group}.log"
+            nodes[group] = stack.enter_context(worker_node(head, by_name[group], environment, log))
+            wait_for_nodes(head, count, log)
         command = submission(head)
         with subprocess.Popen(
             command, cwd=empty, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -132,22 +135,23 @@ def test_a_batch_from_elsewhere_survives_the_loss_of_a_node(
 def submission(head: Head) -> list[str]:
     return [
         "reelyard", "submit", "--address", head.dashboard, "batch", "s3://bucket/in/manifest.jsonl",
-        "-o", "s3://bucket/out/", "--work", "s3://bucket/out/work/", "--task", "identity", "--codec", "ffv1", "--segment-seconds", "1", "--partial-ok",
+        "-o", "s3://bucket/out/", "--work", "s3://bucket/out/work/", "--task", "identity", "--codec", "ffv1",
+        "--segment-seconds", "1", "--partial-ok",
     ]  # fmt: skip
 
 
-def wait_for_nodes(head: Head, environment: Mapping[str, str], count: int) -> None:
+def wait_for_nodes(head: Head, count: int, log: Path) -> None:
     from urllib.request import Request, urlopen
 
     asked = Request(f"{head.dashboard}/api/v0/nodes", headers={"Authorization": f"Bearer {_TOKEN}"})
-    end = time.monotonic() + 180
+    end = time.monotonic() + 90
     alive: Sequence[Any] = ()
     while len(alive) < count and time.monotonic() < end:
         with urlopen(asked, timeout=30) as answer:
             rows = json.load(answer)["data"]["result"]["result"]
         alive = [row for row in rows if row["state"] == "ALIVE"]
         time.sleep(1)
-    assert len(alive) == count, f"{len(alive)} of {count} nodes came up"
+    assert len(alive) == count, f"{len(alive)} of {count} nodes came up: {log.read_text()[-2000:]}"
 
 
 def wait_for_a_part(storage: Storage, job: "subprocess.Popen[str]") -> int:
