@@ -78,7 +78,6 @@ module "cluster" {
   public_access_cidrs = var.public_access_cidrs
   administrators      = var.administrators
   renderers           = var.renderers
-  namespace           = local.namespace
   kms_key_arn         = aws_kms_key.this.arn
   log_retention_days  = var.log_retention_days
 }

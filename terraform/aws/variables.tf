@@ -43,7 +43,7 @@ variable "administrators" {
 }
 
 variable "renderers" {
-  description = "IAM principals that may render: everything in the namespace reelyard, nothing else."
+  description = "IAM principals that may render: submit, watch and end jobs in the namespace reelyard."
   type        = map(string)
 }
 

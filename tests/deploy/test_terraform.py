@@ -169,6 +169,12 @@ def test_identities_are_the_accounts_of_the_manifests() -> None:
     assert set(re.findall(r'"(reelyard-\w+)"', text)) == accounts
 
 
+def test_renderers_are_the_group_of_the_manifests() -> None:
+    bound = next(d for d in yaml.safe_load_all((K8S / "base/renderers.yaml").read_text()) if d["kind"] == "RoleBinding")
+    text = (TERRAFORM / "aws/modules/cluster/main.tf").read_text()
+    assert re.findall(r'kubernetes_groups = \["([\w-]+)"\]', text) == [bound["subjects"][0]["name"]]
+
+
 def test_no_file_names_a_key() -> None:
     texts = {path: path.read_text() for path in TERRAFORM.rglob("*") if path.is_file()}
     key = re.compile(r"AKIA[0-9A-Z]{16}|secret_key\s*=|access_key\s*=")

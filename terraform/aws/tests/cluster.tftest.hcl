@@ -7,7 +7,6 @@ variables {
   public_access_cidrs = []
   administrators      = { me = "arn:aws:iam::000000000000:role/Admin" }
   renderers           = { team = "arn:aws:iam::000000000000:role/Video" }
-  namespace           = "reelyard"
   kms_key_arn         = "arn:aws:kms:eu-west-1:000000000000:key/k"
   log_retention_days  = 365
 }
@@ -44,10 +43,10 @@ run "private_encrypted_logged_and_administered_by_name" {
   }
   assert {
     condition = (
-      aws_eks_access_policy_association.renderer["team"].access_scope[0].type == "namespace" &&
-      aws_eks_access_policy_association.renderer["team"].access_scope[0].namespaces == toset(["reelyard"])
+      aws_eks_access_entry.renderer["team"].kubernetes_groups == toset(["reelyard-renderers"]) &&
+      keys(aws_eks_access_policy_association.admin) == ["me"]
     )
-    error_message = "who renders is kept to the namespace"
+    error_message = "who renders administers nothing"
   }
   assert {
     condition     = !anytrue([for a in aws_iam_role_policy_attachment.node : can(regex("S3|Admin|FullAccess", a.policy_arn))])

@@ -64,22 +64,12 @@ resource "aws_eks_access_policy_association" "admin" {
   }
 }
 
-# Who may render: everything in the namespace of the Ray pods, nothing outside it.
+# Who may render: a group without rights of its own, to which k8s/base gives a few in the namespace of the Ray pods.
 resource "aws_eks_access_entry" "renderer" {
-  for_each      = var.renderers
-  cluster_name  = aws_eks_cluster.this.name
-  principal_arn = each.value
-}
-
-resource "aws_eks_access_policy_association" "renderer" {
-  for_each      = aws_eks_access_entry.renderer
-  cluster_name  = aws_eks_cluster.this.name
-  principal_arn = each.value.principal_arn
-  policy_arn    = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSEditPolicy"
-  access_scope {
-    type       = "namespace"
-    namespaces = [var.namespace]
-  }
+  for_each          = var.renderers
+  cluster_name      = aws_eks_cluster.this.name
+  principal_arn     = each.value
+  kubernetes_groups = ["reelyard-renderers"]
 }
 
 # The network policies of k8s/ are only held with the plug-in's own agent.

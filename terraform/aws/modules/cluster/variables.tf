@@ -40,13 +40,8 @@ variable "administrators" {
 }
 
 variable "renderers" {
-  description = "IAM principals that may work in the namespace of the Ray pods."
+  description = "IAM principals that may render, by a name of your choice."
   type        = map(string)
-}
-
-variable "namespace" {
-  description = "Namespace of the Ray pods."
-  type        = string
 }
 
 variable "kms_key_arn" {
