@@ -101,7 +101,7 @@ def test_a_batch_from_elsewhere_survives_the_loss_of_a_node(
     source = write_numbered(tmp_path / "numbered.mp4", frames=FRAMES)
     for number in range(VIDEOS):
         storage.put_bytes(source.read_bytes(), f"s3://bucket/in/{number}.mp4")
-    lines = [json.dumps({"source": f"s3://bucket/in/{n}.mp4", "output": f"{n}.mkv"}) for n in range(VIDEOS)]
+    lines = [json.dumps({"source": f"s3://bucket/in/{n}.mp4", "name": "{stem}.mkv"}) for n in range(VIDEOS)]
     storage.put_bytes("\n".join(lines).encode(), "s3://bucket/in/manifest.jsonl")
     environment = environment_of(installed, s3_options)
     head_group, *workers = groups(cluster_spec(ray_documents(overlays["overlays/aws"])[0]))
@@ -123,13 +123,14 @@ def test_a_batch_from_elsewhere_survives_the_loss_of_a_node(
             lose(nodes["gpu-spot"])
             out, told = job.communicate(timeout=900)
         assert job.returncode == 0, told[-4000:]
+    found = storage.list("s3://bucket/out/")
+    print(told[-6000:], out[-2000:], *found, sep="\n")
     assert lost_after < VIDEOS, "the node was lost too late to matter"
     for number in range(VIDEOS):
         output = tmp_path / f"{number}.mkv"
         output.write_bytes(storage.read(f"s3://bucket/out/{number}.mkv"))
         assert numbers_of(output) == list(range(FRAMES))
-    assert [uri for uri in storage.list("s3://bucket/out/") if "/work/" in uri] == []
-    print(told[-3000:], out[-2000:])
+    assert [uri for uri in found if "/work/" in uri] == []
 
 
 def submission(head: Head) -> list[str]:
