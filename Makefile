@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 #   make demo PIP_OPTIONS="--extra-index-url https://download.pytorch.org/whl/cpu"
 PIP_OPTIONS ?=
 
-.PHONY: demo test check check-deploy check-terraform check-manifests check-image install bench bench-small clean
+.PHONY: demo test check check-deploy check-terraform check-manifests check-image rehearse install bench bench-small clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make check   ruff, mypy and the layer test"
 	@echo "make check-deploy  the image, k8s/ and terraform/, without a cluster or a cloud account"
 	@echo "make check-image   build the image without a daemon and render in it (ten minutes)"
+	@echo "make rehearse      a batch over nodes as k8s/ describes them, on this machine, one of them lost"
 	@echo "make bench   measure the figures of the README (half an hour on a quiet machine)"
 
 install: $(VENV)/installed
@@ -56,6 +57,10 @@ check-terraform check-manifests: install $(DEPLOY_VENV)/installed
 
 DEPLOY_TESTS_check-terraform := tests/deploy/test_terraform.py
 DEPLOY_TESTS_check-manifests := tests/deploy -m "not slow" --ignore=tests/deploy/test_terraform.py
+
+# A batch sent to nodes of this machine that are described by the manifests; one of them is lost.
+rehearse: install
+	$(BIN)/python -m pytest -q -rs -m slow tests/deploy
 
 check-image:
 	tests/deploy/build_image.sh

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import psutil
 import pytest
@@ -20,14 +21,19 @@ import pytest
 from pipeline.storage import Storage
 from tests.cluster.conftest import numbers_of, write_numbered
 from tests.cluster.heads import Head, ray_head
-from tests.deploy.house_rules import name, ray_documents
+from tests.deploy.house_rules import POOL, name, ray_documents
 from tests.deploy.kustomize import ROOT
 from tests.deploy.operator_rules import cluster_spec, groups
 
 pytestmark = pytest.mark.slow
 
 _TOKEN = "5f2b0c4f9d5e4a70b3a1c6d8e7f90123"
-VIDEOS, FRAMES = 3, 300
+VIDEOS = 3
+
+
+def frames_of(video: int) -> int:
+    """Longest first; no two alike, or only one would be rendered."""
+    return 250 - 50 * video
 
 
 def start_options(group: Mapping[str, Any]) -> list[str]:
@@ -98,11 +104,7 @@ def test_a_batch_from_elsewhere_survives_the_loss_of_a_node(
     installed: Path, s3_options: dict[str, str], overlays: dict[str, list[dict[str, Any]]], tmp_path: Path
 ) -> None:
     storage = Storage(dict(s3_options))
-    source = write_numbered(tmp_path / "numbered.mp4", frames=FRAMES)
-    for number in range(VIDEOS):
-        storage.put_bytes(source.read_bytes(), f"s3://bucket/in/{number}.mp4")
-    lines = [json.dumps({"source": f"s3://bucket/in/{n}.mp4", "name": "{stem}.mkv"}) for n in range(VIDEOS)]
-    storage.put_bytes("\n".join(lines).encode(), "s3://bucket/in/manifest.jsonl")
+    fill(storage, tmp_path)
     environment = environment_of(installed, s3_options)
     head_group, *workers = groups(cluster_spec(ray_documents(overlays["overlays/aws"])[0]))
     by_name = {name(group): group for group in workers}
@@ -115,22 +117,35 @@ def test_a_batch_from_elsewhere_survives_the_loss_of_a_node(
             log = tmp_path / f"{group}.log"
             nodes[group] = stack.enter_context(worker_node(head, by_name[group], environment, log))
             wait_for_nodes(head, count, log)
-        command = submission(head)
-        with subprocess.Popen(
-            command, cwd=empty, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as job:
-            lost_after = wait_for_a_part(storage, job)
-            lose(nodes["gpu-spot"])
-            out, told = job.communicate(timeout=900)
-        assert job.returncode == 0, told[-4000:]
+        job = subprocess.Popen(
+            submission(head), cwd=empty, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        stack.callback(job.kill)
+        lost_after = wait_for_a_part(storage, job)
+        stood = actors(head)
+        lose(nodes["gpu-spot"])
+        out, told = job.communicate(timeout=900)
     found = storage.list("s3://bucket/out/")
-    print(told[-6000:], out[-2000:], *found, sep="\n")
+    print(told[-6000:], out[-2000:], *found, *stood, sep="\n")
+    assert job.returncode == 0
     assert lost_after < VIDEOS, "the node was lost too late to matter"
     for number in range(VIDEOS):
         output = tmp_path / f"{number}.mkv"
         output.write_bytes(storage.read(f"s3://bucket/out/{number}.mkv"))
-        assert numbers_of(output) == list(range(FRAMES))
-    assert [uri for uri in found if "/work/" in uri] == []
+        assert numbers_of(output) == list(range(frames_of(number)))
+    assert [uri for uri in found if "/parts/" in uri] == []
+    assert {pool for in_cell, pool in stood if in_cell} == {"gpu"}, "cells stand whole on GPU nodes"
+    assert "gpu" not in {pool for in_cell, pool in stood if not in_cell}, "actors outside cells keep off GPU nodes"
+    assert (False, "cpu") in stood, "no worker outside cells was looked at"
+
+
+def fill(storage: Storage, scratch: Path) -> None:
+    """Sources and their manifest into the store."""
+    for number in range(VIDEOS):
+        source = write_numbered(scratch / "numbered.mp4", frames=frames_of(number))
+        storage.put_bytes(source.read_bytes(), f"s3://bucket/in/{number}.mp4")
+    lines = [json.dumps({"source": f"s3://bucket/in/{n}.mp4", "name": "{stem}.mkv"}) for n in range(VIDEOS)]
+    storage.put_bytes("\n".join(lines).encode(), "s3://bucket/in/manifest.jsonl")
 
 
 def submission(head: Head) -> list[str]:
@@ -142,17 +157,27 @@ def submission(head: Head) -> list[str]:
 
 
 def wait_for_nodes(head: Head, count: int, log: Path) -> None:
-    from urllib.request import Request, urlopen
-
-    asked = Request(f"{head.dashboard}/api/v0/nodes", headers={"Authorization": f"Bearer {_TOKEN}"})
     end = time.monotonic() + 90
     alive: Sequence[Any] = ()
     while len(alive) < count and time.monotonic() < end:
-        with urlopen(asked, timeout=30) as answer:
-            rows = json.load(answer)["data"]["result"]["result"]
-        alive = [row for row in rows if row["state"] == "ALIVE"]
+        alive = [row for row in rows(head, "nodes") if row["state"] == "ALIVE"]
         time.sleep(1)
     assert len(alive) == count, f"{len(alive)} of {count} nodes came up: {log.read_text()[-2000:]}"
+
+
+def rows(head: Head, what: str) -> list[Any]:
+    """A table of the head's: nodes or actors."""
+    url = f"{head.dashboard}/api/v0/{what}?detail=1&limit=200"
+    with urlopen(Request(url, headers={"Authorization": f"Bearer {_TOKEN}"}), timeout=60) as answer:
+        found: list[Any] = json.load(answer)["data"]["result"]["result"]
+    return found
+
+
+def actors(head: Head) -> list[tuple[bool, str]]:
+    """(whether in a cell's reserved place, label of its node) of every actor that lives."""
+    pools = {row["node_id"]: (row.get("labels") or {}).get(POOL, "") for row in rows(head, "nodes")}
+    found = [row for row in rows(head, "actors") if row["state"] == "ALIVE"]
+    return [(bool(row["placement_group_id"]), pools.get(row["node_id"], "")) for row in found]
 
 
 def wait_for_a_part(storage: Storage, job: "subprocess.Popen[str]") -> int:
