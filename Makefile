@@ -6,12 +6,15 @@ BIN := $(VENV)/bin
 #   make demo PIP_OPTIONS="--extra-index-url https://download.pytorch.org/whl/cpu"
 PIP_OPTIONS ?=
 
-.PHONY: demo test check check-deploy check-terraform check-manifests check-image rehearse install bench bench-small clean
+.PHONY: demo test proofs chaos chaos-small check check-deploy check-terraform check-manifests check-image rehearse
+.PHONY: install bench bench-small clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    install, then render the demonstration: a photo speaks"
 	@echo "make test    install, then run the tests"
+	@echo "make proofs  the slower tests"
+	@echo "make chaos   200 videos while workers, nodes, drivers and the store fail (half an hour)"
 	@echo "make check   ruff, mypy and the layer test"
 	@echo "make check-deploy  the image, k8s/ and terraform/, without a cluster or a cloud account"
 	@echo "make check-image   build the image without a daemon and render in it (ten minutes)"
@@ -32,7 +35,16 @@ demo: install
 	$(BIN)/reelyard demo -o out/demo.mp4 --overwrite
 
 test: install
-	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_OPTIONS)
+
+proofs: install
+	$(BIN)/python -m pytest -m slow
+
+chaos: install
+	$(BIN)/python -m tests.chaos
+
+chaos-small: install
+	$(BIN)/python -m tests.chaos --videos 12 --longest-seconds 5 --nodes 2 --fault-every-seconds 8 --limit-seconds 600
 
 check: install
 	$(BIN)/ruff check .

@@ -30,6 +30,7 @@ from pipeline.segments import ScanUnit
 from pipeline.stages import Stopped, staged
 from pipeline.storage import Storage
 from pipeline.work import Decoding, UnitWork
+from tasks.devices import REHEARSED_GPU
 from tasks.picture import FrameBatch
 from tasks.task import TaskSpec
 
@@ -71,21 +72,19 @@ class CellWorker:
         with tempfile.TemporaryDirectory(prefix="reelyard-step-", dir=session_folder()) as folder:
             return step(self._storage, Path(folder), *arguments)
 
-    def choose_device(self, asked: str) -> tuple[str, str]:
-        """(device, reason) as this worker finds it."""
+    def find_device(self, asked: str) -> FoundDevice:
+        """The device this worker computes on, why, and its memory."""
         from tasks.devices import choose_device
 
         choice = choose_device(asked)
-        return choice.device, choice.reason
-
-    def find_device(self, asked: str) -> FoundDevice:
-        """The device this worker computes on, and its memory."""
-        device, reason = self.choose_device(asked)
-        if not device.startswith("cuda"):
-            return FoundDevice(device, reason, 0)
+        if choice.device == REHEARSED_GPU:
+            return FoundDevice(choice.device, choice.reason, 1)
+        if not choice.device.startswith("cuda"):
+            return FoundDevice(choice.device, choice.reason, 0)
         import torch
 
-        return FoundDevice(device, reason, torch.cuda.get_device_properties(device).total_memory)
+        memory_bytes = torch.cuda.get_device_properties(choice.device).total_memory
+        return FoundDevice(choice.device, choice.reason, memory_bytes)
 
     def measure(
         self,
@@ -147,11 +146,6 @@ class RenderWorker(CellWorker):
         self._device_lock = threading.Lock()
         # The source is being probed meanwhile; whoever needs torch waits for this import, not for two.
         threading.Thread(target=_one_thread_each, daemon=True, name="warm").start()
-
-    def load(self, specs: tuple[TaskSpec, ...], device: str) -> None:
-        """Bring the chain onto the device."""
-        with self._chains.held(specs, device):
-            pass
 
     def batches(self, order: Order, decode: Worker) -> Iterator[Carried]:
         with ended(staged(self._rendered(order, decode), self.stage, self.name)) as batches:

@@ -4,6 +4,7 @@ import shlex
 from fractions import Fraction
 
 from pipeline.job import EncodeRequest, RenderJob
+from tasks.table import task_entry
 from tasks.task import TaskSpec
 
 #: Options of storage that are nobody's to read in a report.
@@ -15,7 +16,7 @@ def command_of(job: RenderJob, *more: str) -> str:
     words = ["reelyard", "render", job.source, "-o", job.output]
     for spec in job.tasks:
         words += ["--task", task_text(spec)]
-    for option, value in _valued(job):
+    for option, value in valued_options(job):
         if value is not None:
             words += [option, value]
     for flag in ("deinterlace", "bake_rotation", "overwrite", "keep_parts"):
@@ -25,12 +26,14 @@ def command_of(job: RenderJob, *more: str) -> str:
 
 
 def task_text(spec: TaskSpec) -> str:
-    """As `tasks.table.parse_task` reads it."""
-    pairs = [f"{key}={value}".replace(",", "\\,") for key, value in spec.options]
+    """As `tasks.table.parse_task` reads it; options at their default left out."""
+    usual = {option.name: option.default for option in task_entry(spec.name).options}
+    pairs = [f"{k}={v}".replace(",", "\\,") for k, v in spec.options if v != usual[k]]
     return f"{spec.name}:{','.join(pairs)}" if pairs else spec.name
 
 
-def _valued(job: RenderJob) -> list[tuple[str, str | None]]:
+def valued_options(job: RenderJob) -> list[tuple[str, str | None]]:
+    """(option, value) of what the job asks for besides places, tasks and flags; None where it is as usual."""
     usual = RenderJob("", "")
     encode, none = job.encode, EncodeRequest()
     return [

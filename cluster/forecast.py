@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-#: Assumed beside each GPU, for decoding and encoding: usual for one-GPU machines of the clouds.
-CORES_A_GPU = 8
+#: Assumed beside each GPU, for decoding and encoding: what a cell reserves (`cluster.fleet.plan.CELL_CPUS`).
+CORES_A_GPU = 4
 #: Segments of one video that are rendered side by side end with one that is alone.
 _TAIL_SEGMENTS = 1
 
@@ -71,7 +71,7 @@ def totals_of(videos: Sequence[VideoForecast], machines: Machines) -> Totals:
     """The sums; start-up and uneven ends are left out, but the longest segment is not."""
     rendered = [video for video in videos if video.status == "render"]
     processor_seconds = sum(video.moving_seconds + video.task_seconds for video in rendered)
-    held = [_cell_seconds(video, machines) for video in rendered]
+    held = [cell_seconds(video, machines) for video in rendered]
     cells = machines.gpus or 1
     longest = max((s / max(1, v.segments) * _TAIL_SEGMENTS for s, v in zip(held, rendered, strict=True)), default=0.0)
     finish = max(sum(held) / cells, longest)
@@ -89,7 +89,7 @@ def totals_of(videos: Sequence[VideoForecast], machines: Machines) -> Totals:
     )
 
 
-def _cell_seconds(video: VideoForecast, machines: Machines) -> float:
+def cell_seconds(video: VideoForecast, machines: Machines) -> float:
     """Of one cell: its slower side where a GPU works beside processors, else all its cores."""
     if not machines.gpus:
         return (video.moving_seconds + video.task_seconds) / max(1, machines.cores)

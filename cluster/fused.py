@@ -13,7 +13,6 @@ from cluster.transport import Worker, fetch
 from pipeline.decode import decode_lease
 from pipeline.part import Part, PartDetails
 from pipeline.stages import in_thread, render_batches, staged
-from tasks.task import TaskSpec
 
 
 class FusedWorker(EncodeWorker):
@@ -25,11 +24,6 @@ class FusedWorker(EncodeWorker):
         super().__init__(name, storage_options)
         self._chains = Chains()
         self._device_lock = threading.Lock()
-
-    def load(self, specs: tuple[TaskSpec, ...], device: str) -> None:
-        """Bring the chain onto the device."""
-        with self._chains.held(specs, device):
-            pass
 
     def parts(self, order: Order, decode: Worker, render: Worker | None) -> Iterator[Part]:
         """As the encode worker's; both other workers are this one and are not called."""

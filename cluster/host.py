@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from typing import Any
 
 
-def host_class() -> type[Any]:
-    """A new class that cloudpickle sends by value, since it has no name to be imported by."""
+def host_class(stage: str) -> type[Any]:
+    """A new class that cloudpickle sends by value, since it has no name to be imported by.
+
+    Ray and `ps` show the processes of its actors by the stage: ray::Decode.stream.
+    """
 
     class Host:
         def __init__(self, root: str, digest: str, target: str, arguments: dict[str, Any]) -> None:
@@ -75,4 +78,5 @@ def host_class() -> type[Any]:
             """As `call`, answered while all `work` calls are busy."""
             return getattr(self.worker, method)(*arguments)
 
+    Host.__name__ = Host.__qualname__ = stage.capitalize()
     return Host

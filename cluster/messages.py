@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.packages import Code
+from pipeline.work import Lease
 from tasks.picture import FrameBatch
 from tasks.task import TaskSpec
 
@@ -25,8 +26,8 @@ class Order:
     "Of this attempt; a stop names it."
     index: Shared
     "A SourceIndex."
-    lease: Shared
-    "A Lease."
+    lease: Shared | Lease
+    "In the object store where it is large."
     specs: tuple[TaskSpec, ...]
     device: str
     window: int

@@ -4,6 +4,7 @@ A stream is pulled: its producer stays `window` items ahead and waits.  A stream
 would run to its end, unthrottled, so it is always cancelled.
 """
 
+import pickle
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,10 +18,13 @@ from cluster.host import host_class
 from cluster.messages import Shared
 from cluster.packages import own_code
 from pipeline.stages import Stopped
+from pipeline.work import Lease
 from tasks.errors import JobError, ReelyardError, SegmentError, WorkerLost
 
 #: A stream that gives nothing for so long has lost its end (ray #62535) or its worker.
 IDLE_SECONDS = 900.0
+#: What travels inside a message; Ray itself puts arguments of 100 KB and more into the object store.
+_SMALL_BYTES = 50_000
 #: How often a waiting caller looks whether it was told to stop.
 _LOOK_SECONDS = 0.25
 #: How long a call to a worker that is being restarted may take.
@@ -58,15 +62,15 @@ def start_worker(
 ) -> Worker:
     """A worker of class `target` (module:Class) in a process of its own; returns before it stands."""
     code = own_code()
-    actor = _remote_host(calls).options(**options)
+    actor = _remote_host(stage, calls).options(**options)
     return Worker(stage, name, actor.remote(code.root, code.digest, target, dict(arguments)))
 
 
 @cache
-def _remote_host(calls: int) -> Any:
+def _remote_host(stage: str, calls: int) -> Any:
     """One class for all workers of a kind: Ray sends it to the cluster once."""
     remote: Any = ray.remote
-    return remote(concurrency_groups={"work": calls, "ctl": 2}, max_restarts=-1, max_task_retries=0)(host_class())
+    return remote(concurrency_groups={"work": calls, "ctl": 2}, max_restarts=-1, max_task_retries=0)(host_class(stage))
 
 
 def share(value: object) -> Shared:
@@ -74,8 +78,14 @@ def share(value: object) -> Shared:
     return Shared(ray.put(value))
 
 
-def fetch(shared: Shared) -> Any:
-    return ray.get(shared.reference)
+def enclosed(lease: Lease) -> Shared | Lease:
+    """The lease itself where it is small: the object store and its bookkeeping cost the driver 2 ms a value."""
+    return lease if len(pickle.dumps(lease, protocol=5)) < _SMALL_BYTES else share(lease)
+
+
+def fetch(value: Any) -> Any:
+    """What was shared, or the value itself where it was not."""
+    return ray.get(value.reference) if isinstance(value, Shared) else value
 
 
 def pull(
@@ -185,23 +195,6 @@ def control(worker: Worker, method: str, *arguments: object, timeout_seconds: fl
         raise WorkerLost(f"{worker.stage} worker {worker.name} gave no sign for {timeout_seconds:.0f} s") from None
     except (*_LOST, ray.exceptions.RayTaskError) as error:
         raise _unplaced(told(error, worker)) from None
-
-
-def await_alive(worker: Worker) -> None:
-    """Returns once the worker answers, started anew where it had to be.
-
-    Raises:
-        WorkerLost: it gave no answer for RESTART_SECONDS.
-    """
-    deadline = time.monotonic() + RESTART_SECONDS
-    while True:
-        try:
-            control(worker, "facts")
-            return
-        except WorkerLost:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(_LOOK_SECONDS)
 
 
 def notify(worker: Worker, method: str, *arguments: object) -> None:

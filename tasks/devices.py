@@ -6,6 +6,8 @@ from typing import Any
 from tasks.errors import JobError, ResourceShortage
 
 CHOICES = ("auto", "cpu", "cuda")
+#: The processor in the place of a GPU: cells stand on GPUs and compute on the CPU, to rehearse a cluster.
+REHEARSED_GPU = "cpu:0"
 
 
 @dataclass(frozen=True)
@@ -23,10 +25,12 @@ def choose_device(wanted: str) -> DeviceChoice:
         JobError: `wanted` is none of auto, cpu, cuda, cuda:N.
         ResourceShortage: a GPU was asked for and none computes; says what was found.
     """
-    if wanted not in CHOICES and not (wanted.startswith("cuda:") and wanted[5:].isdecimal()):
+    if wanted not in (*CHOICES, REHEARSED_GPU) and not (wanted.startswith("cuda:") and wanted[5:].isdecimal()):
         raise JobError(f"--device is {wanted!r}, expected one of {', '.join(CHOICES)} or cuda:N")
     if wanted == "cpu":
         return DeviceChoice("cpu", "asked for with --device cpu")
+    if wanted == REHEARSED_GPU:
+        return DeviceChoice(REHEARSED_GPU, "asked for: processors stand in for the GPUs")
     number = int(wanted[5:]) if wanted.startswith("cuda:") else 0
     name, fault = _cuda_name(number)
     if not fault:

@@ -2,22 +2,20 @@
 
 import contextlib
 import os
+import re
 import shlex
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cluster.cli.console import BAD_REQUEST, FAILED, PARTIAL, RENDERED, print_json, say, seconds, told_errors
+from cluster.cli.console import FAILED, PARTIAL, RENDERED, STOPPED, print_json, say, told_errors
 from cluster.cli.options import BatchOptions, takes_options
 from tasks.errors import JobError, StorageError
 
 if TYPE_CHECKING:
-    from cluster.address import Place
     from cluster.batch.start import BatchRequest
-    from cluster.forecast import Machines, Totals, VideoForecast
     from cluster.manifest.values import Item, Manifest
     from pipeline.storage import Storage
 
@@ -29,8 +27,8 @@ MANIFEST is .jsonl (an object a line), .csv, .yaml or .json; its fields are the 
 It is checked whole before anything runs; --dry-run also looks at every source and tells what it will cost.
 
 Exit codes: 0 all rendered, 1 all failed, 2 the request was refused, 3 some failed, 130 stopped."""
-#: Between two lines that tell how far a dry run is.
-_TELL_SECONDS = 5.0
+#: Exit codes by how a batch ended.
+_CODES = {"rendered": RENDERED, "partial": PARTIAL, "stopped": STOPPED}
 
 
 def register(app: typer.Typer) -> None:
@@ -40,51 +38,64 @@ def register(app: typer.Typer) -> None:
 def batch(options: BatchOptions) -> None:
     code = RENDERED
     with told_errors(options.verbose, _RESUME):
+        from cluster.cli.batch_plan import dry_run
         from cluster.cli.request import check_device
 
-        check_device(options.device)
+        device = check_device(options.device)
+        if (options.gpus or options.gpu_kind) and not options.dry_run:
+            raise JobError("--gpus and --gpu-kind plan for GPUs that are not here; add --dry-run")
         storage, manifest = checked_manifest(options)
-        code = (_dry_run if options.dry_run else _run)(storage, manifest, options)
+        code = dry_run(storage, manifest, options) if options.dry_run else _run(storage, manifest, options, device)
     raise SystemExit(code)
 
 
-def _run(storage: "Storage", manifest: "Manifest", options: BatchOptions) -> int:
-    from cluster.address import choose_place
+def _run(storage: "Storage", manifest: "Manifest", options: BatchOptions, device: str) -> int:
+    """Every item to its end; the exit code."""
     from cluster.batch.start import run_batch
     from cluster.cli.batch_lines import ending_of
     from cluster.cli.batch_progress import shown_batch
 
-    place = choose_place(options.in_process, options.address, os.environ)
-    if place.kind == "joined" and not options.address:
-        say(place.reason)
-    request = _request(options, place)
+    request = _request(manifest, options, device)
     items = staged_items(storage, manifest, options)
-    with shown_batch(options.json) as listener:
+    with shown_batch(quiet=options.json) as listener:
         end = run_batch(items, request, listener)
     if options.json:
         print_json(end.document)
     else:
         for line in ending_of(end.document, end.places.report, end.places.page):
             say(line)
-    return exit_code_of(end.document["run"]["status"], options.partial_ok)
+    return exit_code_of(end.document, options.partial_ok)
 
 
-def _request(options: BatchOptions, place: "Place") -> "BatchRequest":
+def _request(manifest: "Manifest", options: BatchOptions, device: str) -> "BatchRequest":
+    from cluster.address import choose_place
     from cluster.batch.run import BatchSettings
     from cluster.batch.start import BatchRequest
     from cluster.cli.request import storage_options
 
+    place = choose_place(options.in_process, options.address, os.environ)
+    if place.kind == "joined" and not options.address:
+        say(place.reason)
     price = options.price_per_gpu_hour
     return BatchRequest(
-        options.prefix,
+        options.prefix or manifest.items[0].job.output.rpartition("/")[0],
         place,
-        options.device,
+        device,
         storage_options(options.storage_option or ()),
         options.report,
         {} if price is None else {"*": price},
-        BatchSettings(shlex.join(["reelyard", *sys.argv[1:]]), options.max_videos_in_flight),
+        BatchSettings(command_again(sys.argv[1:]), options.max_videos_in_flight),
         options.metrics_port,
     )
+
+
+#: A storage option that is nobody's to read in a report.
+_SECRET = re.compile(r"^((?:--storage-option=)?(?:key|secret|token)=).*", re.DOTALL)
+
+
+def command_again(typed: Sequence[str]) -> str:
+    """The command as it was typed, for the report: without keys, which come from the environment."""
+    return shlex.join(["reelyard", *(_SECRET.sub(r"\1…", word) for word in typed)])
 
 
 def check(values: Mapping[str, Any]) -> None:
@@ -93,14 +104,50 @@ def check(values: Mapping[str, Any]) -> None:
     Raises:
         JobError: with every problem of every line.
     """
-    from cluster.cli.request import check_device, typed_fields
+    from cluster.cli.request import check_device
+
+    options = BatchOptions(**values)
+    check_device(options.device)
+    with contextlib.suppress(StorageError):  # A pattern over a store that this machine may not list.
+        _read_here(options)
+
+
+def _read_here(options: BatchOptions) -> "tuple[Storage, Manifest]":
+    """The manifest as far as this machine can tell."""
+    from cluster.cli.request import storage_options, typed_fields
     from cluster.manifest.read import read_manifest
     from pipeline.storage import Storage
 
-    options = BatchOptions(**{"source": "", "output": "", **values})
-    check_device(options.device)
-    with contextlib.suppress(StorageError):  # A pattern over a store that this machine may not list.
-        read_manifest(Storage(), options.manifest, prefix=options.prefix, typed=typed_fields(options), existing=False)
+    storage = Storage(dict(storage_options(options.storage_option or ())))
+    typed = typed_fields(options)
+    return storage, read_manifest(storage, options.manifest, prefix=options.prefix, typed=typed, existing=False)
+
+
+@contextlib.contextmanager
+def for_cluster(values: Mapping[str, Any], upload: Callable[[str], str] | None) -> Iterator[Mapping[str, Any]]:
+    """The values of a batch for a cluster of other machines, for the time of the block.
+
+    A manifest that names local files travels as one that names where they were uploaded.
+
+    Raises:
+        ManifestError: a line names what the cluster cannot reach.
+    """
+    import tempfile
+    from pathlib import Path
+
+    from cluster.submit.manifests import manifest_for_cluster
+
+    options, text = BatchOptions(**values), None
+    with contextlib.suppress(StorageError):
+        storage, manifest = _read_here(options)
+        text = manifest_for_cluster(options.manifest, manifest.items, storage, upload)
+    with tempfile.TemporaryDirectory(prefix="reelyard-submit-") as folder:
+        if text is not None:
+            # The voice stands on each line now.
+            path = Path(folder) / f"{Path(options.manifest.rstrip('/')).stem or 'videos'}.jsonl"
+            path.write_text(text)
+            values = {**values, "manifest": str(path), "audio": None}
+        yield values
 
 
 def checked_manifest(options: BatchOptions) -> "tuple[Storage, Manifest]":
@@ -136,144 +183,7 @@ def staged_items(storage: "Storage", manifest: "Manifest", options: BatchOptions
     return stage(storage, manifest.items, options.stage, told)
 
 
-def exit_code_of(status: str, partial_ok: bool) -> int:
-    """Of a batch that ended `rendered`, `partial` or `failed`."""
-    return {"rendered": RENDERED, "partial": RENDERED if partial_ok else PARTIAL}.get(status, FAILED)
-
-
-def _dry_run(storage: "Storage", manifest: "Manifest", options: BatchOptions) -> int:
-    from cluster.forecast import totals_of
-    from cluster.look_ahead import look_ahead
-
-    videos = look_ahead(storage, manifest.items, _counting(len(manifest.items)))
-    machines = _machines(options)
-    totals = totals_of(videos, machines)
-    staged = _to_stage(storage, manifest, options)
-    if options.json:
-        print_json(_document(manifest, videos, totals, machines, staged))
-    else:
-        for line in _lines(videos, totals, machines, staged, options):
-            typer.echo(line)
-    refused = [video for video in videos if video.status == "refused"]
-    if len(refused) < len(videos):
-        return exit_code_of("partial" if refused else "rendered", options.partial_ok)
-    return BAD_REQUEST if all(video.kind == "JobError" for video in refused) else FAILED
-
-
-def _counting(total: int) -> Callable[[int], None]:
-    """Tells on stderr, now and then, how many were looked at."""
-    latest = time.monotonic()
-
-    def told(count: int) -> None:
-        nonlocal latest
-        if time.monotonic() - latest > _TELL_SECONDS:
-            latest = time.monotonic()
-            say(f"looked at {count} of {total}")
-
-    return told
-
-
-def _machines(options: BatchOptions) -> "Machines":
-    import os
-
-    from cluster.forecast import Machines
-    from cluster.scheduling.costs import speed_of
-
-    if options.gpu_kind and not options.gpus:
-        raise JobError(f"--gpu-kind {options.gpu_kind}: of how many GPUs? Give --gpus N too")
-    if options.price_per_gpu_hour is not None and not options.gpus:
-        raise JobError(f"--price-per-gpu-hour {options.price_per_gpu_hour:g}: of how many GPUs? Give --gpus N too")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    kind = options.gpu_kind or ""
-    return Machines(options.gpus or 0, cores, kind, 2 * speed_of(kind), options.price_per_gpu_hour)
-
-
-def _to_stage(storage: "Storage", manifest: "Manifest", options: BatchOptions) -> tuple[int, int]:
-    """(files, bytes) that --stage would look at."""
-    from cluster.manifest.stage import local_files
-
-    files = local_files(storage, manifest.items) if options.stage else ()
-    return len(files), sum(storage.size(uri) for uri in files)
-
-
-def _document(
-    manifest: "Manifest",
-    videos: "Sequence[VideoForecast]",
-    totals: "Totals",
-    machines: "Machines",
-    staged: tuple[int, int],
-) -> dict[str, object]:
-    from dataclasses import asdict
-
-    return {
-        "manifest": manifest.uri,
-        "totals": {**asdict(totals), "counts": dict(totals.counts)},
-        "machines": asdict(machines),
-        "staged": {"files": staged[0], "bytes": staged[1]},
-        "videos": [asdict(video) for video in videos],
-    }
-
-
-def _lines(
-    videos: "Sequence[VideoForecast]",
-    totals: "Totals",
-    machines: "Machines",
-    staged: tuple[int, int],
-    options: BatchOptions,
-) -> list[str]:
-    """The plan for a person: a line a video, what is refused, what is unusual, sums."""
-    width = max(len(_head(video)) for video in videos)
-    lines = [f"{_head(video):<{width}}  {_what(video)}" for video in videos if video.status != "refused"]
-    lines += [f"refused: {_head(video)}: {video.reason}" for video in videos if video.status == "refused"]
-    lines += _note_lines(videos)
-    counts = ", ".join(f"{count} {_STATUS[status]}" for status, count in totals.counts)
-    length = seconds(totals.video_seconds)
-    lines += [f"videos      {counts}", f"to render   {totals.frames} frames ({length}) in {totals.segments} segments"]
-    if staged[0]:
-        lines.append(f"to stage    {staged[0]} local files, {staged[1] / 1e6:.1f} MB, to {options.stage}")
-    return [*lines, *_cost_lines(totals, machines)]
-
-
-_STATUS = {
-    "render": "to render", "already done": "already done", "duplicate": "copies of another", "refused": "refused",
-}  # fmt: skip
-
-
-def _head(video: "VideoForecast") -> str:
-    return f"line {video.line}: {video.name}" if video.line else video.name
-
-
-def _what(video: "VideoForecast") -> str:
-    what = f"{video.frames:>7} frames {seconds(video.seconds):>9} {video.segments:>4} segments  {video.picture}"
-    return what + {"already done": "  (already done)", "duplicate": f"  ({video.reason})"}.get(video.status, "")
-
-
-def _note_lines(videos: "Sequence[VideoForecast]") -> list[str]:
-    """Each note once, with those that it is said of."""
-    said: dict[str, list[str]] = {}
-    for video in videos:
-        for note in video.notes:
-            said.setdefault(note, []).append(video.name)
-    return [f"note: {note} ({_some(names)})" for note, names in said.items()]
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:2])} and {len(names) - 2} more"
-
-
-def _cost_lines(totals: "Totals", machines: "Machines") -> list[str]:
-    from cluster.forecast import CORES_A_GPU
-
-    hours = f"about {totals.processor_hours:.2f} core-hours without a GPU"
-    if not machines.gpus:
-        return [
-            f"cost        {hours}",
-            f"finish      about {seconds(totals.finish_seconds)} on {machines.cores} cores here",
-        ]
-    kind = f"{machines.gpus} × {machines.kind or 'GPU'}"
-    price = f", {totals.cost:.2f} at {machines.price_per_gpu_hour:g} an hour" if totals.cost is not None else ""
-    return [
-        f"cost        about {totals.gpu_hours:.2f} GPU-hours{price}; {hours}",
-        f"finish      about {seconds(totals.finish_seconds)} on {kind} with {CORES_A_GPU} cores each, once they are up",
-        "            (a guess until a run measured it: GPU speeds are priors, encoding is on processors)",
-    ]
+def exit_code_of(document: dict[str, Any], partial_ok: bool) -> int:
+    """Of a batch that ended so."""
+    code = _CODES.get(document["run"]["status"], FAILED)
+    return RENDERED if code == PARTIAL and partial_ok else code

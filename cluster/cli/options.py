@@ -152,6 +152,26 @@ class BatchOptions(RenderOptions):
     ] = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions(RenderOptions):
+    """What was typed for a plan: of one source here, or of a manifest on GPUs."""
+
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="Photo or video; with --gpus a manifest, pattern or folder/ too.")
+    ] = ""
+    gpus: Annotated[int | None, _option("--gpus", panel=_PLAN, min=1, help="Predict a run on so many GPUs.")] = None
+    gpu_kind: Annotated[
+        str | None, _option("--gpu-kind", panel=_PLAN, metavar="KIND", help="l4, a10g, a100, h100, …")
+    ] = None
+    price_per_gpu_hour: Annotated[
+        float | None, _option("--price-per-gpu-hour", panel=_PLAN, min=0.0, help="Tells the cost.")
+    ] = None
+    like: Annotated[
+        str | None,
+        _option("--like", panel=_PLAN, metavar="REPORT", help="Frames cost what they did in that batch's report.json."),
+    ] = None
+
+
 Options = TypeVar("Options", bound=RenderOptions)
 
 

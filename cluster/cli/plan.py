@@ -1,28 +1,36 @@
-"""`reelyard plan`: a dry run that tells what `render` would do."""
+"""`reelyard plan`: what `render` would do with a source, or how a batch would go on a cluster."""
 
 from typing import TYPE_CHECKING
 
 import typer
 
 from cluster.cli.console import print_json, seconds, told_errors
-from cluster.cli.options import RenderOptions, takes_render_options
+from cluster.cli.options import PlanOptions, takes_options
 
 if TYPE_CHECKING:
     from pipeline.job import RenderJob
     from pipeline.prepare import RenderPlan
 
 
+_HELP = """Tell what render would do: segments, encoder, what is kept or lost, estimated time. Writes nothing.
+
+With --gpus N the source may be a manifest: every source is looked at, and the run on N GPUs is simulated by
+the scheduler that would do it: finish time, idle GPUs and why, GPU-hours, cost."""
+
+
 def register(app: typer.Typer) -> None:
-    help = "Tell what render would do: segments, encoder, what is kept or lost, estimated time. Writes nothing."
     left_out = ("report", "keep_parts", "overwrite", "address", "in_process")
-    app.command("plan", help=help)(takes_render_options(plan, *left_out))
+    app.command("plan", help=_HELP)(takes_options(PlanOptions, plan, *left_out))
 
 
-def plan(options: RenderOptions) -> None:
+def plan(options: PlanOptions) -> None:
     with told_errors(options.verbose):
+        from cluster.cli.plan_cluster import machines_of, plan_on_cluster
         from cluster.cli.request import check_device, job_of
 
         device = check_device(options.device)
+        if machines_of(options).gpus:
+            raise SystemExit(plan_on_cluster(options))
         document = plan_document(plan_of(job_of(options)), device)
         if options.json:
             print_json(document)

@@ -52,7 +52,7 @@ def check_device(asked: str) -> str:
     Raises:
         JobError: none of auto, cpu, cuda, cuda:N.
     """
-    if asked.startswith("cuda:") and asked[5:].isdecimal():
+    if asked == "cpu:0" or (asked.startswith("cuda:") and asked[5:].isdecimal()):
         return asked
     return one_of("--device", asked, ("auto", "cpu", "cuda"))
 

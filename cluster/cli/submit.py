@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,13 +28,19 @@ class Submittable:
     check: Callable[[Mapping[str, Any]], None]
     "Refuses, by JobError, what the command itself would refuse before it starts."
     reads: Reads
+    for_cluster: Callable[
+        [Mapping[str, Any], Callable[[str], str] | None], AbstractContextManager[Mapping[str, Any]]
+    ] = lambda values, upload: nullcontext(values)
+    "The values as a cluster of other machines is to have them, for the time of a block; refuses, by JobError."
 
 
 #: Every command that may be submitted.
 COMMANDS = {
-    "render": Submittable(render.check, Reads(inputs=("source", "audio"), outputs=("output", "work", "report"))),
+    "render": Submittable(render.check, Reads(("source", "audio"), ("output", "work", "report"), lists=("job",))),
     "batch": Submittable(
-        batch.check, Reads(inputs=("audio",), outputs=("prefix", "work", "report", "stage"), lists=("manifest",))
+        batch.check,
+        Reads(inputs=("audio",), outputs=("prefix", "work", "report", "stage"), lists=("manifest",)),
+        batch.for_cluster,
     ),
 }
 
@@ -110,9 +117,11 @@ def _submit(parsed: Any, options: SubmitOptions) -> int:
     upload = _uploader(options.stage, values)
     cluster = connect(dashboard_address(options.address, os.environ))
     one_machine = cluster.on_this_machine()
-    request = request_of(parsed.command, values, entry.reads, one_machine=one_machine, stage=upload)
-    start = choose_start(options.ship, options.python, one_machine=one_machine)
-    step = start_or_find(cluster, request, start)
+    seen = nullcontext(values) if one_machine else entry.for_cluster(values, upload)
+    with seen as values:
+        request = request_of(parsed.command, values, entry.reads, one_machine=one_machine, stage=upload)
+        start = choose_start(options.ship, options.python, one_machine=one_machine)
+        step = start_or_find(cluster, request, start)
     return _followed(cluster, step.id, options) if options.wait else _left(cluster, step.id, options)
 
 

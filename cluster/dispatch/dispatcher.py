@@ -34,6 +34,8 @@ log = logging.getLogger("reelyard")
 _TURN_SECONDS = 1.0
 #: An attempt without a frame for so long is taken to hang; before its first frame models may load.
 STALL_SECONDS, FIRST_FRAME_SECONDS = 300.0, 900.0
+#: Queued units that are worth one cell more, where the cluster can grow; and how often it is asked to.
+_UNITS_A_CELL, _GROW_SECONDS = 2, 30.0
 #: A cancelled attempt that gives no sign for so long is done with.
 _GONE_SECONDS = 60.0
 
@@ -84,6 +86,7 @@ class Dispatcher:
         self._idle = IdleAccount(journal, why_no_work)
         self._shortage: str | None = None
         self._slots: dict[str, int] = {}
+        self._asked_to_grow = clock()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="dispatch")
         self._thread.start()
@@ -126,6 +129,9 @@ class Dispatcher:
         for decision in self._scheduler.decide(now):
             self._carry_out(decision, now)
         self._idle.count(self._scheduler.idle(now), now)
+        if now - self._asked_to_grow >= _GROW_SECONDS:
+            self._asked_to_grow = now
+            self._fleet.want(len(self._slots) + -(-self._scheduler.queued() // _UNITS_A_CELL))
 
     def _messages(self) -> list[Any]:
         """All that wait; blocks until there is one, or time alone may change the answer."""
@@ -216,6 +222,7 @@ class Dispatcher:
 
     def _cell_up(self, up: CellUp, now: float) -> None:
         cell = up.cell
+        self._shortage = None
         self._slots[cell.name] = cell.slots
         self._scheduler.cell_up(cell, now)
         self._journal.tell(CellStarted, cell.name, cell.node, cell.kind, cell.slots)

@@ -81,4 +81,5 @@ def given_up(unit: Unit, failures: Sequence[Failure], quarantined: bool, place: 
     if quarantined:
         workers = len({failure.worker for failure in failures})
         times = f"failed {len(failures)} times on {workers} worker{'s' if workers > 1 else ''}, given up: "
-    return SegmentError(f"{place}: {times}{last.message}", last.stage, last.worker, last.kind)
+    told = last.message if place in last.message else f"{place}: {last.message}"
+    return SegmentError(f"{times}{told}", last.stage, last.worker, last.kind)

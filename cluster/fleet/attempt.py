@@ -155,7 +155,7 @@ async def rendered(
     render = cell.render if work.specs or work.lease.bake_rotation else None
     async with account.reserved(budget.needed_bytes // budget.leases):
         order = Order(
-            running.attempt.number, indexes.take(work.index), transport.share(work.lease), work.specs, device,
+            running.attempt.number, indexes.take(work.index), transport.enclosed(work.lease), work.specs, device,
             budget.window,
         )  # fmt: skip
         try:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+from ray.util import placement_group, remove_placement_group
+
 from cluster.connection import Connection
 from cluster.fleet.nodes import Node, alive_nodes, free_resources
 from cluster.fleet.plan import PLACEMENT_SECONDS, CellPlan, plan_cells, shortage, side_nodes, wants_gpu
@@ -26,6 +28,8 @@ _WATCH_SECONDS = 2.0
 _LOCAL_PLACEMENT_SECONDS = 30.0
 #: How long workers that have a place may take to answer: a slow disk imports for minutes.
 _START_SECONDS = 300.0
+#: Places asked for at once where there is work for more cells than stand.
+_MOST_ASKED = 32
 #: How long a GPU that does not compute waits for the others' answers before the run is settled on the CPU.
 _OTHERS_SECONDS = 30.0
 
@@ -58,8 +62,9 @@ class Census:
         self._unanswered: set[str] = set()
         "Cells started before the run was settled that have not said what they compute on."
         self._answers: list[tuple[StandingCell, FoundDevice]] = []
-        self._failures: list[ReelyardError] = []
-        self._demand: Any = None
+        self._wanted = 0
+        self._demand: list[Any] = []
+        "Places asked for anywhere."
         self._bare_since: float | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.cells: dict[str, StandingCell] = {}
@@ -105,12 +110,13 @@ class Census:
         for node in nodes:
             if node.id not in self._nodes and (plans := plan_cells(node, self._gpu)):
                 self._nodes[node.id] = node
+                self._drop_demand()
                 for plan in plans:
                     self.start_cell(plan)
         for node in side_nodes(nodes, list(self._nodes)):
             if node.id not in self._side.nodes:
                 self.spawn(self._open_side(node))
-        self._ask_for_more()
+        self._show_demand()
 
     def _note_draining(self, nodes: Sequence[Node]) -> None:
         leaving = {node.id: node.leaves_in_seconds for node in nodes if node.leaves_in_seconds is not None}
@@ -120,16 +126,25 @@ class Census:
                 self._draining.add(cell.name)
                 self._tell(CellDrains(cell.name, seconds))
 
-    def _ask_for_more(self) -> None:
-        """Where no node can hold a cell: a place is asked for anywhere, which an autoscaler sees."""
-        from ray.util import placement_group, remove_placement_group
+    def want(self, cells: int) -> None:
+        """There is work for so many cells in all: an autoscaler is shown what is missing."""
+        self._wanted = cells
+        self._show_demand()
 
-        if not self._nodes and self._demand is None:
-            bundle = {"CPU": 1.0} | ({"GPU": 1.0} if self._gpu else {})
-            self._demand = placement_group([bundle], strategy="STRICT_PACK")
-        elif self._nodes and self._demand is not None:
-            remove_placement_group(self._demand)
-            self._demand = None
+    def _show_demand(self) -> None:
+        """Places that nobody has are asked for anywhere; Ray's autoscaler starts nodes for them."""
+        missing = max(0 if self._nodes else 1, min(self._wanted - len(self.cells), _MOST_ASKED))
+        if missing == len(self._demand):
+            return
+        self._drop_demand()
+        bundle = {"CPU": 1.0} | ({"GPU": 1.0} if self._gpu else {})
+        self._demand = [placement_group([bundle], strategy="STRICT_PACK") for _ in range(missing)]
+
+    def _drop_demand(self) -> None:
+        """All of it, since one may hold the place on a new node that its cell is to have."""
+        for group in self._demand:
+            remove_placement_group(group)
+        self._demand = []
 
     async def _open_side(self, node: Node) -> None:
         try:
@@ -155,8 +170,9 @@ class Census:
         except ReelyardError as error:
             self._unanswered.discard(cell.name)
             if not cell.gone:
-                self._failures.append(error)
                 self._leave_out(cell, error.message)
+                if not self.cells:
+                    self._fail(error)
         else:
             self._unanswered.discard(cell.name)
             if not cell.gone:
@@ -188,15 +204,13 @@ class Census:
         if self.settled.done():
             return
         best = max(self._answers, key=lambda answer: answer[1].device != "cpu", default=None)
-        if best is not None:
-            if best[1].device != "cpu" or not self._gpu or not (self._unanswered and patient):
-                self._decide(Decision("device", best[1].device, best[1].reason))
-                self.settled.set_result(best[1].device_class)
-                for cell, found in self._answers:
-                    if not cell.gone:
-                        self._take_in(cell, found)
-        elif not self._unanswered and self._failures and not self.cells:
-            self._fail(self._failures[0])
+        if best is None or (best[1].device == "cpu" and self._gpu and self._unanswered and patient):
+            return
+        self._decide(Decision("device", best[1].device, best[1].reason))
+        self.settled.set_result(best[1].device_class)
+        for cell, found in self._answers:
+            if not cell.gone:
+                self._take_in(cell, found)
 
     def _leave_out(self, cell: StandingCell, reason: str) -> None:
         self._decide(Decision("cell", f"{cell.name} on {cell.plan.node.name} left out", reason))
@@ -273,9 +287,6 @@ class Census:
 
     async def close(self) -> None:
         """End every cell."""
-        from ray.util import remove_placement_group
-
         await asyncio.gather(*(cell.end() for cell in self.cells.values()))
         self.cells.clear()
-        if self._demand is not None:
-            remove_placement_group(self._demand)
+        self._drop_demand()

@@ -11,6 +11,8 @@ from tasks.errors import ReelyardError
 
 #: How often a cell is asked for its frames: until the first frame of the run, and then.
 _FIRST_SECONDS, _ASK_SECONDS = 0.1, 0.5
+#: An encoder that leaves a question unanswered for so long is stuck, whatever its stream waits for.
+SILENT_SECONDS = 90.0
 #: Calls a second at most, whatever the number of cells: each costs the driver about half a millisecond.
 _ASKS_PER_SECOND = 100
 
@@ -23,12 +25,10 @@ async def watch_progress(attempts: Callable[[], Collection[RunningAttempt]], idl
     async def ask(cell: StandingCell, running: list[RunningAttempt]) -> None:
         nonlocal first
         try:
-            passed = await asyncio.wait_for(
-                transport.answer(cell.encode, "passed", group="ctl"), transport.RESTART_SECONDS
-            )
+            passed = await asyncio.wait_for(transport.answer(cell.encode, "passed", group="ctl"), SILENT_SECONDS)
         except TimeoutError:
             for attempt in running:
-                attempt.hang(f"encode worker {cell.encode.name} gave no sign for {transport.RESTART_SECONDS:.0f} s")
+                attempt.hang(f"encode worker {cell.encode.name} gave no sign for {SILENT_SECONDS:.0f} s")
         except ReelyardError:  # Its attempts are told by their own streams.
             pass
         else:

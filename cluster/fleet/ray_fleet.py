@@ -62,6 +62,7 @@ class RayFleet:
         nodes = alive_nodes()
         if connection.local and wants_gpu(nodes, device, altering) and not any(node.gpus for node in nodes):
             raise no_gpu()
+        self._local = connection.local
         self.told: Queue[Told] = Queue()
         self.decisions: tuple[Decision, ...] = ()
         self._attempts: dict[int, RunningAttempt] = {}
@@ -106,6 +107,11 @@ class RayFleet:
         if about not in self._said:
             self._said.add(about)
             self._decide(decision)
+
+    def want(self, cells: int) -> None:
+        """There is work for so many cells in all: a cluster that grows by itself is shown what is missing."""
+        if not self._local:
+            self._soon(self._census.want, cells)
 
     # --- attempts -------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import logging
-import random
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from cluster.fleet.nodes import NODE_ID_LABEL, Node
 from cluster.fleet.plan import SIDE_CALLS, side_worker_count
 from cluster.fleet.standing import await_answer, check_code
 from cluster.messages import WorkerFacts
-from cluster.retry import wait_before
+from cluster.retry import jittered, wait_before
 from tasks.errors import ReelyardError, SegmentError, WorkerLost
 
 log = logging.getLogger("reelyard")
@@ -108,7 +107,7 @@ class SideWork:
                 if pause is None:
                     raise
                 log.warning("%s again: %s", name, error.message)
-                await asyncio.sleep(pause * random.uniform(0.75, 1.25))
+                await asyncio.sleep(jittered(pause, f"{name} {id(arguments)}"))
 
     async def _call(self, lane: _Lane, *what: object) -> Any:
         """The answer; the lane is free again when the worker is, even if the caller left before."""

@@ -7,6 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ray.util import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
 from cluster import transport
 from cluster.budget import LEASES_IN_FLIGHT
 from cluster.fleet.plan import CellPlan
@@ -29,9 +32,6 @@ class StandingCell:
 
     def __init__(self, number: int, plan: CellPlan, storage_options: Mapping[str, str], altering: bool) -> None:
         """Reserves and starts, without waiting; `altering`: some task or label draws, so a render worker is needed."""
-        from ray.util import placement_group
-        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
-
         self.name = f"cell-{number}"
         self.plan = plan
         self.up = False
@@ -150,9 +150,9 @@ class StandingCell:
 
     def abandon(self) -> None:
         """End the workers and give the place back, without a word to them."""
-        from ray.util import remove_placement_group
-
         self.gone = True
+        if self._mending is not None:
+            self._mending.cancel()
         for worker in self.workers:
             transport.kill(worker)
         with contextlib.suppress(Exception):  # Ray is gone, and the place with it.

@@ -74,6 +74,9 @@ class ThreadFleet:
         pool = InProcessPool(self._storage, self._device, self._scratch, lambda stage, frames: None)
         return pool.do(function, *arguments), _HERE
 
+    def want(self, cells: int) -> None:
+        """A process does not grow."""
+
     def facts(self) -> list[WorkerFacts]:
         return []
 

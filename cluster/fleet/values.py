@@ -122,6 +122,9 @@ class Fleet(Protocol):
             Stopped: `stopped` came true while waiting.
         """
 
+    def want(self, cells: int) -> None:
+        """So many cells would have work: a cluster that can grow may see it."""
+
     def facts(self) -> Sequence[WorkerFacts]:
         """What the workers used so far; none of those that do not answer."""
 

@@ -1,23 +1,35 @@
 """What a manifest names, looked up in storage: files that fit a pattern, and files that are not there."""
 
+import logging
 import os
+import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from cluster.manifest.places import fitting, folder_of_pattern, is_remote
 from pipeline.storage import Storage
-from tasks.errors import ReelyardError
+from pipeline.storage_errors import is_transient
+from tasks.errors import ReelyardError, StorageError
+
+log = logging.getLogger("reelyard")
 
 #: So many names in one folder are looked up by one listing, fewer each by itself.
 _WORTH_LISTING = 8
 _AT_ONCE = 16
+#: Waits before a store that fails is asked again.
+_AGAIN_SECONDS = (2.0, 5.0, 10.0, 20.0, 25.0)
 
 
 class Patterns:
-    """Files by pattern; each folder is listed once."""
+    """Files by pattern; each folder is listed once.
 
-    def __init__(self, storage: Storage) -> None:
+    What lies below `prefix`, where outputs go, is no source of a pattern that begins above it: the
+    next run would take the outputs of this one for new videos.
+    """
+
+    def __init__(self, storage: Storage, prefix: str = "") -> None:
         self._storage = storage
+        self._prefix = f"{prefix.rstrip('/')}/" if prefix else ""
         self._listed: dict[tuple[str, bool], tuple[str, ...]] = {}
         self.found: set[str] = set()
         "Files that a listing showed: they need not be asked for again."
@@ -37,6 +49,8 @@ class Patterns:
             spelled = (f"{folder}{uri[len(folder.rstrip('/')) + 1 :]}" for uri in self._storage.list(folder, deep=deep))
             self._listed[where] = tuple(spelled)
         found = fitting(pattern, self._listed[where], endings)
+        if self._prefix.startswith(where[0]) and self._prefix != where[0]:
+            found = tuple(uri for uri in found if not uri.startswith(self._prefix))
         self.found.update(found)
         return found
 
@@ -46,9 +60,26 @@ class Patterns:
 
 
 def missing(storage: Storage, uris: Iterable[str]) -> Mapping[str, str]:
-    """What is wrong with those of the files that cannot be read, by URI; asked side by side."""
+    """What is wrong with those of the files that cannot be read, by URI; asked side by side.
+
+    A store that fails for a while says nothing of its files: it is asked again for a minute.
+
+    Raises:
+        StorageError: it goes on failing.
+    """
+    named = list(dict.fromkeys(uris))
+    for wait in _AGAIN_SECONDS:
+        try:
+            return _missing(storage, named)
+        except StorageError as error:
+            log.warning("asking again in %.0f s: %s", wait, error.message)
+            time.sleep(wait)
+    return _missing(storage, named)
+
+
+def _missing(storage: Storage, uris: Iterable[str]) -> Mapping[str, str]:
     folders: dict[str, list[str]] = {}
-    for uri in dict.fromkeys(uris):
+    for uri in uris:
         folders.setdefault(uri.rpartition("/")[0], []).append(uri)
     faults: dict[str, str] = {}
     with ThreadPoolExecutor(_AT_ONCE) as threads:
@@ -81,5 +112,7 @@ def _fault(storage: Storage, uri: str) -> str:
     try:
         storage.size(uri)
     except ReelyardError as error:
+        if error.__cause__ is not None and is_transient(error.__cause__):
+            raise
         return error.message
     return ""

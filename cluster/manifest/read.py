@@ -45,9 +45,10 @@ def read_manifest(
     overriding = _placed(checked_fields(typed or {}), "./")
     check_template(str(overriding.get("name", "")))
     defaults = _checked_defaults(parsed.defaults, folder, problems)
-    patterns = Patterns(storage)
+    prefix = placed(prefix, "./") if prefix else ""
+    patterns = Patterns(storage, prefix)
     singles = _singles(parsed.entries, defaults, overriding, folder, patterns, problems)
-    items = _items(storage, singles, placed(prefix, "./") if prefix else "", storage_options, problems)
+    items = _items(storage, singles, prefix, storage_options, problems)
     problems += clashes(items)
     if existing:
         problems += _missing(storage, items, patterns.found)
@@ -170,13 +171,13 @@ def _item(
     storage: Storage, single: Single, index: int, prefix: str, storage_options: tuple[tuple[str, str], ...]
 ) -> Item:
     fields = dict(single.fields)
-    name = str(fields.get("output", ""))
-    if not name:
+    below = f"{prefix.rstrip('/')}/" if prefix else ""
+    if "output" not in fields:
         if not prefix:
             fault = "found no place for the outputs; give -o PREFIX/, or an output on each line"
             raise ManifestError("", (Problem(0, fault),))
-        name = output_name(single, index)
-        fields["output"] = f"{prefix.rstrip('/')}/{name}"
+        fields["output"] = f"{below}{output_name(single, index)}"
+    name = str(fields["output"]).removeprefix(below)
     job = job_of_fields(fields, storage_options)
     check_request(storage, job)
     run = {key: fields[key] for key in ("priority", "group", "weight") if key in fields}

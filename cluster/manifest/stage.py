@@ -1,7 +1,7 @@
 """Local sources and voices put where a cluster can read them, once, under names made of their content."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,10 +72,15 @@ def stage(
 
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         places = {found.path: found.uri for found in threads.map(staged, local_files(storage, items))}
+    return moved(items, places)
+
+
+def moved(items: Iterable[Item], places: Mapping[str, str]) -> tuple[Item, ...]:
+    """The items with sources and voices read from where `places` says."""
     return tuple(replace(item, job=_moved(item.job, places)) for item in items)
 
 
-def _moved(job: RenderJob, places: dict[str, str]) -> RenderJob:
+def _moved(job: RenderJob, places: Mapping[str, str]) -> RenderJob:
     audio = places.get(job.audio, job.audio) if job.audio else None
     return replace(job, source=places.get(job.source, job.source), audio=audio)
 

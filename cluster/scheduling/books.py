@@ -44,7 +44,7 @@ class Books:
     def weighed(self, units: Iterable[Unit]) -> float:
         """Megapixels, those of scans by their share."""
         share = self.settings.scan_share
-        return sum(unit.megapixels * (share if unit.work == "scan" else 1.0) for unit in units)
+        return sum([unit.megapixels * share if unit.work == "scan" else unit.megapixels for unit in units])
 
     # Cells
 

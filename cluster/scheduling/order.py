@@ -81,6 +81,7 @@ class Level:
     """All jobs of one priority."""
 
     priority: int
+    order: "Order"
     jobs: dict[str, Job] = field(default_factory=dict)
     units: int = 0
     "Ready ones."
@@ -165,10 +166,12 @@ class Level:
         return None
 
     def _count(self, video: VideoState, bundle: Bundle, sign: int) -> None:
-        self.units += sign * len(bundle)
+        count = len(bundle)
+        self.units += sign * count
+        self.order.units += sign * count
         kind = video.video.recipe, bundle[0].work
-        change = sign * sum(unit.megapixels for unit in bundle)
-        self.megapixels[kind] = self.megapixels.get(kind, 0.0) + change
+        change = bundle[0].megapixels if count == 1 else sum(unit.megapixels for unit in bundle)
+        self.megapixels[kind] = self.megapixels.get(kind, 0.0) + sign * change
 
 
 class Order:
@@ -177,11 +180,13 @@ class Order:
     def __init__(self) -> None:
         self._levels: dict[int, Level] = {}
         self._priorities: list[int] = []
+        self.units = 0
+        "Ready ones."
 
     def level(self, priority: int) -> Level:
         level = self._levels.get(priority)
         if level is None:
-            level = self._levels[priority] = Level(priority)
+            level = self._levels[priority] = Level(priority, self)
             bisect.insort(self._priorities, -priority)
         return level
 
@@ -191,10 +196,6 @@ class Order:
             level = self._levels[-negative]
             if level.units:
                 yield level
-
-    @property
-    def units(self) -> int:
-        return sum(level.units for level in self._levels.values())
 
 
 def pop_lease(video: VideoState, level: Level, target_seconds: float, most: int, rate: float) -> tuple[Unit, ...]:

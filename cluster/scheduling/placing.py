@@ -4,6 +4,7 @@ A cell that is warm for a recipe goes on with it.  Anything that would load mode
 slow cell than all else on the others, may be left for a better cell, but for no longer than that can gain.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from cluster.scheduling.books import Books
@@ -34,6 +35,11 @@ class Placing:
         self._warm_slots: dict[str, int] = {}
         self._left: dict[tuple[str, str], tuple[float, float]] = {}
         "(why, recipe or cell) -> since when, until when."
+
+    @property
+    def kinds(self) -> Collection[str]:
+        """Of the cells that stand."""
+        return self._books.kinds
 
     def begin(self) -> None:
         """A new round of choices: cells may have become warm since."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from cluster.scheduling import learning
 from cluster.scheduling.answers import Again, Stop, answer
 from cluster.scheduling.books import Books
-from cluster.scheduling.order import pop_lease
+from cluster.scheduling.order import Level, pop_lease
 from cluster.scheduling.placing import DRAINING, Choice, Placing, left_of
 from cluster.scheduling.settings import SchedulerSettings
 from cluster.scheduling.state import Bundle, CellState, Record, Running, VideoState, key_of
@@ -124,7 +124,7 @@ class Scheduler:
         """What to do now; each decision is told once."""
         self._expire(now)
         self._books.end_waits(now)
-        if self._books.order.units:
+        if self._books.order.units and self._books.free:
             self._fill(now)
         if self._books.free and self._books.running and now >= self._next_look and not self._books.order.units:
             self._next_look = now + self._settings.look_seconds
@@ -218,7 +218,7 @@ class Scheduler:
             units: Bundle = level.marked[choice.marked][1]
             level.unmark(choice.marked)
         else:
-            most = 1 if cell.deadline is not None else min(self._settings.most_units, level.units // (2 * books.slots))
+            most = self._most_units(cell, level, state)
             target = books.costs.fixed_seconds(state.video.recipe) / self._settings.fixed_share
             rate = books.costs.rate(state.video.recipe, state.ready[0][2][0].work, cell.cell.kind)
             units = pop_lease(state, level, target, most, rate)
@@ -229,6 +229,14 @@ class Scheduler:
         units = tuple(unit for unit in units if key_of(unit) not in state.done)
         if units:
             books.start(cell, state, units, now, on_cpu=choice.on_cpu)
+
+    def _most_units(self, cell: CellState, level: Level, state: VideoState) -> int:
+        """Of one lease: few where little is left to share, one where a cell is new to the work, slow or leaving."""
+        work = state.ready[0][2][0].work
+        known = self._books.costs.measured(state.video.recipe, work, cell.cell.kind)
+        if not known or cell.deadline is not None or cell.slowness.value >= self._settings.slow_factor:
+            return 1
+        return min(self._settings.most_units, level.units // (2 * self._books.slots))
 
     def _take_over(self, now: float) -> None:
         """Free slots help where something would end late."""

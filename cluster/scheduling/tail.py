@@ -20,6 +20,8 @@ class Takeover:
     victim: Running
     units: tuple[Unit, ...]
     stolen: bool
+    late: bool = False
+    "It straggles already; else it is taken over from a cell that is known to be slow."
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,12 @@ class Tail:
             if takeover.victim.cell is thief or not self._fits(thief, takeover):
                 continue
             video = takeover.victim.video
-            gains = now + self.placing.seconds_on(thief, video, takeover.units) < end
+            took = self.placing.seconds_on(thief, video, takeover.units)
+            gains = (
+                now + took < end
+                if takeover.stolen or takeover.late
+                else self._much_slower(takeover, thief, took, end - now)
+            )
             if gains and self.placing.in_time(thief, video, takeover.units, now):
                 del candidates[place]
                 return takeover
@@ -55,9 +62,19 @@ class Tail:
         later = [unit for unit in undone[1:] if len(victim.video.holders.get(key_of(unit), ())) < 2]
         if later:
             return end, Takeover(victim, tuple(later[len(later) // 2 :]), stolen=True)
-        if len(victim.video.holders.get(key_of(undone[0]), ())) > 1 or not self._straggles(victim, undone[0], end, now):
+        if len(victim.video.holders.get(key_of(undone[0]), ())) > 1:
             return None
-        return end, Takeover(victim, (undone[0],), stolen=False)
+        late = self._straggles(victim, undone[0], end, now)
+        known = victim.cell.slowness.count > 0 or len(self.placing.kinds) > 1
+        return (end, Takeover(victim, (undone[0],), stolen=False, late=late)) if late or known else None
+
+    def _much_slower(self, takeover: Takeover, thief: CellState, took: float, left: float) -> bool:
+        """A cell that was slow before will be so again: what it would only end long after the thief."""
+        video, cell = takeover.victim.video.video, takeover.victim.cell
+        work = takeover.units[0].work
+        mine = self.costs.rate(video.recipe, work, thief.cell.kind) * thief.slowness.value
+        theirs = self.costs.rate(video.recipe, work, cell.cell.kind) * cell.slowness.value
+        return theirs >= 2 * mine and left >= 2 * took
 
     def _fits(self, thief: CellState, takeover: Takeover) -> bool:
         """Units with a past keep to where they may run; those computed on the CPU stay there."""

@@ -86,10 +86,9 @@ class _Run:
 
     def _look_ahead(self) -> None:
         """Note who is idle from now on, and come back when time alone may change an answer."""
-        idle = Counter(
-            why for name, (why, free) in self._scheduler.idle(self.now).items() if free == self._cells[name].cell.slots
-        )
-        self._idle_now = list(idle.items())
+        idle = self._scheduler.idle(self.now)
+        whole = [why for name, (why, free) in idle.items() if free == self._cells[name].cell.slots]
+        self._idle_now = list(Counter(whole).items()) if whole else []
         wake = self._scheduler.wake(self.now)
         if wake is not None and (self._wake_at is None or wake < self._wake_at):
             self._wake_at = wake

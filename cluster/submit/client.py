@@ -205,7 +205,9 @@ def told_by(address: str) -> Iterator[None]:
     except (requests.exceptions.JSONDecodeError, json.JSONDecodeError, KeyError) as error:
         raise JobError(f"{address}: answers, but not as a Ray dashboard; is it a proxy's login page?") from error
     except (requests.exceptions.RequestException, aiohttp.ClientError, OSError) as error:
-        raise WorkerLost(f"{address}: does not answer ({_first_line(error)})") from error
+        reason = _first_line(error)
+        told = "" if reason.startswith("Failed to connect") else f" ({reason})"
+        raise WorkerLost(f"{address}: does not answer{told}") from error
     except RuntimeError as error:
         raise _of_status(address, str(error)) from error
 

@@ -62,30 +62,38 @@ def follow(
         WorkerLost: the cluster was out of reach for GIVE_UP_SECONDS; the job may go on.
         JobError: the job, or the right to see it, is gone.
     """
-    shown, lost_seconds, pauses = _Shown(write), 0.0, _pauses()
+    shown, pauses = _Shown(write), _pauses()
     while True:
         cut = _tried(lambda: shown.show(jobs.tail(id)))
-        wait = next(pauses)
+        job = _answer(jobs, id, say, pause)
+        if job.ended:
+            _show_the_rest(jobs, id, shown, say, pause)
+            return job
+        if cut is None:
+            pauses = _pauses()
+        else:  # A proxy may refuse streams and let plain requests pass.
+            _tried(lambda: shown.show([jobs.log(id)]))
+        pause(next(pauses))
+
+
+def _answer(jobs: Jobs, id: str, say: Callable[[str], object], pause: Callable[[float], object]) -> SubmittedJob:
+    """The job as it is now, or as it is once the cluster is in reach again."""
+    lost_seconds, pauses = 0.0, _pauses()
+    while True:
         try:
             job = jobs.job(id)
         except WorkerLost as error:
             if not lost_seconds:
                 say(f"connection lost ({error.message}); the job goes on, trying again")
+            wait = next(pauses)
             lost_seconds += wait
             if lost_seconds > GIVE_UP_SECONDS:
                 raise WorkerLost(f"{error.message}; tried for {lost_seconds:.0f} s; the job may still run") from None
+            pause(wait)
         else:
-            if job.ended:
-                _show_the_rest(jobs, id, shown, say, pause)
-                return job
             if lost_seconds:
                 say("connected again")
-            lost_seconds = 0.0
-            if cut is None:
-                pauses = _pauses()
-            else:  # A proxy may refuse streams and let plain requests pass.
-                _tried(lambda: shown.show([jobs.log(id)]))
-        pause(wait)
+            return job
 
 
 def _show_the_rest(

@@ -96,7 +96,7 @@ def seen_from_cluster(
     found = dict(values)
     for name in (*reads.inputs, *reads.outputs, *reads.lists):
         value = values.get(name)
-        if isinstance(value, str) and (one_machine or name not in travelling):
+        if isinstance(value, str) and value and (one_machine or name not in travelling):
             found[name] = _placed(name, value, reads.use(name), one_machine, stage)
     if not one_machine:
         for text in _listed(values.get("storage_option")):

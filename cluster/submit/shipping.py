@@ -29,7 +29,7 @@ def carried_name(path: str) -> str:
 
 def staged(storage: Storage, path: str, prefix: str) -> str:
     """The URI of a local file below `prefix`, uploaded unless the same content lies there already."""
-    uri = f"{prefix.rstrip('/')}/{_digest(path)[:32]}/{os.path.basename(path)}"
+    uri = f"{prefix.rstrip('/')}/staged/{_digest(path)[:40]}/{os.path.basename(path)}"
     try:
         if storage.exists(uri) and storage.size(uri) == os.path.getsize(path):
             return uri

@@ -11,7 +11,7 @@ def spelled(command: Any, values: Mapping[str, object]) -> tuple[str, ...]:
     for parameter in command.params:
         value = values.get(parameter.name)
         if parameter.param_type_name == "argument":
-            arguments += _texts(value)
+            arguments += [text for text in _texts(value) if text or not _is_default(value, parameter.default)]
         elif not _is_default(value, parameter.default):
             options += _option(parameter, value)
     if any(text.startswith("-") for text in arguments):

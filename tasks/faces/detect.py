@@ -5,8 +5,10 @@ presence).  They are asked in passes from strict to lenient; the next pass is wo
 where the one before found nothing that stood up to verification.
 """
 
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 import cv2
@@ -41,9 +43,21 @@ PASSES: Final = (
 )
 
 
-@lru_cache(maxsize=8)
-def _cascade(name: str) -> cv2.CascadeClassifier:
-    return cv2.CascadeClassifier(cv2.data.haarcascades + name)  # type: ignore[attr-defined]
+#: By name: cascades that nobody uses at the moment.
+_IDLE: defaultdict[str, list[cv2.CascadeClassifier]] = defaultdict(list)
+
+
+@contextmanager
+def _cascade(name: str) -> Iterator[cv2.CascadeClassifier]:
+    """A cascade of one caller: it keeps its picture inside, so that two threads would get each other's boxes."""
+    try:
+        cascade = _IDLE[name].pop()
+    except IndexError:
+        cascade = cv2.CascadeClassifier(cv2.data.haarcascades + name)  # type: ignore[attr-defined]
+    try:
+        yield cascade
+    finally:
+        _IDLE[name].append(cascade)
 
 
 def detect_faces(luma: NDArray[np.uint8], strictness: int = 0) -> NDArray[np.float32]:
@@ -66,9 +80,10 @@ def _look(small: NDArray[np.uint8], look: _Pass) -> list[tuple[int, int, int, in
     picture = cv2.equalizeHist(small) if look.equalised else small
     if look.mirrored:
         picture = cv2.flip(picture, 1)
-    found = _cascade(look.cascade).detectMultiScale(
-        picture, scaleFactor=look.scale_step, minNeighbors=look.neighbours, minSize=(_LEAST_SIDE, _LEAST_SIDE)
-    )
+    with _cascade(look.cascade) as cascade:
+        found = cascade.detectMultiScale(
+            picture, scaleFactor=look.scale_step, minNeighbors=look.neighbours, minSize=(_LEAST_SIDE, _LEAST_SIDE)
+        )
     width = small.shape[1]
     return [(int(width - x - w if look.mirrored else x), int(y), int(w), int(h)) for x, y, w, h in found]
 

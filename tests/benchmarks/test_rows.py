@@ -8,7 +8,7 @@ import pytest
 from tests.benchmarks.commands import IN_PROCESS, RAY, ffmpeg_identity, x264_settings
 from tests.benchmarks.meter import Line, Measured, Sample
 from tests.benchmarks.pictures import nearly_still
-from tests.benchmarks.rows import ROWS
+from tests.benchmarks.rows import ROWS, efficiency
 from tests.benchmarks.rows.identity import Cost, figures_of
 from tests.benchmarks.sources import Source, write_unit
 
@@ -45,4 +45,20 @@ def test_ffmpeg_is_set_as_the_output_it_is_compared_with(tmp_path: Path) -> None
 
 
 def test_every_row_has_a_name() -> None:
-    assert list(ROWS) == ["identity", "lip-sync", "memory", "index", "first-frame"]
+    assert list(ROWS) == ["identity", "lip-sync", "memory", "index", "first-frame", "scheduler"]
+
+
+def test_efficiency_is_the_ideal_over_what_was_taken() -> None:
+    run = {"ideal_seconds": 57.6, "seconds": 60.0, "frames": 11400, "segments": 48, "driver_ms_a_segment": 4.0}
+    figures = efficiency.figures_of(8, run)
+    assert [round(figure.value, 3) for figure in figures] == [0.96, 4.0, 4.0]
+    assert [figure.holds for figure in figures] == [True, True, True]
+
+
+def test_the_simulator_knows_the_ideal_and_what_a_lease_loses() -> None:
+    assert efficiency.predicted_efficiency(4, 16, 30, 0.0) > 0.97
+    assert efficiency.predicted_efficiency(4, 16, 30, 2.0) < efficiency.predicted_efficiency(4, 16, 30, 0.0)
+
+
+def test_a_slow_cell_hardly_holds_up_the_end() -> None:
+    assert efficiency.tail_figure().holds

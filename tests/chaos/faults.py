@@ -53,7 +53,7 @@ class Faults:
         if name == "store":
             self._door.shut(self._random.uniform(*_SHUT_SECONDS))
             return True
-        found = workers_of(name)
+        found = workers_of(name, self._nodes.session)
         if not found:
             return False
         with contextlib.suppress(psutil.Error):
@@ -62,20 +62,24 @@ class Faults:
         return False
 
 
-def workers_of(stage: str) -> list[psutil.Process]:
-    """Processes of our workers on this machine, told by the name that Ray shows: ray::Decode.stream."""
+def workers_of(stage: str, session: str) -> list[psutil.Process]:
+    """Our workers, told by the name that Ray shows (ray::Decode.stream) and the session of the raylet above them."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or [""]
         if words[0].lower().startswith(f"ray::{stage}"):
-            found.append(process)
+            with contextlib.suppress(psutil.Error):
+                parent = process.parent()
+                if parent is not None and any(session in word for word in parent.cmdline()):
+                    found.append(process)
     return found
 
 
 class Nodes:
     """Nodes of a cluster of one machine: one is lost now and then, another takes its place later."""
 
-    def __init__(self, cluster: Any, add: Callable[[], Any], count: int, back_after: float) -> None:
+    def __init__(self, cluster: Any, session: str, add: Callable[[], Any], count: int, back_after: float) -> None:
+        self.session = session
         self._cluster = cluster
         self._add = add
         self._back_after = back_after

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 _BLOCK_BYTES = 1 << 16
+_BODY = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Reduce rate.</Message></Error>"
 _REFUSAL = (
-    b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nContent-Length: 88\r\nConnection: close\r\n\r\n"
-    b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Reduce rate.</Message></Error>"
+    b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\n"
+    b"Content-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(_BODY), _BODY)
 )
 _SERVER = (
     "import sys, logging; logging.getLogger('werkzeug').setLevel(logging.ERROR);"

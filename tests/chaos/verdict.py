@@ -72,19 +72,19 @@ def faults_of_store(client: Any, clips: Sequence[Clip]) -> list[str]:
 def faults_of_cluster(address: str) -> list[str]:
     """Actors, places and objects that outlived the run."""
     import ray
-    from ray.util.state import list_actors, list_placement_groups
+    from ray._private import state
+    from ray._private.internal_api import memory_summary
+    from ray.util import placement_group_table
 
-    ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    untyped: Any = ray
+    untyped.init(address=address, log_to_driver=False, logging_level="ERROR")
     try:
-        found = [f"actor alive: {actor.name or actor.class_name}" for actor in list_actors(
-            filters=[("state", "!=", "DEAD")], limit=1000, raise_on_missing_output=False)]  # fmt: skip
-        found += [f"place held: {group.placement_group_id}" for group in list_placement_groups(
-            filters=[("state", "!=", "REMOVED")], limit=1000, raise_on_missing_output=False)]  # fmt: skip
-        from ray._private.internal_api import memory_summary
-
+        actors: Any = state.actors()  # type: ignore[attr-defined]
+        found = [f"actor alive: {a['ActorClassName']} {a['State']}" for a in actors.values() if a["State"] != "DEAD"]
+        groups: Any = placement_group_table()
+        found += [f"place held: {key}" for key, group in groups.items() if group["state"] != "REMOVED"]
         summary = memory_summary(address, stats_only=True)
         used = [line.strip() for line in summary.splitlines() if "Plasma memory usage" in line]
-        found += [f"object store: {line}" for line in used if not line.startswith("Plasma memory usage 0 MiB")]
-        return found
+        return found + [f"object store: {line}" for line in used if not line.startswith("Plasma memory usage 0 MiB")]
     finally:
-        ray.shutdown()
+        untyped.shutdown()

@@ -152,7 +152,7 @@ def test_a_worker_of_other_code_is_refused(connection: Connection) -> None:
     remote: Any = ray.remote
     from cluster.host import host_class
 
-    actor = remote(concurrency_groups={"work": 1, "ctl": 1})(host_class()).remote(
+    actor = remote(concurrency_groups={"work": 1, "ctl": 1})(host_class("decode")).remote(
         code.root, "0" * 64, "cluster.cell:DecodeWorker", {"name": "decode-0", "storage_options": {}}
     )
     with pytest.raises(JobError, match="did not start.*not found on this node.*same reelyard as the driver"):

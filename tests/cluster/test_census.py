@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,15 @@ import pytest
 import ray
 
 from cluster.connection import Connection
-from cluster.fleet import census, ray_fleet
+from cluster.fleet import census, ray_fleet, standing
 from cluster.fleet.nodes import NODE_ID_LABEL, alive_nodes
 from cluster.fleet.ray_fleet import RayFleet
 from cluster.fleet.values import CellDown, CellDrains, CellUp, Passed, RenderWork, Shortage
+from cluster.packages import own_code
 from pipeline.engine import InProcessPool
 from pipeline.index import SourceIndex
 from pipeline.storage import Storage
-from tasks.errors import ResourceShortage
+from tasks.errors import JobError, ResourceShortage
 from tasks.table import task_spec
 from tests.cluster.conftest import FRAMES, leases_over, numbers_of, write_numbered
 from tests.cluster.listener import LONG_SECONDS, Listener, alive_actors, placement_groups
@@ -39,24 +41,49 @@ def small(nodes: Nodes) -> Any:
 
 
 @pytest.fixture(scope="module")
+def alone(connection: Connection, small: Any) -> Iterator[Connection]:
+    """The small node alone, as if it were a cluster that was joined, and little patience for a place on it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (census, ray_fleet):
+            patch.setattr(module, "alive_nodes", lambda: tuple(node for node in alive_nodes() if node.cpus == 1))
+        patch.setattr(census, "PLACEMENT_SECONDS", 1.0)
+        patch.setattr(census, "_WATCH_SECONDS", 0.5)
+        yield replace(connection, local=False)
+
+
+@pytest.mark.parametrize("altering", [True, False])
+def test_a_cell_that_runs_other_code_never_comes_up_and_the_run_is_told_what_differs(
+    altering: bool, alone: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import far_calls
+
+    other = replace(own_code(), versions=(*own_code().versions, ("av", "0.0")))
+    monkeypatch.setattr(standing, "own_code", lambda: other)
+    fleet = RayFleet(alone, {}, device="cpu", altering=altering)
+    try:
+        told = fleet.told.get(timeout=LONG_SECONDS)
+        assert isinstance(told, Shortage)
+        assert "instead of 0.0; install on every node what the driver has" in told.message
+        with pytest.raises(JobError, match="worker fused-0:.* runs av"):
+            fleet.do(far_calls.where, "here", stopped=lambda: False)
+        assert any(decision.choice.endswith("left out") for decision in fleet.decisions)
+    finally:
+        fleet.close()
+
+
+@pytest.fixture(scope="module")
 def taken(small: Any) -> Any:
     """The small node's only processor, held by somebody else."""
     group = ray.util.placement_group([{"CPU": 1}], bundle_label_selector=[{NODE_ID_LABEL: small.node_id}])
-    assert group.wait(30)
+    assert group.wait(LONG_SECONDS)
     return group
 
 
 @pytest.fixture(scope="module")
-def fleet(connection: Connection, small: Any, taken: Any) -> Iterator[RayFleet]:
-    """On the small node alone, and soon out of patience."""
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (census, ray_fleet):
-            patch.setattr(module, "alive_nodes", lambda: tuple(node for node in alive_nodes() if node.cpus == 1))
-        patch.setattr(census, "_LOCAL_PLACEMENT_SECONDS", 1.0)
-        patch.setattr(census, "_WATCH_SECONDS", 0.5)
-        made = RayFleet(connection, {}, device="auto", altering=True)
-        yield made
-        made.close()
+def fleet(alone: Connection, taken: Any) -> Iterator[RayFleet]:
+    made = RayFleet(alone, {}, device="auto", altering=True)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +172,19 @@ def test_a_store_that_cannot_hold_a_lease_refuses_it_with_the_sum(
     error = listener.ended(listener.start(name, RenderWork(index, (_LABEL,), lease))).error
     assert error is not None and error.kind == "ResourceShortage"
     assert "Ray's object store is too small for this video: 1 leases x 2 hops" in error.message
+
+
+def test_work_for_more_cells_is_shown_to_the_autoscaler_until_there_is_less(
+    fleet: RayFleet, listener: Listener
+) -> None:
+    listener.up(1)
+    held = len(placement_groups())
+    for wanted, more in ((4, 3), (1, 0)):
+        fleet.want(wanted)
+        deadline = time.monotonic() + LONG_SECONDS
+        while len(placement_groups()) != held + more and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert len(placement_groups()) == held + more
 
 
 def test_a_node_that_is_drained_says_how_long_it_has_and_its_cell_goes_with_it(

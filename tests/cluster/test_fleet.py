@@ -13,6 +13,7 @@ import ray
 
 from cluster import transport
 from cluster.connection import Connection
+from cluster.fleet import progress
 from cluster.fleet.ray_fleet import RayFleet
 from cluster.fleet.values import (
     CellDown,
@@ -205,7 +206,7 @@ def test_a_cancelled_attempt_ends_soon_as_stopped_and_its_workers_with_it(
 def test_a_worker_that_hangs_is_ended_and_its_attempt_is_lost(
     listener: Listener, long: SourceIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "RESTART_SECONDS", 3.0)
+    monkeypatch.setattr(progress, "SILENT_SECONDS", 3.0)
     cell = listener.up(2)[0]
     (lease,) = leases_over(long, tmp_path / "hung", (0, 300), (_LABEL,), 1, "fail")
     attempt = listener.start(cell, RenderWork(long, (_LABEL,), lease))
@@ -216,7 +217,6 @@ def test_a_worker_that_hangs_is_ended_and_its_attempt_is_lost(
     error = listener.ended(attempt).error
     assert error is not None and error.kind == "WorkerLost"
     assert "gave no sign for 3 s" in error.message
-    monkeypatch.undo()
     again = listener.start(cell, RenderWork(long, (_LABEL,), lease))
     assert listener.ended(again).error is None
 

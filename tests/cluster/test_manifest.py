@@ -62,6 +62,16 @@ def test_a_folder_with_its_slash_stands_for_the_media_below_it(folder: Path, mon
     ]
 
 
+def test_outputs_below_the_sources_are_no_sources_of_the_next_run(folder: Path) -> None:
+    (folder / "clips" / "out").mkdir()
+    (folder / "clips" / "out" / "a.mp4").write_bytes(b"x")
+    for pattern in ("clips/", "clips/**/*.mp4", "**/a.mp4"):
+        items = items_of(folder, f"items: ['{pattern}']", prefix="clips/out/")
+        assert not [item for item in items if "/out/" in item.job.source]
+    assert len(items_of(folder, "items: ['clips/*.mov']", prefix="clips", typed={"name": "{stem}.mkv"})) == 1
+    assert len(items_of(folder, "items: ['clips/out/*.mp4']", prefix="clips/out", typed={"name": "{stem}.mkv"})) == 1
+
+
 def test_a_file_whose_name_is_a_pattern_stands_for_itself(folder: Path) -> None:
     (folder / "clips" / "take [1].mp4").write_bytes(b"x")
     assert [i.name for i in items_of(folder, "items: ['clips/take [1].mp4']")] == ["take [1].mp4"]

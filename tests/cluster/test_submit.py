@@ -16,6 +16,7 @@ import pytest
 from pipeline.storage import Storage
 from tests.cluster.conftest import FRAMES, numbers_of, write_numbered
 from tests.cluster.heads import Head, ray_head
+from tests.cluster.proxies import proxy_to
 
 ROOT = Path(__file__).resolve().parents[2]
 _SHADOW = "raise SystemExit('the user's own file was imported')\n"
@@ -117,23 +118,23 @@ def test_a_cluster_that_asks_for_another_token_is_told_in_one_line(
     assert _TOKEN not in told.stderr
 
 
-def test_a_local_file_is_staged_for_a_cluster_elsewhere_and_our_code_sent_along(
-    closed: Head, reelyard: Run, s3_options: Mapping[str, str], tmp_path: Path
+def test_local_files_are_staged_for_a_cluster_elsewhere_and_our_code_sent_along(
+    closed: Head, reelyard: Run, s3_options: Mapping[str, str], tmp_path: Path, folder: Path
 ) -> None:
     (tmp_path / "token").write_text(_TOKEN)
+    (folder / "all.jsonl").write_text('{"source": "in.mp4", "codec": "ffv1", "output": "s3://bucket/out/staged.mkv"}\n')
     token = {"RAY_AUTH_TOKEN_PATH": str(tmp_path / "token"), **_store_environment(s3_options)}
     to = ("submit", "--address", closed.dashboard)
-    job = ("render", "in.mp4", "-o", "s3://bucket/out/staged.mkv", "--codec", "ffv1")
+    job = ("batch", "all.jsonl", "-o", "s3://bucket/out/")
     refused = reelyard(*to, *job, script="elsewhere", **token)
     assert refused.returncode == 2
-    assert "source in.mp4: a path of this machine, which the cluster cannot read" in refused.stderr
+    assert "names files of this machine (1, as " in refused.stderr
     told = reelyard(*to, "--ship", "--stage", "s3://bucket/stage", *job, script="elsewhere", **token)
     assert told.returncode == 0, told.stderr
     storage = Storage(dict(s3_options))
     (tmp_path / "staged.mkv").write_bytes(storage.read("s3://bucket/out/staged.mkv"))
     assert numbers_of(tmp_path / "staged.mkv") == list(range(FRAMES))
-    assert "python reelyard.py render s3://bucket/stage/" in told.stderr
-    assert s3_options["secret"] not in re.sub("test_|/test|pytest", "", told.stderr)
+    assert "python reelyard.py batch manifest-" in told.stderr
 
 
 def test_a_job_is_followed_left_stopped_and_goes_on(closed: Head, reelyard: Run, folder: Path) -> None:
@@ -204,6 +205,31 @@ def test_another_reelyard_on_the_cluster_refuses_and_its_exit_code_comes_back(op
     assert told.returncode == 2, told.stderr
     assert "is not the one that submitted this job" in told.stderr
     assert re.search(r"reelyard-\w+-1: FAILED after .* with exit code 2: the request was refused there", told.stderr)
+
+
+@pytest.mark.slow
+def test_a_job_is_followed_through_a_connection_that_breaks(open_: Head, folder: Path) -> None:
+    with proxy_to("127.0.0.1", int(open_.dashboard.rpartition(":")[2])) as proxy:
+        at = {"RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{proxy.port}"}
+        following = subprocess.Popen(
+            [sys.executable, str(folder.parent / "bin" / "reelyard"), "submit", "render", "in.mp4", "-o", "cut.mkv"],
+            cwd=folder, env=_environment(at), stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert following.stderr is not None
+        told = ""
+        while "Running entrypoint" not in told:
+            line = following.stderr.readline()
+            assert line, told
+            told += line
+        proxy.cut()
+        time.sleep(5)
+        proxy.mend()
+        told += following.communicate(timeout=400)[1]
+    assert following.returncode == 0, told
+    assert told.count("connection lost (") == told.count("connected again") == 1
+    for once in ("Running entrypoint", "inside a Ray job: the cluster", "place: joined", "rendered: ", "SUCCEEDED in"):
+        lines = [line for line in told.splitlines() if line.startswith(once) or f": {once}" in line]
+        assert len(lines) == 1, told
 
 
 @pytest.mark.slow

@@ -116,7 +116,7 @@ def test_the_order_of_options_and_spelled_defaults_make_no_other_job() -> None:
         return request_of(RENDER, parsed(*words), READS, one_machine=False, stage=None).content
 
     one = content("s3://in/a.mp4", "-o", "s3://out/a.mp4", "--crf", "20", "--codec", "h264")
-    assert one == content("--codec=h264", "--crf", "20.0", "s3://in/a.mp4", "--damaged", "fail", "-o", "s3://out/a.mp4")
+    assert one == content("--codec=h264", "--crf", "20.0", "s3://in/a.mp4", "--device", "auto", "-o", "s3://out/a.mp4")
     assert one != content("s3://in/a.mp4", "-o", "s3://out/a.mp4", "--crf", "21", "--codec", "h264")
 
 
@@ -423,7 +423,7 @@ def test_an_end_says_what_to_do() -> None:
     ("words", "told"),
     [
         (("plan", "in.mp4"), "plan cannot be submitted; expected one of render"),
-        (("render", "in.mp4"), "Missing option"),
+        (("render", "in.mp4"), "found no output; give -o OUTPUT.mp4"),
         (("render", "s3://in/a.mp4", "-o", "s3://o/a.mp4", "--no-such"), "No such option"),
         (("render", "s3://in/a.mp4", "-o", "s3://o/a.avi"), "found ending 'avi'"),
         (("render", "no.mp4", "-o", "s3://o/a.mp4"), "no such file"),
@@ -486,7 +486,7 @@ def test_what_answers_instead_of_a_dashboard_is_told(tmp_path: Path) -> None:
     (tmp_path / "api" / "version").write_text("<html>Log in</html>")
     with http_server(tmp_path) as (url, _), pytest.raises(JobError, match="answers, but not as a Ray dashboard"):
         connect(url)
-    with pytest.raises(JobError, match=r"does not answer .*`ray start --head` starts one here, `kubectl port-forward"):
+    with pytest.raises(JobError, match=r"does not answer; .*`ray start --head` starts one here, `kubectl port-forward"):
         connect(url)
 
 

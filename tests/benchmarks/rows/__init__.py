@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 
+from tests.benchmarks.rows.efficiency import measure_efficiency
 from tests.benchmarks.rows.first_frame import measure_first_frame
 from tests.benchmarks.rows.identity import measure_identity
 from tests.benchmarks.rows.index_bytes import measure_index_bytes
 from tests.benchmarks.rows.lip_sync import measure_lip_sync
 from tests.benchmarks.rows.peak_memory import measure_peak_memory
+from tests.benchmarks.rows.scheduler import measure_scheduler
 from tests.benchmarks.settings import Settings
 from tests.benchmarks.table import Figure
 
@@ -16,4 +18,6 @@ ROWS: dict[str, Callable[[Settings], list[Figure]]] = {
     "memory": measure_peak_memory,
     "index": measure_index_bytes,
     "first-frame": measure_first_frame,
+    "efficiency": measure_efficiency,
+    "scheduler": measure_scheduler,
 }

@@ -1,5 +1,8 @@
 """Laws of the cascades: every face, in the right place, the same each time."""
 
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
 import numpy as np
 import pytest
 
@@ -50,3 +53,13 @@ def test_tiny_pictures_are_no_failure() -> None:
 def test_overlap_is_the_shared_part_of_the_smaller_box(b: tuple[float, ...], expected: float) -> None:
     a = np.array((0, 0, 10, 10), np.float32)
     assert overlap(a, np.array(b, np.float32)) == pytest.approx(expected)
+
+
+def test_threads_that_detect_at_the_same_time_find_what_each_finds_alone() -> None:
+    rng = np.random.default_rng(0)
+    sizes = [(180, 320), (300, 200), (90, 400), (240, 240)] * 3
+    noise = [cv2.GaussianBlur(rng.integers(0, 255, size, dtype=np.uint8), (9, 9), 3) for size in sizes]
+    alone = [detect_faces(picture, 1) for picture in noise]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(lambda picture: detect_faces(picture, 1), noise))
+    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))

@@ -1,0 +1,115 @@
+"""What the cluster engine loses: a paced task on 1, 2, 4 and 8 pretended GPUs of this machine.
+
+The task holds its GPU for 40 ms a frame of 320x180 and uses no processor meanwhile, so the ideal is known
+exactly.  The clock runs from the moment when every cell has work to the last segment that was committed.
+The simulator is told what one GPU loses a lease, and predicts the others.  A slow cell among eight is
+simulated only: on one machine its work would be done by the same two cores.
+"""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from cluster.scheduling.values import Cell, Unit, Video
+from cluster.simulation.run import simulate
+from cluster.simulation.values import Costs, Setting, VideoLoad
+from tests.benchmarks.machine import ROOT
+from tests.benchmarks.settings import Settings, say
+from tests.benchmarks.table import Figure
+
+EFFICIENCY, IDLE_PERCENT, DRIVER_MS, TAIL, PREDICTION_PERCENT = 0.95, 5.0, 5.0, 1.25, 10.0
+GPUS = (1, 2, 4, 8)
+_MS, _RATE, _SEGMENT_SECONDS = 40.0, 25, 10.0
+
+
+def measure_efficiency(settings: Settings) -> list[Figure]:
+    """Efficiency, idle share and driver cost by number of GPUs; the simulator's prediction; the tail, simulated."""
+    clip_seconds = max(20, settings.seconds // 2)
+    runs = {count: _run(count, clip_seconds, clips=count * max(2, settings.seconds // 20)) for count in GPUS}
+    figures = [figure for count, run in runs.items() for figure in figures_of(count, run)]
+    return [*figures, *_predictions(runs, clip_seconds), tail_figure()]
+
+
+def _run(count: int, clip_seconds: int, clips: int) -> dict[str, Any]:
+    words = ["--gpus", count, "--clips", clips, "--clip-seconds", clip_seconds, "--segment-seconds", _SEGMENT_SECONDS]
+    command = [sys.executable, "-m", "tests.benchmarks.paced", *map(str, words)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip().splitlines()[-1])
+    run: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    say(f"paced task on {count} GPUs: {run['ideal_seconds']:.1f} s ideal, {run['seconds']:.1f} s; {run['idle']}")
+    return run | {"clips": clips}
+
+
+def figures_of(count: int, run: dict[str, Any]) -> list[Figure]:
+    """What one run tells."""
+    gpus = f"{count} GPU{'s' if count > 1 else ''}"
+    ideal, seconds = run["ideal_seconds"], run["seconds"]
+    told = f"{run['frames']} frames, {ideal:.1f} s of pacing on each, {seconds:.1f} s taken"
+    found = [
+        Figure("efficiency", f"paced task on {gpus}: share of the ideal", ideal / seconds, "×", EFFICIENCY, False, told)
+    ]
+    if count == max(GPUS):
+        idle = 100 * (1 - ideal / seconds)
+        segments = run["segments"]
+        found += [
+            Figure("efficiency", f"the same, {gpus}: GPUs without work", idle, "%", IDLE_PERCENT, True, told),
+            Figure(
+                "efficiency", f"the same, {gpus}: CPU time of the driver a segment", run["driver_ms_a_segment"], "ms",
+                DRIVER_MS, True, f"{segments} segments of 10 s",
+            ),
+        ]  # fmt: skip
+    return found
+
+
+def _predictions(runs: dict[int, dict[str, Any]], clip_seconds: int) -> list[Figure]:
+    one = runs[1]
+    lost = max(0.0, one["seconds"] - one["ideal_seconds"]) / max(1, one["segments"])
+    found = []
+    for count in GPUS[1:]:
+        run = runs[count]
+        predicted = run["ideal_seconds"] / predicted_efficiency(count, run["clips"], clip_seconds, lost)
+        off = 100 * abs(predicted - run["seconds"]) / run["seconds"]
+        told = f"predicted {predicted:.1f} s, {run['seconds']:.1f} s taken; one GPU lost {lost * 1000:.0f} ms a segment"
+        name = f"simulated run on {count} GPUs, off the real one by"
+        found.append(Figure("efficiency", name, off, "%", PREDICTION_PERCENT, True, told))
+    return found
+
+
+def predicted_efficiency(count: int, clips: int, clip_seconds: int, lost_seconds: float) -> float:
+    """Share of the ideal that the simulator sees for so many clips, each of segments of ten seconds."""
+    segments = max(1, round(clip_seconds / _SEGMENT_SECONDS))
+    frames = clip_seconds * _RATE // segments
+    size = frames * _MS / 1000
+    loads = [
+        VideoLoad(
+            Video(f"clip {n}"),
+            tuple(Unit(f"clip {n}", "render", number, frames, size) for number in range(segments)),
+            probe_seconds=0.1, conclude_seconds=0.1, stitch_seconds=0.1,
+        )
+        for n in range(clips)
+    ]  # fmt: skip
+    cells = tuple(Cell(f"cell-{n}", f"node-{n}", "gpu") for n in range(count))
+    costs = Costs({("", "render", ""): 1.0}, fixed_seconds=lost_seconds)
+    outcome = simulate(loads, Setting(cells, costs, side_workers=2 * count))
+    return outcome.ideal_seconds / outcome.makespan_seconds
+
+
+def tail_figure() -> Figure:
+    """Eight cells, one of them four times slower, and one video of half an hour: against eight equal cells."""
+    frames = 375
+    units = tuple(Unit("long", "render", n, frames, 15.0) for n in range(120))
+    load = VideoLoad(Video("long"), units, probe_seconds=1.0, stitch_seconds=1.0)
+    cells = tuple(Cell(f"cell-{n}", f"node-{n}", "gpu") for n in range(8))
+    costs = Costs({("", "render", ""): 0.5}, fixed_seconds=0.5, noise=0.1)
+
+    def makespan(seed: int, slow: bool) -> float:
+        slowness = {"cell-3": 4.0} if slow else {}
+        return simulate([load], Setting(cells, costs, slowness=slowness, seed=seed)).makespan_seconds
+
+    worst = max(makespan(seed, True) / makespan(seed, False) for seed in range(20))
+    return Figure(
+        "efficiency", "30-minute video on 8 cells, one 4 times slower, over 8 equal ones (simulated)", worst, "×",
+        TAIL, True, "worst of 20 seeds; the capacity that is missing alone is 1.10",
+    )  # fmt: skip
