@@ -32,6 +32,7 @@ def changed(uri: str) -> SourceError:
 
 def is_transient(error: BaseException) -> bool:
     """Whether the same call may succeed a moment later."""
+    error = _met(error)
     if isinstance(error, TimeoutError | ConnectionError):
         return True
     if isinstance(error, OSError) and error.errno in _TRANSIENT_ERRNO:
@@ -42,8 +43,9 @@ def is_transient(error: BaseException) -> bool:
     return package in _NETWORK_PACKAGES and any(word in name for word in _NETWORK_WORDS)
 
 
-def explain(error: Exception, uri: str, verb: str) -> StorageError | SourceError:
+def explain(error: BaseException, uri: str, verb: str) -> StorageError | SourceError:
     """The error of our tree: what failed, on what, what to do."""
+    error = _met(error)
     text = " ".join(str(error).split()) or type(error).__name__
     status = getattr(error, "status", 0)
     if "PreconditionFailed" in text or "pre-conditions" in text or status == 412:
@@ -69,3 +71,11 @@ def explain(error: Exception, uri: str, verb: str) -> StorageError | SourceError
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(f"{uri}: no space left to {verb}; free some or choose another place")
     return StorageError(f"{uri}: could not {verb}: {type(error).__name__}: {text}")
+
+
+def _met(error: BaseException) -> BaseException:
+    """What the driver met: of http it calls everything a missing file, the network's own faults too."""
+    cause = error.__cause__
+    if isinstance(error, FileNotFoundError) and cause is not None:
+        return cause if type(cause).__module__.split(".")[0] in _NETWORK_PACKAGES else error
+    return error

@@ -142,6 +142,7 @@ def test_without_network_every_address_and_the_place_by_hand_are_told(store: Mod
     text = str(told.value)
     for url in (*urls, "/nowhere/models/tiny/tiny.safetensors"):
         assert url in text
+    assert text.count("the endpoint cannot be reached; check its address and the network") == 2
     assert f"put it at {store.path(model_of())}" in text
     assert model_of().sha256 in text
     assert str(pickle.loads(pickle.dumps(told.value))) == text

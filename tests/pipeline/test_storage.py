@@ -221,3 +221,9 @@ def test_a_transient_failure_is_tried_again(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(Path, "read_bytes", flaky)
     assert Storage().read(str(tmp_path / "object")) == b"here" and not failures
+
+
+def test_a_server_that_cannot_be_reached_is_not_called_a_missing_file() -> None:
+    with pytest.raises(StorageError, match="http://127.0.0.1:9/a.mp4: the endpoint cannot be reached") as told:
+        Storage().size("http://127.0.0.1:9/a.mp4")
+    assert not isinstance(told.value, NotFound)
