@@ -18,9 +18,9 @@ from tasks.faces.detect import detect_faces
 from tasks.faces.points import FACEMESH_VERTICES
 from tasks.lip_sync.shape import measure_eye_distance, measure_gap, measure_width
 from tasks.mel import SAMPLE_RATE
+from tasks.nets.face_mesh import FaceMesh
 from tasks.training.landmarks.footage import permitted
 from tasks.training.landmarks.teacher import (
-    FaceMesh,
     load_teacher,
     mesh_in_picture,
     region_of_box,
