@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
+from typing import Final
 
 from torch import Tensor
 
@@ -11,6 +12,9 @@ from tasks.nets.checkpoint import fill
 from tasks.nets.rrdb_net import RRDBNet
 from tasks.nets.srvgg_net import SRVGGNet
 
+_RRDB: Final = ("conv_first.weight", "body.0.rdb1.conv1.weight")
+_SRVGG: Final = ("body.0.weight", "body.1.weight")
+
 
 def enlarging_network(state: Mapping[str, Tensor], source: str) -> RRDBNet | SRVGGNet:
     """The network that `state` was trained as, with its weights.
@@ -18,9 +22,9 @@ def enlarging_network(state: Mapping[str, Tensor], source: str) -> RRDBNet | SRV
     Raises:
         WeightsError: it is none of those known, or not whole.
     """
-    if "conv_first.weight" in state and "body.0.rdb1.conv1.weight" in state:
+    if all(name in state and state[name].ndim == 4 for name in _RRDB):
         return fill(_rrdb(state), state, source)
-    if "body.0.weight" in state and "body.1.weight" in state:
+    if all(name in state for name in _SRVGG):
         return fill(_srvgg(state, source), state, source)
     raise WeightsError(
         f"weights {source} begin with {next(iter(state), 'nothing')!r}; expected those of RRDBNet or "

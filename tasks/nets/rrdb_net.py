@@ -3,11 +3,13 @@
 Its receptive field spans hundreds of pixels, so tiles of it are never exact, only close.
 """
 
+from typing import Final
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_RESIDUAL = 0.2
+_RESIDUAL: Final = 0.2
 "Scale of each dense block's and each triple's residual (ESRGAN, section 3.1)."
 
 
@@ -20,8 +22,10 @@ class _Dense(nn.Module):
 
     def __init__(self, features: int, growth: int) -> None:
         super().__init__()
-        for position in range(1, 5):
-            setattr(self, f"conv{position}", _conv(features + (position - 1) * growth, growth))
+        self.conv1 = _conv(features, growth)
+        self.conv2 = _conv(features + growth, growth)
+        self.conv3 = _conv(features + 2 * growth, growth)
+        self.conv4 = _conv(features + 3 * growth, growth)
         self.conv5 = _conv(features + 4 * growth, features)
 
     def forward(self, x: Tensor) -> Tensor:

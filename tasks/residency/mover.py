@@ -41,7 +41,7 @@ class TorchMover:
         self._places: dict[str, tuple[_Place, ...]] = {}
         self._here: dict[str, Tensor] = {}
         self._copied: dict[str, torch.cuda.Event] = {}
-        self._side = torch.cuda.Stream(self._device) if self._on_gpu else None
+        self._side = torch.cuda.Stream(self._device) if self._on_gpu else None  # type: ignore[no-untyped-call]
 
     @property
     def _on_gpu(self) -> bool:

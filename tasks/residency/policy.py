@@ -129,11 +129,11 @@ def next_prefetch(holding: Holding, queue: Sequence[str], sizes: Mapping[str, in
     return None if victims is None else Move(victims, absent)
 
 
-def refuse_what_never_fits(names: Sequence[str], sizes: Mapping[str, int], holding: Holding) -> None:
-    """Models that are used together must fit beside the pinned ones.
+def needed_bytes(names: Sequence[str], sizes: Mapping[str, int], holding: Holding) -> int:
+    """Bytes of models that are used together and of the pinned ones beside them.
 
     Raises:
-        OutOfVram: they do not, whatever leaves.
+        OutOfVram: they never fit, whatever leaves.
     """
     together = frozenset(names) | {resident.name for resident in holding.residents if resident.pinned}
     needed = sum(sizes[name] for name in together)
@@ -142,6 +142,7 @@ def refuse_what_never_fits(names: Sequence[str], sizes: Mapping[str, int], holdi
             f"{', '.join(sorted(together))} take {_gb(needed)} together, but the device's budget for models is "
             f"{_gb(holding.budget_bytes)}; use a GPU with more memory, fewer actors on it, or --device cpu"
         )
+    return needed
 
 
 def _first_uses(queue: Sequence[str]) -> dict[str, int]:

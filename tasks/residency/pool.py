@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 from tasks.errors import OutOfVram
 from tasks.residency.ladder import Ladder, Setting, Step, after_shortage, after_success
-from tasks.residency.policy import Holding, Resident, coldest_first, next_prefetch, refuse_what_never_fits, room_for
+from tasks.residency.policy import Holding, Resident, coldest_first, needed_bytes, next_prefetch, room_for
 
 Result = TypeVar("Result")
 
@@ -89,7 +89,7 @@ class Pool:
         if getattr(self._busy, "uses", False):
             raise ValueError(f"{', '.join(names)} asked for within another use: ask for all models at once")
         with self._changed:
-            refuse_what_never_fits(names, self._sizes, self._holding)
+            self._widen(names)
             self._gather(frozenset(names))
             for name in names:
                 self._count_user(name, 1)
@@ -141,6 +141,12 @@ class Pool:
         """Give all room back; no model may be in use."""
         with self._changed:
             self._evict([resident.name for resident in self._holding.residents])
+
+    def _widen(self, names: Sequence[str]) -> None:
+        """A budget that shrank for one model gives way to what another cannot do without."""
+        whole = replace(self._holding, budget_bytes=self.wanted_bytes)
+        needed = needed_bytes(names, self._sizes, whole)
+        self._holding = replace(self._holding, budget_bytes=max(needed, self._holding.budget_bytes))
 
     def _gather(self, names: frozenset[str]) -> None:
         """All of `names` onto the device, or none of them in use: so two threads never wait for each other."""

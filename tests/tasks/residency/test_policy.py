@@ -12,8 +12,8 @@ from tasks.residency.policy import (
     Holding,
     Resident,
     coldest_first,
+    needed_bytes,
     next_prefetch,
-    refuse_what_never_fits,
     room_for,
 )
 from tests.tasks.residency.traces import SIZES, TRACES, fewest_loads
@@ -106,9 +106,9 @@ def test_a_prefetch_takes_no_room_from_what_comes_sooner() -> None:
 def test_models_that_never_fit_are_refused_in_words() -> None:
     holding = Holding(100_000_000, (Resident("marks", 40_000_000, pinned=True), Resident("lips", 60_000_000)))
     sizes = {"marks": 40_000_000, "lips": 60_000_000, "dense": 67_000_000}
-    refuse_what_never_fits(["lips"], sizes, holding)
+    assert needed_bytes(["lips"], sizes, holding) == 100_000_000
     with pytest.raises(OutOfVram) as refused:
-        refuse_what_never_fits(["dense"], sizes, holding)
+        needed_bytes(["dense"], sizes, holding)
     assert str(refused.value) == (
         "dense, marks take 0.11 GB together, but the device's budget for models is 0.10 GB; "
         "use a GPU with more memory, fewer actors on it, or --device cpu"

@@ -166,6 +166,20 @@ def test_what_gave_way_for_a_while_comes_back() -> None:
     assert pool.holding.budget_bytes == 60
 
 
+def test_a_budget_that_shrank_for_one_model_still_holds_another() -> None:
+    card = Card(SIZES, 100, failing=[2])
+    attempts = Attempts(pool := pool_on(card, 60))
+    with pool.use("c"):
+        pass
+    done: list[Setting] = []
+    attempts.render("a", ["a"], rendering(card, 5, done), batch_frames=4)
+    assert pool.holding.budget_bytes == 40
+    attempts.render("b+c", ["b", "c"], rendering(card, 5, done), batch_frames=4)
+    assert pool.holding.budget_bytes == 50
+    assert [step.kind for _, step in attempts.steps] == ["evict"]
+    assert [setting.batch_frames for setting in done] == [4, 4]
+
+
 @given(st.frozensets(st.integers(0, 30), max_size=20), st.integers(1, 30))
 def test_a_failure_at_any_call_loses_no_batch(failing: frozenset[int], frame_bytes: int) -> None:
     """Either a batch is rendered, or the error says that this device cannot and the cluster goes elsewhere."""
