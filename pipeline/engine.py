@@ -20,10 +20,11 @@ from pipeline.index import SourceIndex
 from pipeline.part import Part, PartDetails
 from pipeline.pool import Decision, Progress, Step
 from pipeline.scan import store_measurement
+from pipeline.scratch import held
 from pipeline.segments import ScanUnit
-from pipeline.stages import Stopped, in_thread, render_batches, split_at, staged
+from pipeline.stages import StageSeconds, Stopped, in_thread, render_batches, split_at, staged
 from pipeline.storage import Storage
-from pipeline.work import Decoding, Lease, UnitWork
+from pipeline.work import Decoding, Lease, SegmentWork, UnitWork
 from tasks.picture import FrameBatch, frames_per_batch
 from tasks.table import open_task
 from tasks.task import TaskSpec, UnitMeasurement
@@ -56,7 +57,7 @@ class InProcessPool:
         return f"{self._device.split(':')[0]}-fp32"
 
     def do(self, step: Step, *arguments: object) -> Any:
-        with tempfile.TemporaryDirectory(prefix="step-", dir=self._scratch) as folder:
+        with held(self._scratch), tempfile.TemporaryDirectory(prefix="step-", dir=self._scratch) as folder:
             return step(self._storage, Path(folder), *arguments)
 
     def measure(
@@ -136,18 +137,17 @@ class InProcessPool:
 
     def _lease(self, index: SourceIndex, chain: "Chain | None", lease: Lease) -> list[Part]:
         counts: Counts = {}
-        batches = staged(decode_lease(self._storage, index, lease, counts=counts), "decode", _HERE)
-        batches = in_thread(batches, "decode", self._stop)
+        seconds = StageSeconds()
+        decoded = staged(decode_lease(self._storage, index, lease, counts=counts), "decode", _HERE)
+        batches = in_thread(seconds.timed(decoded, "decode"), "decode", self._stop)
         if chain is not None or lease.bake_rotation:
-            batches = staged(render_batches(chain, lease, batches, self._device_lock), "render", _HERE)
-            batches = in_thread(batches, "render", self._stop)
-        parts = encode_lease(
-            self._storage,
-            lease,
-            self._counted(batches),
-            self._scratch,
-            details=lambda work: PartDetails(counts.get(work.segment.number, {}), worker=_HERE),
-        )
+            rendered = staged(render_batches(chain, lease, batches, self._device_lock), "render", _HERE)
+            batches = in_thread(seconds.timed(rendered, "render"), "render", self._stop)
+
+        def details(work: SegmentWork) -> PartDetails:
+            return PartDetails(counts.get(work.segment.number, {}), seconds.since_told(), _HERE)
+
+        parts = encode_lease(self._storage, lease, self._counted(batches), self._scratch, details=details)
         return list(staged(parts, "encode", _HERE))
 
     def _counted(self, batches: Iterator[FrameBatch]) -> Iterator[FrameBatch]:

@@ -7,6 +7,8 @@ from fractions import Fraction
 
 from tasks.picture import Colour
 
+#: PyAV 18 cannot give an output stream these two structures.
+_IN_STREAM = ("HDR10 mastering data is written into the pictures' stream, not into the file's header",)
 MASTERING, LIGHT = "MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"
 
 
@@ -43,18 +45,20 @@ def parse_light(data: bytes) -> tuple[int, int] | None:
 
 
 def hdr_options(encoder: str, colour: Colour, side_data: Mapping[str, bytes]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Options to be joined to the encoder's own, and what cannot be written, in words."""
+    """Options to be joined to the encoder's own, and what is written elsewhere or not at all, in words."""
     by_name = {k.upper().replace(" ", "_"): v for k, v in side_data.items()}
     mastering = parse_mastering(by_name.get(MASTERING, b""))
     light = parse_light(by_name.get(LIGHT, b""))
     if mastering is None and light is None:
         return {}, ()
     if encoder == "libx264":
-        return {"x264-params": _joined("mastering-display", _integers(mastering), "cll", light)}, ()
+        return {"x264-params": _joined("mastering-display", _integers(mastering), "cll", light)}, _IN_STREAM
     if encoder == "libx265":
-        return {"x265-params": f"hdr10=1:{_joined('master-display', _integers(mastering), 'max-cll', light)}"}, ()
+        return {
+            "x265-params": f"hdr10=1:{_joined('master-display', _integers(mastering), 'max-cll', light)}"
+        }, _IN_STREAM
     if encoder == "libsvtav1":
-        return {"svtav1-params": _joined("mastering-display", _decimals(mastering), "content-light", light)}, ()
+        return {"svtav1-params": _joined("mastering-display", _decimals(mastering), "content-light", light)}, _IN_STREAM
     return {}, (f"HDR10 mastering data dropped: {encoder} cannot write it; use --codec hevc",)
 
 

@@ -15,7 +15,8 @@ from tasks.picture import PictureFormat
 INDEX_VERSION = 1
 
 #: Columns of `SourceIndex.packets`.
-PTS, DTS, DURATION, POS, SIZE, FLAGS = range(6)
+COLUMNS = 6
+PTS, DTS, DURATION, POS, SIZE, FLAGS = range(COLUMNS)
 #: Bits of the flags; EXACT: a decoder that starts at this packet gives exact pictures from its pts on.
 KEYFRAME, DISCARD, EXACT = 1, 2, 4
 NO_VALUE = np.iinfo(np.int64).min

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, cast
 
 import av
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from pipeline.decode import Counts, decode_source_frames
 from pipeline.index import EXACT, INDEX_VERSION, KEYFRAME, SourceIndex
 from pipeline.index_cache import load_index, store_index
+from pipeline.scratch import held
 from pipeline.storage import Storage
 from tasks.picture import FrameBatch, frames_per_batch
 
@@ -30,6 +32,7 @@ def make_intermediate(
     storage: Storage,
     index: SourceIndex,
     work_prefix: str,
+    scratch: Path,
     *,
     damaged: str = "fail",
     counts: Counts | None = None,
@@ -46,12 +49,12 @@ def make_intermediate(
     batch_frames = frames_per_batch(index.format.frame_bytes)
     batches = decode_source_frames(storage, index, 0, index.frames, batch_frames, damaged=damaged, counts=counts)
     encoder = _encoder(index)
-    with tempfile.NamedTemporaryFile(prefix="reelyard-", suffix=".ffv1") as scratch:
+    with held(scratch), tempfile.NamedTemporaryFile(dir=scratch, suffix=".ffv1") as file:
         sizes = []
         for packet in _packets(encoder, batches):
-            sizes.append(scratch.write(bytes(packet)))
-        scratch.flush()
-        storage.put_file(scratch.name, uri)
+            sizes.append(file.write(bytes(packet)))
+        file.flush()
+        storage.put_file(file.name, uri)
     made = _index_of_copy(index, np.array(sizes, np.int64), bytes(encoder.extradata or b""), uri, storage)
     store_index(storage, f"{uri}.npz", made)
     return made

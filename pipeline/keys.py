@@ -16,7 +16,7 @@ from pipeline.work import Decoding
 from tasks.task import TaskInputs, TaskSpec
 
 #: Bumped by hand when decoded, rendered or encoded pixels of the same request change.
-PIXEL_ENGINE_VERSION = 1
+PIXEL_ENGINE_VERSION = 2
 DECODE_BACK_END = "libav-software"
 
 

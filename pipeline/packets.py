@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.index import DTS, FLAGS, KEYFRAME, NO_VALUE, POS, PTS, SIZE, SourceIndex
+from pipeline.memory import return_freed_planes
 from pipeline.source import picture_stream, quiet_decoders
 from pipeline.split import is_split_point
 from pipeline.storage import Storage
@@ -46,6 +47,7 @@ def new_decoder(index: SourceIndex, thread_count: int) -> "av.VideoCodecContext"
 
 def prepare_decoder(decoder: "av.VideoCodecContext", codec: str, thread_count: int) -> "av.VideoCodecContext":
     """The same decoder set so that the same packets give the same frames in the same order."""
+    return_freed_planes()
     decoder.thread_count = thread_count
     decoder.thread_type = "SLICE"
     if codec == "h264":

@@ -79,12 +79,24 @@ def prepare(storage: Storage, job: RenderJob, *, cached: bool = True) -> RenderP
     carry = plan_carry(index, timeline, container, new_audio=audio is not None, bake_rotation=job.bake_rotation)
     content = content_key(storage, index)
     audio_key = storage.identity(job.audio).key if job.audio else None
-    notes = tuple(dict.fromkeys(filter(None, (index.conversion, *encode.notes, *carry.lines))))
+    notes = tuple(
+        dict.fromkeys(filter(None, (_read_whole(storage, index), index.conversion, *encode.notes, *carry.lines)))
+    )
     return RenderPlan(
         job, job_key(job, content, audio_key), prefix, index, audio, timeline,
         plan_segments(index, timeline, job.segment_seconds), plan_scan_units(index, timeline),
         specs, format, encode, carry, notes, content,
     )  # fmt: skip
+
+
+def _read_whole(storage: Storage, index: SourceIndex) -> str:
+    """What is said of a remote source that was read from end to end to be indexed; empty for others."""
+    if storage.local_path(index.uri) is not None or "mov" in index.container:
+        return ""
+    return (
+        f"{index.uri}: all {index.identity.size / 1e6:.0f} MB were read once for the index, which a file of kind "
+        f"{index.container} does not have; .mp4 is indexed by a few MB"
+    )
 
 
 def check_request(storage: Storage, job: RenderJob) -> None:

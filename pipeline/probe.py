@@ -4,6 +4,7 @@ An mp4 or mov is indexed without its payload; every other container is read thro
 never kept.  The first pictures are decoded, so that what cannot be decoded is refused here.
 """
 
+import logging
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from io import RawIOBase
@@ -38,6 +39,8 @@ from pipeline.storage import Storage
 from pipeline.storage_errors import AccessRefused, NotFound
 from tasks.errors import SourceError
 from tasks.picture import PictureFormat
+
+log = logging.getLogger("reelyard")
 
 #: Keyframes of an mp4 whose bytes are looked at; the others are checked when decoding starts there.
 _SAMPLED_KEYFRAMES = 16
@@ -99,6 +102,8 @@ def _index(storage: Storage, uri: str, identity: SourceIdentity) -> SourceIndex:
         return storage.read_range(uri, start, end, identity)
 
     subject = _Subject(storage, uri, identity, box_layout(read, identity.size) if identity.size else None)
+    if not subject.light and storage.local_path(uri) is None:
+        log.info("%s: reading all %.0f MB once for its index", uri, identity.size / 1e6)
     reader: RawIOBase | None = None
     if subject.light and subject.layout is not None:
         reader = ZeroFilledReader(read, subject.layout)
@@ -123,7 +128,7 @@ def _index(storage: Storage, uri: str, identity: SourceIdentity) -> SourceIndex:
 
 
 def _refuse_incomplete(subject: _Subject, stream: "av.VideoStream", walk: PacketWalk) -> None:
-    found, expected = len(walk.rows), len(stream.index_entries) if subject.light else 0
+    found, expected = len(walk), len(stream.index_entries) if subject.light else 0
     if not found and not expected:
         raise SourceError(f"{subject.uri}: its video stream holds no picture; record or copy it again")
     if found < expected:

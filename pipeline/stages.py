@@ -3,11 +3,13 @@
 import queue
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
+from pipeline.memory import return_freed_planes
 from pipeline.work import Lease
 from tasks.errors import OutOfVram, ReelyardError, SegmentError
 from tasks.picture import FrameBatch
@@ -32,50 +34,92 @@ def in_thread(items: Iterator[T], name: str, stop: threading.Event) -> Iterator[
 
     Dropping the iterator ends the thread and closes `items`.
     """
-    ahead: queue.Queue[object] = queue.Queue(maxsize=1)
-    dropped = threading.Event()
+    ahead = _Ahead[T](stop)
+    threading.Thread(target=ahead.fill, args=(items,), name=name, daemon=True).start()
+    try:
+        yield from ahead.taken()
+    finally:
+        ahead.dropped.set()
 
-    def put(item: object) -> None:
-        while not (stop.is_set() or dropped.is_set()):
-            try:
-                return ahead.put(item, timeout=_LOOK_SECONDS)
-            except queue.Full:
-                continue
-        raise Stopped
 
-    def run() -> None:
+class _Ahead(Generic[T]):
+    """Room for one item between two threads; both give up once the run is stopped."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self.dropped = threading.Event()
+        self._stop = stop
+        self._room: queue.Queue[object] = queue.Queue(maxsize=1)
+
+    def fill(self, items: Iterator[T]) -> None:
+        """Everything of `items`, then its end or its error; closes it."""
         try:
             for item in items:
-                put(item)
+                self._put(item)
                 del item
-            put(_END)
+            self._put(_END)
         except Stopped:
             pass
         except BaseException as error:
             with suppress(Stopped):
-                put(error)
+                self._put(error)
         finally:
             close = getattr(items, "close", None)
             if close is not None:
                 close()
 
-    threading.Thread(target=run, name=name, daemon=True).start()
-    try:
-        while True:
-            if stop.is_set():
-                raise Stopped
+    def _put(self, item: object) -> None:
+        while not (self._stop.is_set() or self.dropped.is_set()):
             try:
-                item = ahead.get(timeout=_LOOK_SECONDS)
+                return self._room.put(item, timeout=_LOOK_SECONDS)
+            except queue.Full:
+                continue
+        raise Stopped
+
+    def taken(self) -> Iterator[T]:
+        """What `fill` puts, until its end."""
+        while not self._stop.is_set():
+            try:
+                item = self._room.get(timeout=_LOOK_SECONDS)
             except queue.Empty:
                 continue
             if item is _END:
                 return
             if isinstance(item, BaseException):
                 raise item
-            yield item  # type: ignore[misc]
+            yield cast(T, item)
             del item
-    finally:
-        dropped.set()
+        raise Stopped
+
+
+class StageSeconds:
+    """CPU seconds of a lease by stage, taken where each runs; asked once a part.
+
+    A stage that runs ahead is told of the batches it has made, so of a lease of several parts the
+    seconds of up to two batches are told with the part before.
+    """
+
+    def __init__(self) -> None:
+        self._used: dict[str, float] = {}
+        self._told: dict[str, float] = {}
+        self._begun = time.monotonic()
+
+    def timed(self, items: Iterator[T], stage: str) -> Iterator[T]:
+        """The same items; what making them takes of this thread is added to the stage."""
+        while True:
+            begun = time.thread_time()
+            item: T | object = next(items, _END)
+            self._used[stage] = self._used.get(stage, 0.0) + time.thread_time() - begun
+            if item is _END:
+                return
+            yield cast(T, item)
+            del item
+
+    def since_told(self) -> dict[str, float]:
+        """CPU seconds by stage, and wall seconds (`wall`), since this was last asked."""
+        now = {**self._used, "wall": time.monotonic() - self._begun}
+        since = {name: round(value - self._told.get(name, 0.0), 3) for name, value in now.items()}
+        self._told = now
+        return since
 
 
 def staged(items: Iterator[T], stage: str, worker: str) -> Iterator[T]:
@@ -104,6 +148,7 @@ def render_batches(
     device_lock: AbstractContextManager[object] | None = None,
 ) -> Iterator[FrameBatch]:
     """Batches after all tasks of the chain, one at a time on the device; none crosses a work's border."""
+    return_freed_planes()
     lock = device_lock or nullcontext()
     works = iter(lease.works)
     work = next(works)

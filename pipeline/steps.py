@@ -65,7 +65,7 @@ def is_done(storage: Storage, plan: RenderPlan) -> bool:
 
 def copy_for_any_order(storage: Storage, scratch: Path, plan: RenderPlan) -> SourceIndex:
     """The index of a lossless copy of the source, of random access."""
-    return make_intermediate(storage, plan.index, f"{plan.prefix}/intermediate", damaged=plan.job.damaged)
+    return make_intermediate(storage, plan.index, f"{plan.prefix}/intermediate", scratch, damaged=plan.job.damaged)
 
 
 def conclude(

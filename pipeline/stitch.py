@@ -26,6 +26,8 @@ from pipeline.encode import pts_digest
 from pipeline.encoders import MUXERS, container_of
 from pipeline.matroska import write_aspect
 from pipeline.part import EncodeSpec, Part
+from pipeline.read_back import not_kept
+from pipeline.scratch import held
 from pipeline.source import quiet_decoders
 from pipeline.stamps import Stamps, decode_stamps, rescaled
 from pipeline.storage import Storage
@@ -70,7 +72,7 @@ def stitch(
     request: StitchRequest,
     scratch: Path,
 ) -> Stitched:
-    """The parts joined, checked and committed; scratch is left clean.
+    """The parts joined, checked and committed; none of its files stay in scratch.
 
     Raises:
         StitchError: parts are missing, altered, of other headers or other times; nothing is written.
@@ -78,20 +80,20 @@ def stitch(
         StorageError: reading a part or the final write failed; nothing half-written is visible.
     """
     quiet_decoders()
-    scratch.mkdir(parents=True, exist_ok=True)
     ordered = check_parts(parts, timeline)
     container = container_of(request.output_uri)
     path = scratch / f"output-{uuid.uuid4().hex[:12]}.{container}"
-    try:
-        lines = _write(storage, ordered, timeline, spec, request, path, scratch)
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        size = path.stat().st_size
-        storage.put_file(path, request.output_uri, create_only=not request.overwrite)
-    except FileNotFoundError as error:
-        raise NotFound(f"part {error.filename} is gone: another run of this job may have finished") from error
-    finally:
-        path.unlink(missing_ok=True)
+    with held(scratch):
+        try:
+            lines = _write(storage, ordered, timeline, spec, request, path, scratch)
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            size = path.stat().st_size
+            storage.put_file(path, request.output_uri, create_only=not request.overwrite)
+        except FileNotFoundError as error:
+            raise NotFound(f"part {error.filename} is gone: another run of this job may have finished") from error
+        finally:
+            path.unlink(missing_ok=True)
     return Stitched(request.output_uri, len(timeline), size, digest, lines)
 
 
@@ -152,7 +154,7 @@ def _write(
             *(line for f in feeds for line in f.lines()),
         )
     verify(path, edges[:-1], time_base)
-    return (*request.carry.lines, *lines, *_aspect(path, spec, muxer))
+    return (*request.carry.lines, *lines, *_aspect(path, spec, muxer), *not_kept(path, request.carry))
 
 
 def _edges(timeline: Timeline, time_base: Fraction, shift: Fraction, output_uri: str) -> Stamps:

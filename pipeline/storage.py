@@ -24,6 +24,7 @@ from urllib.parse import unquote
 from pipeline.index import SourceIdentity
 from pipeline.remote_reader import RemoteReader
 from pipeline.storage_errors import AlreadyThere, NotFound, changed, explain, is_transient
+from pipeline.unfinished import Unfinished, abort_upload, partial_files, pending_uploads
 from tasks.errors import SourceError, StorageError
 
 Result = TypeVar("Result")
@@ -210,6 +211,25 @@ class Storage:
         for folder in [*folders, path]:
             with contextlib.suppress(OSError):
                 folder.rmdir()
+
+    def unfinished(self, uri: str) -> tuple[Unfinished, ...]:
+        """Writes to `uri`, or to what lies below it, begun and never ended; those that still run too.
+
+        Empty where the store does not tell.
+        """
+        if (path := self.local_path(uri)) is not None:
+            return partial_files(uri, path, _PARTIAL)
+        fs, key = self._remote(uri)
+        return self._attempt(lambda: pending_uploads(fs, uri, key), uri, "list") if scheme_of(uri) == "s3" else ()
+
+    def discard(self, write: Unfinished) -> None:
+        """Give back what an unfinished write holds; one that still runs then fails."""
+        if (path := self.local_path(write.uri)) is not None:
+            self._attempt(lambda: (path.parent / write.token).unlink(missing_ok=True), write.uri, "delete")
+            return
+        fs, key = self._writable(write.uri)
+        with contextlib.suppress(NotFound):
+            self._attempt(lambda: abort_upload(fs, key, write.token), write.uri, "delete")
 
     def honours_create(self, prefix: str) -> bool:
         """Whether a create-only write below `prefix` really refuses a second writer; asked once."""

@@ -278,6 +278,10 @@ KINDS: dict[str, tuple[str, Make]] = {
         "refresh.mp4",
         _encoded("libx264", options=_x264("keyint=48:intra-refresh=1:bframes=0"), frames=range(600), audio=None),
     ),
+    "short intra-refresh mp4": (
+        "short-refresh.mp4",
+        _encoded("libx264", options=_x264("keyint=48:intra-refresh=1:bframes=0"), audio=None),
+    ),
     "interlaced ts": (
         "mbaff.ts",
         _encoded("libx264", options=_x264("tff=1:keyint=48:bframes=2"), flags=_INTERLACED, audio=None),

@@ -1,5 +1,6 @@
 """One item of a batch from its turn to its end: claimed, rendered by the pipeline's journey, told in events."""
 
+import contextlib
 import random
 import threading
 from collections.abc import Callable
@@ -59,14 +60,8 @@ class Journey:
 
     def run(self) -> bool:
         """False where another driver is at the item."""
-        job = self._item.job
         try:
-            if not self._means.claims.take(work_prefix(job), job.output):
-                return False
-            try:
-                self._rendered()
-            finally:
-                self._means.claims.release(work_prefix(job), job.output)
+            return self._taken()
         except Stopped:
             self.tell("stopped")
         except ReelyardError as error:
@@ -75,16 +70,26 @@ class Journey:
             self.failed(SegmentError(f"{type(error).__name__}: {error}; please report this", "driver"))
         return True
 
-    def _rendered(self) -> None:
-        """The item done; begun again, which resumes it, where its storage fails for a while."""
+    def _taken(self) -> bool:
+        """The item done, if it is ours; begun again, which resumes it, where its storage fails for a while."""
         for wait in _AGAIN_SECONDS:
             try:
-                self._once()
-                return
+                return self._claimed()
             except (StorageError, WorkerLost):
                 if self._stopped.wait(wait * random.uniform(0.5, 1.5)):
-                    raise
-        self._once()
+                    raise Stopped from None
+        return self._claimed()
+
+    def _claimed(self) -> bool:
+        claims, job = self._means.claims, self._item.job
+        if not claims.take(work_prefix(job), job.output):
+            return False
+        try:
+            self._once()
+        finally:
+            with contextlib.suppress(StorageError):  # What cannot be removed goes stale by itself.
+                claims.release(work_prefix(job), job.output)
+        return True
 
     def _once(self) -> None:
         from pipeline.render import render

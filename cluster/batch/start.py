@@ -61,6 +61,7 @@ def run_batch(items: Sequence[Item], request: BatchRequest, *listeners: Listener
         request.device,
         altering=any(item.job.tasks or item.job.label or item.job.bake_rotation for item in items),
         local_uris=_local_uris(storage, items),
+        first_cells=len(items),
     ) as fleet:
         record = Record(storage, places, *listeners)
         journal = Journal(record)

@@ -9,7 +9,7 @@ from tasks.errors import JobError
 
 
 def register(app: typer.Typer) -> None:
-    app.command("clean", help="Remove parts, scans and indexes that runs left under a work prefix.")(clean)
+    app.command("clean", help="Remove parts, scans, indexes and cut-off writes that runs left under a prefix.")(clean)
 
 
 def clean(
@@ -22,18 +22,24 @@ def clean(
 ) -> None:
     with told_errors(verbose):
         from cluster.cli.request import storage_options
-        from cluster.leftovers import leftovers, remove
+        from cluster.leftovers import leftovers, remove, unfinished
         from pipeline.storage import Storage
 
         storage = Storage(dict(storage_options(storage_option or [])))
         prefix, found = leftovers(storage, work, staged=staged)
-        if not found:
+        writes = unfinished(storage, work)
+        if not found and not writes:
             raise JobError(f"{work}: found nothing that Reelyard left under {prefix}; nothing was removed")
         if not dry_run:
+            for write in writes:
+                storage.discard(write)
             remove(storage, prefix, found)
+        cut_off = [write.uri for write in writes]
         if json:
-            print_json({"prefix": prefix, "removed": [] if dry_run else found, "found": found})
+            removed = [] if dry_run else [*found, *cut_off]
+            print_json({"prefix": prefix, "removed": removed, "found": found, "unfinished_writes": cut_off})
             return
-        for uri in found:
-            say(uri)
-        say(f"{'would remove' if dry_run else 'removed'} {len(found)} files under {prefix}")
+        for line in (*found, *(f"{uri} (a write that never ended)" for uri in cut_off)):
+            say(line)
+        counted = f"{len(found)} files" + (f" and {len(writes)} unfinished writes" if writes else "")
+        say(f"{'would remove' if dry_run else 'removed'} {counted} under {prefix}")

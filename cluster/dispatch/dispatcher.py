@@ -34,8 +34,8 @@ log = logging.getLogger("reelyard")
 _TURN_SECONDS = 1.0
 #: An attempt without a frame for so long is taken to hang; before its first frame models may load.
 STALL_SECONDS, FIRST_FRAME_SECONDS = 300.0, 900.0
-#: Queued units that are worth one cell more, where the cluster can grow; and how often it is asked to.
-_UNITS_A_CELL, _GROW_SECONDS = 2, 30.0
+#: Units that are worth one cell more.
+_UNITS_A_CELL = 2
 #: A cancelled attempt that gives no sign for so long is done with.
 _GONE_SECONDS = 60.0
 
@@ -86,7 +86,7 @@ class Dispatcher:
         self._idle = IdleAccount(journal, why_no_work)
         self._shortage: str | None = None
         self._slots: dict[str, int] = {}
-        self._asked_to_grow = clock()
+        self._wanted = 1
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="dispatch")
         self._thread.start()
@@ -129,9 +129,14 @@ class Dispatcher:
         for decision in self._scheduler.decide(now):
             self._carry_out(decision, now)
         self._idle.count(self._scheduler.idle(now), now)
-        if now - self._asked_to_grow >= _GROW_SECONDS:
-            self._asked_to_grow = now
-            self._fleet.want(len(self._slots) + -(-self._scheduler.queued() // _UNITS_A_CELL))
+        self._grow()
+
+    def _grow(self) -> None:
+        """Ask for a cell for every two units that wait or run; what was asked for once is not given back."""
+        units = self._scheduler.queued() + sum(len(running.attempt.units) for running in self._running.values())
+        if (cells := -(-units // _UNITS_A_CELL)) > self._wanted:
+            self._wanted = cells
+            self._fleet.want(cells)
 
     def _messages(self) -> list[Any]:
         """All that wait; blocks until there is one, or time alone may change the answer."""

@@ -16,6 +16,7 @@ from cluster.fleet.side import SideWork
 from cluster.fleet.standing import DEATHS_IN_A_ROW, StandingCell
 from cluster.fleet.values import CellDown, CellDrains, CellUp, Shortage, Told
 from cluster.messages import FoundDevice
+from cluster.scheduling.costs import speed_of
 from cluster.transport import Worker
 from pipeline.pool import Decision
 from tasks.errors import ReelyardError, WorkerLost
@@ -47,10 +48,18 @@ class Census:
         tell: Callable[[Told], None],
         decide: Callable[[Decision], None],
         drop: Callable[[StandingCell], None],
+        first_cells: int | None,
     ) -> None:
-        """`drop` ends the attempts of a cell that is gone, without a word."""
+        """`drop` ends the attempts of a cell that is gone, without a word.
+
+        `first_cells`: so many are started at first, more as they are wanted; all at once where not given.
+        """
+        self._most = first_cells
+        self._spare: list[CellPlan] = []
+        "Places that no cell was started on yet, the fastest first."
         self._storage_options, self._device, self._altering = dict(storage_options), device, altering
         self._side, self._tell, self._decide, self._drop = side, tell, decide, drop
+        self._grows = not connection.local
         self._patience = _LOCAL_PLACEMENT_SECONDS if connection.local else PLACEMENT_SECONDS
         self._numbers = itertools.count()
         self._renewed: set[str] = set()
@@ -111,8 +120,10 @@ class Census:
             if node.id not in self._nodes and (plans := plan_cells(node, self._gpu)):
                 self._nodes[node.id] = node
                 self._drop_demand()
-                for plan in plans:
-                    self.start_cell(plan)
+                self._spare = sorted([*self._spare, *plans], key=lambda plan: -speed_of(plan.kind))
+        staying = {node.id for node in nodes if node.leaves_in_seconds is None}
+        self._spare = [plan for plan in self._spare if plan.node.id in staying]
+        self._open_wanted()
         for node in side_nodes(nodes, list(self._nodes)):
             if node.id not in self._side.nodes:
                 self.spawn(self._open_side(node))
@@ -129,11 +140,19 @@ class Census:
     def want(self, cells: int) -> None:
         """There is work for so many cells in all: an autoscaler is shown what is missing."""
         self._wanted = cells
+        if self._most is not None:
+            self._most = max(self._most, cells)
+            self._open_wanted()
         self._show_demand()
+
+    def _open_wanted(self) -> None:
+        while self._spare and (self._most is None or len(self.cells) < max(1, self._most)):
+            self.start_cell(self._spare.pop(0))
 
     def _show_demand(self) -> None:
         """Places that nobody has are asked for anywhere; Ray's autoscaler starts nodes for them."""
-        missing = max(0 if self._nodes else 1, min(self._wanted - len(self.cells), _MOST_ASKED))
+        standing = len(self.cells) + len(self._spare)
+        missing = max(0 if self._nodes else 1, min(self._wanted - standing, _MOST_ASKED)) if self._grows else 0
         if missing == len(self._demand):
             return
         self._drop_demand()

@@ -17,11 +17,18 @@ log = logging.getLogger("reelyard")
 
 @contextmanager
 def fleet_at(
-    place: Place, storage_options: Mapping[str, str], device: str, *, altering: bool, local_uris: tuple[str, ...] = ()
+    place: Place,
+    storage_options: Mapping[str, str],
+    device: str,
+    *,
+    altering: bool,
+    local_uris: tuple[str, ...] = (),
+    first_cells: int = 1,
 ) -> Iterator[Fleet]:
     """Threads of this process, or cells on the Ray of the place.
 
-    `altering`: something draws; `local_uris`: paths of this machine, which other machines cannot read.
+    `altering`: something draws; `local_uris`: paths of this machine, which other machines cannot read;
+    `first_cells`: started before anybody knows how much there is to do, more follow as there is work for them.
 
     Raises:
         JobError: the cluster cannot be joined, or has other machines and there are local paths.
@@ -43,7 +50,7 @@ def fleet_at(
             )
         from cluster.fleet.ray_fleet import RayFleet
 
-        fleet = RayFleet(connection, storage_options, device=device, altering=altering)
+        fleet = RayFleet(connection, storage_options, device=device, altering=altering, first_cells=first_cells)
         try:
             yield fleet
         finally:

@@ -9,7 +9,7 @@ from tasks.errors import ResourceShortage
 #: Processors that a cell makes use of: two leases in flight, each decoding and encoding.
 CELL_CPUS = 4
 #: How long a cell may wait for a node that can hold it (an autoscaler may be starting one).
-PLACEMENT_SECONDS = 300.0
+PLACEMENT_SECONDS = 900.0
 #: Side workers of a node without cells, and how many calls each serves at once.
 SIDE_WORKERS, SIDE_CALLS = 4, 2
 

@@ -53,8 +53,11 @@ class RayFleet:
         device: str = "auto",
         altering: bool = True,
         idle_seconds: float = transport.IDLE_SECONDS,
+        first_cells: int | None = None,
     ) -> None:
         """`altering`: some task or label of the run draws, so that cells need render workers.
+
+        `first_cells`: cells started at first, more as `want` asks for them; all that fit where not given.
 
         Raises:
             ResourceShortage: a GPU was asked for and this machine's own Ray has none.
@@ -62,7 +65,6 @@ class RayFleet:
         nodes = alive_nodes()
         if connection.local and wants_gpu(nodes, device, altering) and not any(node.gpus for node in nodes):
             raise no_gpu()
-        self._local = connection.local
         self.told: Queue[Told] = Queue()
         self.decisions: tuple[Decision, ...] = ()
         self._attempts: dict[int, RunningAttempt] = {}
@@ -74,8 +76,9 @@ class RayFleet:
         small = connection.local and sum(len(plan_cells(node, False)) for node in nodes) <= 1
         self._here = StepsHere(storage_options) if small else None
         self._census = Census(
-            connection, storage_options, device, altering, self._side, self.told.put, self._decide, self._drop
-        )
+            connection, storage_options, device, altering, self._side, self.told.put, self._decide, self._drop,
+            first_cells,
+        )  # fmt: skip
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="fleet")
         self._thread.start()
@@ -110,8 +113,7 @@ class RayFleet:
 
     def want(self, cells: int) -> None:
         """There is work for so many cells in all: a cluster that grows by itself is shown what is missing."""
-        if not self._local:
-            self._soon(self._census.want, cells)
+        self._soon(self._census.want, cells)
 
     # --- attempts -------------------------------------------------------------------------------
 

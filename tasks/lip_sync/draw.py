@@ -23,6 +23,9 @@ EDGE: Final = 0.022
 EDGE_PIXELS: Final = 0.7
 #: Half the dark line between lips that are brought together, in half widths.
 SEAM: Final = 0.024
+#: Half the band about that line, in half widths, in which nothing may be brighter than lips: what landmarks that
+#: err by a tooth's width leave of the teeth there.
+TOOTHLESS: Final = 0.10
 
 
 @dataclass(frozen=True)
@@ -189,7 +192,32 @@ def _draw_lips(rgb: Tensor, shifts: Tensor, rows: slice, columns: slice, drawing
     line = (y - (upper + lower) / 2) * half / (SEAM * half).clamp(min=EDGE_PIXELS)
     seam = torch.exp(-line * line - ((lower - upper) / 0.05) ** 2) * _soft((1.0 - along.abs()) / 0.35)
     lips = lips * (1 - 0.5 * seam * _column(target.closing, device))[:, None]
+    lips = _without_teeth(lips, rgb, y - meet, along, target)
     return torch.lerp(lips, shaded, (inside * seen)[:, None])
+
+
+def _without_teeth(lips: Tensor, rgb: Tensor, below: Tensor, along: Tensor, target: LipTarget) -> Tensor:
+    """`lips` no brighter than each is in the source about the line where they are brought together.
+
+    `below` is the distance below that line, in half widths, `along` the place on it.
+    """
+    upper, lower = (light[:, :, None, None] for light in _lip_light(rgb, target.shape))
+    corner = 1 - 0.4 * _soft((along.abs() - 0.7) / 0.25)  # the corners of a mouth lie in shadow
+    limit = torch.lerp(upper, lower, _soft(below / TOOTHLESS + 0.5)[:, None]) * corner[:, None]
+    near = 1 - _soft(below.abs() / TOOTHLESS - 0.5)
+    share = near * _soft((1.04 - along.abs()) / 0.08) * _column(target.closing, rgb.device)
+    return torch.lerp(lips, torch.minimum(lips, limit), share[:, None])
+
+
+def _lip_light(rgb: Tensor, shape: MouthShape) -> tuple[Tensor, Tensor]:
+    """Mean colours (N, 3) of the upper and of the lower lip."""
+    x = np.broadcast_to(np.asarray([-0.5, -0.25, 0.0, 0.25, 0.5]), (len(shape), 5))
+    wide = x / shape.outer[:, None]
+    upper = evaluate(shape.upper, x) - 0.55 * evaluate(shape.upper_thickness, wide)
+    lower = evaluate(shape.lower, x) + 0.55 * evaluate(shape.lower_thickness, wide)
+    places = (np.stack([x, y], axis=-1) for y in (upper, lower))
+    above, below = (_mean_at(rgb, *shape.to_pixels(place)) for place in places)
+    return above, below
 
 
 def _inside_colour(rgb: Tensor, x: Tensor, y: Tensor, drawing: Drawing, bank: LoadedBank) -> Tensor:
@@ -272,6 +300,11 @@ def _tone(rgb: Tensor, shape: MouthShape) -> Tensor:
     spread = shape.half_width[:, None, None] * np.asarray([-0.06, 0.0, 0.06])
     columns = (columns[..., None] + spread).reshape(len(shape), -1)
     rows = np.repeat(rows, 3, axis=1)
+    return _mean_at(rgb, columns, rows)
+
+
+def _mean_at(rgb: Tensor, columns: Array, rows: Array) -> Tensor:
+    """Mean colours (N, 3) of `rgb` at places (N, K)."""
     height, width = rgb.shape[-2:]
     places = np.stack([columns * (2 / (width - 1)) - 1, rows * (2 / (height - 1)) - 1], axis=-1)
     grid = tensor(places[:, None], rgb.device)

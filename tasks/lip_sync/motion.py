@@ -15,8 +15,10 @@ from tasks.lip_sync.shape import Array, measure_eye_distance, measure_gap, measu
 #: Openings in eye distances: the least and the most that counts as this person's wide vowel.
 NARROWEST_RANGE: Final = 0.10
 WIDEST_RANGE: Final = 0.22
-#: Wide vowel of a source that never opens its mouth.
+#: Wide vowel of a source that does not speak: at least, and at most where it rests with parted lips. A broad
+#: smile parts them as far as a wide vowel; lips that went beyond it would be stretched thin and pale.
 STILL_RANGE: Final = 0.105
+STILL_WIDEST: Final = 0.125
 #: Lips are pressed together by this share of a wide vowel on m, b and p.
 OVER_CLOSE: Final = 0.05
 #: Openings below this share count as closed, with a soft knee.
@@ -112,7 +114,7 @@ def measure_range(showing: Showing) -> float:
     own = measure_gap(points) / np.maximum(measure_eye_distance(points), 1e-3)
     wide = float(np.quantile(own, 0.97))
     if wide - float(np.quantile(own, 0.05)) < 0.03:  # a still, or someone who does not speak
-        return max(STILL_RANGE, min(wide, WIDEST_RANGE))
+        return float(np.clip(wide, STILL_RANGE, STILL_WIDEST))
     return float(np.clip(wide, NARROWEST_RANGE, WIDEST_RANGE))
 
 

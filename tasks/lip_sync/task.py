@@ -26,7 +26,7 @@ from tasks.plane_pictures import PlanePictures
 from tasks.task import Needs, OutputFrames, TaskInputs, TaskPlan, TaskSpec, UnitMeasurement, Voice
 
 #: Bumped by hand when the same plan is drawn or scanned otherwise.
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 class LipSyncTask:

@@ -52,8 +52,8 @@ class Door:
     def _serve(self, client: socket.socket) -> None:
         with suppress(OSError):
             if time.monotonic() < self.shut_until:
-                client.recv(_BLOCK_BYTES)
-                client.sendall(_REFUSAL)
+                asked = client.recv(_BLOCK_BYTES)
+                client.sendall(_REFUSAL.removesuffix(_BODY) if asked.startswith(b"HEAD") else _REFUSAL)
                 client.shutdown(socket.SHUT_RDWR)
                 client.close()
                 return

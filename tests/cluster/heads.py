@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ class Head:
 
 
 @contextmanager
-def ray_head(environment: Mapping[str, str]) -> Iterator[Head]:
+def ray_head(environment: Mapping[str, str], options: Sequence[str] = ("--num-cpus=4",)) -> Iterator[Head]:
     """A head with a folder and ports of its own; `environment` replaces this process's RAY_ variables."""
     folder = Path(tempfile.mkdtemp(prefix="ry-", dir="/tmp"))
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "PYTHONPATH"))}
@@ -42,7 +42,7 @@ def ray_head(environment: Mapping[str, str]) -> Iterator[Head]:
         for _ in range(_STARTS):
             gcs, dashboard, agent = _free_ports(3)
             head = Head(f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{gcs}")
-            started.append(_start(folder, (gcs, dashboard, agent), {**kept, **settings, **environment}))
+            started.append(_start(folder, (gcs, dashboard, agent), {**kept, **settings, **environment}, options))
             if _comes_up(head, started[-1], environment.get("RAY_AUTH_TOKEN", "")):
                 break
             _end(started[-1])
@@ -66,12 +66,14 @@ def _last_words(folder: Path) -> str:
     return "\n".join(f"{log.name}: {log.read_text(errors='replace')[-2000:]}" for log in logs if log.is_file())
 
 
-def _start(folder: Path, ports: tuple[int, int, int], environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+def _start(
+    folder: Path, ports: tuple[int, int, int], environment: Mapping[str, str], options: Sequence[str]
+) -> "subprocess.Popen[bytes]":
     gcs, dashboard, agent = ports
     command = [
         sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--node-ip-address=127.0.0.1",
         f"--port={gcs}", f"--dashboard-port={dashboard}", f"--dashboard-agent-listen-port={agent}",
-        f"--temp-dir={folder}", "--num-cpus=4", f"--object-store-memory={150 * 2**20}",
+        f"--temp-dir={folder}", *options, f"--object-store-memory={150 * 2**20}",
     ]  # fmt: skip
     with (folder / "head.log").open("a") as log:
         return subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True, cwd=folder)

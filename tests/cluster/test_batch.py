@@ -17,6 +17,7 @@ from cluster.fleet.threads import ThreadFleet
 from cluster.manifest.values import Item
 from pipeline.job import EncodeRequest, RenderJob
 from pipeline.storage import Storage
+from tasks.errors import StorageError
 from tasks.table import parse_task
 from tests.cluster.conftest import numbers_of, write_numbered
 
@@ -186,3 +187,22 @@ def test_free_slots_are_accounted_with_a_reason(clips: list[Path], tmp_path: Pat
     assert all(event.reason for event in run.of(SlotsIdle))  # type: ignore[attr-defined]
     assert {event.video for event in run.of(LeaseBegan)} == {run.items[0].name}  # type: ignore[attr-defined]
     assert not [event for event in run.of(Noted) if event.video]  # type: ignore[attr-defined]
+
+
+def test_a_store_that_fails_for_a_while_costs_no_video(
+    clips: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = [6]
+    real = Storage.put_bytes
+
+    def put(self: Storage, data: bytes, uri: str, *, create_only: bool = False) -> None:
+        if failing[0] and ("claim-" in uri or "plan-" in uri):
+            failing[0] -= 1
+            raise StorageError(f"{uri}: could not write: slow down")
+        real(self, data, uri, create_only=create_only)
+
+    monkeypatch.setattr(Storage, "put_bytes", put)
+    monkeypatch.setattr("cluster.batch.journeys._AGAIN_SECONDS", (0.01,) * 7)
+    run = Run(items_of(clips, tmp_path / "out"), tmp_path)
+    assert set(run.finished().values()) == {"rendered"}
+    assert failing == [0]

@@ -273,3 +273,17 @@ def test_doctor_finds_this_machine_fit(here: Callable[..., Told]) -> None:
     assert {"opencv", "face cascades", "codec h264", "gpu", "shared memory", "ray", "fonts", "storage"} <= names
     assert told.returncode == (0 if found["fit"] else 1)
     assert all(check["remedy"] for check in found["checks"] if check["state"] == "broken")
+
+
+def test_clean_removes_what_a_killed_write_left(here: Callable[..., Told], folder: Path) -> None:
+    cut_off = folder / ".film.mp4.0123456789abcdef.partial"
+    cut_off.write_bytes(b"half")
+    other = folder / ".other.mp4.0123456789abcdef.partial"
+    other.write_bytes(b"mine")
+    told = here("clean", "film.mp4", "--dry-run", "--json")
+    assert json.loads(told.stdout)["unfinished_writes"] == ["film.mp4"] and cut_off.exists()
+    told = here("clean", "film.mp4")
+    assert told.returncode == 0, told.stderr
+    assert "removed 0 files and 1 unfinished writes" in told.stdout + told.stderr
+    assert not cut_off.exists() and other.exists()
+    other.unlink()

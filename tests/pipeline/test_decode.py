@@ -105,6 +105,16 @@ def test_linear_sources_are_told_and_decode_as_the_whole(kind: str, sources: Sou
     assert np.all(np.diff(index.frame_pts) > 0)
 
 
+def test_a_short_clip_of_intra_refresh_is_split_and_exact(sources: Sources) -> None:
+    """Its later keyframes start nothing exactly, so all decoding begins at its first: short enough to be cheap."""
+    path = sources.path("short intra-refresh mp4")
+    index = probe(Storage({}), str(path))
+    assert index.mode == "random" and index.split_points.tolist() == [0]
+    whole = plain_digests(path)
+    for start in (1, 47, 48, 49, 95, 97, len(whole) - 1):
+        assert digests(decode_source_frames(Storage({}), index, start, len(whole), 8)) == whole[start:]
+
+
 def test_a_linear_lease_may_leave_out_parts_that_exist(sources: Sources) -> None:
     path = sources.path("duplicate-pts ts")
     index = probe(_STORAGE, str(path))

@@ -1,10 +1,14 @@
 """Units of a one-pass source are measured in one pass, whichever of them are asked for."""
 
+import time
+
 import numpy as np
 import pytest
 
 from pipeline.engine import InProcessPool
+from pipeline.job import RenderJob
 from pipeline.probe import probe
+from pipeline.render import render_in_process
 from pipeline.scan import stored_measurements
 from pipeline.segments import ScanUnit
 from pipeline.storage import Storage
@@ -41,3 +45,17 @@ def test_every_unit_asked_for_is_measured_on_its_own_frames(kind, asked, sources
     assert {start: found[start].arrays["numbers"].tolist() for start in found} == {
         a: list(range(a, b)) for a, b in asked
     }
+
+
+@pytest.mark.parametrize("kind", ["intra-refresh mp4", "open mp4"])
+def test_parts_tell_what_each_stage_took(kind, sources: Sources, tmp_path):
+    began = time.process_time()
+    job = RenderJob(str(sources.path(kind)), str(tmp_path / "out.mp4"), segment_seconds=2, bake_rotation=True)
+    report = render_in_process(job)
+    used = time.process_time() - began
+    assert len(report.parts) > 1
+    for part in report.parts:
+        assert set(part.seconds) == {"decode", "render", "encode", "wall"}
+        assert part.seconds["encode"] > 0 and part.seconds["wall"] > 0
+    stages = {name: sum(p.seconds[name] for p in report.parts) for name in ("decode", "render", "encode")}
+    assert stages["decode"] > 0 and sum(stages.values()) < used

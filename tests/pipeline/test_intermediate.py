@@ -18,7 +18,7 @@ _STORAGE = Storage()
 @pytest.mark.parametrize("kind", ["duplicate-pts ts", "10-bit mkv", "prores mov", "gif"])
 def test_the_copy_has_the_same_frames_and_times(kind: str, sources: Sources, tmp_path: Path) -> None:
     index = probe(_STORAGE, str(sources.path(kind)))
-    copy = make_intermediate(_STORAGE, index, f"{tmp_path}/work")
+    copy = make_intermediate(_STORAGE, index, f"{tmp_path}/work", tmp_path)
     assert copy.mode == "random" and copy.ranged and copy.format == index.format
     assert np.array_equal(copy.frame_pts, index.frame_pts) and copy.end_pts == index.end_pts
     whole = digests(decode_source_frames(_STORAGE, index, 0, index.frames, 8))
@@ -29,8 +29,8 @@ def test_the_copy_has_the_same_frames_and_times(kind: str, sources: Sources, tmp
 
 def test_the_copy_is_made_once(sources: Sources, tmp_path: Path) -> None:
     index = probe(_STORAGE, str(sources.path("gif")))
-    first = make_intermediate(_STORAGE, index, str(tmp_path))
+    first = make_intermediate(_STORAGE, index, str(tmp_path), tmp_path)
     written = (tmp_path / Path(first.uri).name).stat().st_mtime_ns
-    again = make_intermediate(_STORAGE, index, str(tmp_path))
+    again = make_intermediate(_STORAGE, index, str(tmp_path), tmp_path)
     assert (tmp_path / Path(again.uri).name).stat().st_mtime_ns == written
     assert np.array_equal(again.packets, first.packets)

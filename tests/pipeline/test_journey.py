@@ -220,3 +220,19 @@ def test_from_bucket_to_bucket_nothing_is_left_but_the_output(
     (tmp_path / "out.mp4").write_bytes(storage.read(output))
     assert frames_of(tmp_path / "out.mp4") == frames_of(sources.path("open mp4"))
     assert render_in_process(job).status == "already done"
+
+
+def test_a_remote_source_read_whole_for_its_index_is_told(
+    sources: Sources, s3_options: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "reelyard")
+    options = tuple(sorted(s3_options.items()))
+    for kind, told in (("open ts", True), ("open mp4", False)):
+        uri = f"s3://bucket/told/{sources.path(kind).name}"
+        Storage(s3_options).put_file(sources.path(kind), uri)
+        output = str(tmp_path / f"{kind}.mp4")
+        report = render_in_process(RenderJob(uri, output, work=str(tmp_path / kind), storage_options=options))
+        assert any(f"{uri}: all" in note and "read once for the index" in note for note in report.notes) == told
+        assert any(uri in line and "once for its index" in line for line in caplog.messages) == told
+    local = render_in_process(RenderJob(str(sources.path("open ts")), str(tmp_path / "local.mp4")))
+    assert not any("index" in note for note in local.notes)

@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 #: The region is this much wider than the points of the mean face.
 _MARGIN = 1.35
 _NEGATIVES = 0.14
+#: Weight of the whole shape's relative error of size. Without it a region that is too wide or too narrow is put
+#: right by half a look only, and a still settles at a size that depends on where it began.
+_SIZE = 30.0
 #: Crops that show teeth are drawn this much more often than others of their group.
 _TOOTHY = 3.0
 
@@ -114,14 +117,15 @@ def loss_of(
     *,
     hidden_weight: float = 0.8,
 ) -> Tensor:
-    """Log-wing on points (lips more), L1 on the five inner gaps, and cross-entropy on presence and hiding."""
+    """Log-wing on points (lips more), L1 on inner gaps and size, and cross-entropy on presence and hiding."""
     weight = torch.ones(face.POINTS)
     weight[face.LIPS] = 2.25
     apart = (found - wanted).norm(dim=-1) * SIDE  # (N, 51) in region pixels
     wing = 4 * torch.log1p(apart / 0.8) * weight / weight.mean()
     upper, lower = ([gap[k] for gap in face.INNER_GAPS] for k in (0, 1))
     gaps = (found[:, lower] - found[:, upper] - wanted[:, lower] + wanted[:, upper]).norm(dim=-1) * SIDE
-    each = wing.mean(1) + 4 * gaps.mean(1)
+    size = (_size(found) / _size(wanted).clamp(min=1e-3) - 1).abs()  # (N,)
+    each = wing.mean(1) + 4 * gaps.mean(1) + _SIZE * size
     on_faces = (each * there).sum() / there.sum().clamp(min=1)
     presence = F.binary_cross_entropy_with_logits(logits[:, 0], there)
     covered = F.binary_cross_entropy_with_logits(logits[:, 1], hidden, weight=there)
@@ -129,15 +133,27 @@ def loss_of(
     return out
 
 
-def fit(labelled: Labelled, schedule: Schedule) -> LandmarkNet:
-    """The network fitted to `labelled`: one cycle with normalisation, then folded, and the others."""
+def _size(shapes: Tensor) -> Tensor:
+    """Root mean square distance of points (N, 51, 2) from their middle: (N,)."""
+    return (shapes - shapes.mean(1, keepdim=True)).square().sum(-1).mean(1).clamp(min=1e-12).sqrt()
+
+
+def fit(labelled: Labelled, schedule: Schedule, start: LandmarkNet | None = None) -> LandmarkNet:
+    """The network fitted to `labelled`: one cycle with normalisation, then folded, and the others.
+
+    With a `start` the others alone, from there.
+    """
     torch.manual_seed(schedule.seed)
-    network = LandmarkNet(norm=True)
-    network.mean_shape.copy_(torch.from_numpy(mean_shape(labelled.points[labelled.group >= 0])))
-    network = folded(run_cycle(network, labelled, schedule, schedule.first).eval())
+    network = start or _from_nothing(labelled, schedule)
     for turn, cycle in enumerate(schedule.others, start=1):
         network = run_cycle(network.train(), labelled, replace(schedule, seed=schedule.seed + turn), cycle)
     return network.eval()
+
+
+def _from_nothing(labelled: Labelled, schedule: Schedule) -> LandmarkNet:
+    network = LandmarkNet(norm=True)
+    network.mean_shape.copy_(torch.from_numpy(mean_shape(labelled.points[labelled.group >= 0])))
+    return folded(run_cycle(network, labelled, schedule, schedule.first).eval())
 
 
 def run_cycle(network: LandmarkNet, labelled: Labelled, schedule: Schedule, cycle: Cycle) -> LandmarkNet:

@@ -34,10 +34,19 @@ WIDE = 256
 SIDE = 176
 _WIDTHS = 2.2
 _VERTICES = list(FACEMESH_VERTICES)
-#: The demo portrait, a toothy smile, is one still: it gets as many variants as a clip has crops.
-_PORTRAIT_VARIANTS = 480
 #: How often a variant's mouth is another, and how many of those are smiles with teeth.
 _OTHER_MOUTH, _SMILES = 0.75, 0.35
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much is made of each source."""
+
+    pictures: int = 90
+    least_variants: int = 160
+    "and three times as many as it has faces"
+    portrait_variants: int = 480
+    "the demo portrait, a toothy smile, is one still: as many as a clip has crops"
 
 
 @dataclass(frozen=True)
@@ -131,29 +140,30 @@ def _inverse(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(cv2.invertAffineTransform(matrix), np.float32)
 
 
-def label(teacher: FaceMesh, data: Path, seed: int, at_most: int = 90) -> Labelled:
+def label(teacher: FaceMesh, data: Path, seed: int, amount: Amount = Amount()) -> Labelled:
     """All labelled crops of the permitted footage under `data`; the same for the same seed."""
     rng = np.random.default_rng(seed)
     people: list[Person] = []
     nothing: list[NDArray[np.uint8]] = []
     for source in [*footage.sources(data), footage.DEMO_PORTRAIT]:
-        crops, guess, alarms = faces_of(teacher, source, at_most)
+        crops, guess, alarms = faces_of(teacher, source, amount.pictures)
         nothing += alarms[:60]
         log.info("%s: %d faces, %d false alarms", source.name, len(crops), len(alarms))
         if crops:
             mesh, sure = steady_meshes(teacher, crops, np.stack(guess))
             good = np.flatnonzero(sure > 0.8)
-            wanted = _PORTRAIT_VARIANTS if source == footage.DEMO_PORTRAIT else max(160, 3 * len(good))
+            portrait = source == footage.DEMO_PORTRAIT
+            wanted = amount.portrait_variants if portrait else max(amount.least_variants, 3 * len(good))
             people.append(Person([crops[i] for i in good], mesh[good], wanted))
-    nothing += _elsewhere(data, rng)
+    nothing += _elsewhere(data, rng, min(20, amount.pictures))
     return _assembled(teacher, people, nothing, rng)
 
 
-def _elsewhere(data: Path, rng: Generator) -> list[NDArray[np.uint8]]:
+def _elsewhere(data: Path, rng: Generator, at_most: int) -> list[NDArray[np.uint8]]:
     """Random squares and false alarms of pictures that show no face."""
     out = []
     for source in footage.sources(data, faces=False):
-        for picture in footage.pictures(source.path, 20):
+        for picture in footage.pictures(source.path, at_most):
             luma = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
             out += [cut(picture, _box_matrix(box), WIDE) for box in detect_faces(luma, 1)[:4]]
             for _ in range(8):

@@ -61,7 +61,7 @@ def test_points_move_with_the_face(
     matrix = similarity(x, y, scale, degrees)
     seen = look(model, moved(matrix), box_at(MIDDLE[0] + x, MIDDLE[1] + y, scale))
     assert seen.presence > 0.8
-    assert error(seen.points, under(matrix, still.points)) < 0.03
+    assert error(seen.points, under(matrix, still.points)) < 0.01
 
 
 def test_a_mirrored_face_has_mirrored_points(model: LandmarkModel, still: Landmarks) -> None:

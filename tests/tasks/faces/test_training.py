@@ -1,19 +1,25 @@
 """Laws of how the landmark network is made: which footage may, and that labels stay on the face."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 import torch
 
 from tasks.faces import points as face
+from tasks.faces.landmarks import LandmarkModel
 from tasks.faces.region import SIDE
 from tasks.nets.landmark_net import LandmarkNet, folded
+from tasks.training.landmarks.__main__ import main
 from tasks.training.landmarks.augment import example
 from tasks.training.landmarks.figures import UNSEEN
 from tasks.training.landmarks.fit import Cycle, Schedule, chances, fit, loss_of, mean_shape
 from tasks.training.landmarks.footage import DEMO_PORTRAIT, permitted, pictures, sources
 from tasks.training.landmarks.labels import Labelled
+from tasks.training.landmarks.rgb_pictures import RgbPictures
 from tasks.training.landmarks.variants import SMILE, mixture, other_mouth, shows_teeth
+from tests.tasks.faces.made import portrait
 from tests.tasks.faces.test_tracks import shape
 
 
@@ -49,6 +55,36 @@ def test_the_demo_portrait_may_train_and_is_no_unseen_person() -> None:
     assert permitted(DEMO_PORTRAIT.licence, DEMO_PORTRAIT.rights)
     assert DEMO_PORTRAIT.path.stem not in UNSEEN
     assert len(list(pictures(DEMO_PORTRAIT.path, 1))) == 1
+
+
+def test_one_command_goes_from_footage_to_weights_that_load(test_data: Path, tmp_path: Path) -> None:
+    few = (
+        "faces/LatentSync__assets_demo1_video",
+        "stills/hallo__examples_reference_images_1",
+        "KAIR__testsets_set5_bi",
+    )
+    folder = few_files(test_data / "data", tmp_path / "data", few)
+    teacher = str(test_data / "weights" / "facemesh.pth")
+    asked = ["--data", str(folder), "--teacher", teacher, "--tiny", "--threads", "1"]
+    main([*asked, "--out", str(tmp_path / "first.safetensors")])
+    main([*asked, "--out", str(tmp_path / "second.safetensors"), "--start", str(tmp_path / "first.safetensors")])
+    first, second = (LandmarkModel(weights=tmp_path / f"{name}.safetensors") for name in ("first", "second"))
+    assert np.array_equal(first.mean_shape, second.mean_shape)
+    region = np.array([[0.5, 0, 20], [0, 0.5, 20]], np.float32)
+    looks = [model.look(RgbPictures([portrait()]), 0, region).points for model in (first, second)]
+    assert np.isfinite(looks).all()
+    assert not np.array_equal(*looks)
+
+
+def few_files(data: Path, out: Path, starts: tuple[str, ...]) -> Path:
+    """A folder of data with the files alone whose names hold one of `starts`."""
+    head, *rows = (data / "MANIFEST.tsv").read_text().splitlines()
+    kept = [row for row in rows if any(start in row.split("\t")[0] for start in starts)]
+    for name in (row.split("\t")[0] for row in kept):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).symlink_to(data / name)
+    (out / "MANIFEST.tsv").write_text("\n".join([head, *kept]) + "\n")
+    return out
 
 
 def face_crop() -> tuple[np.ndarray, np.ndarray]:

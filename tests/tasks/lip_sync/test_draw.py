@@ -13,7 +13,7 @@ from tasks.lip_sync.bank import MouthBank, crop_matrix, draw_bank, make_bank, ma
 from tasks.lip_sync.draw import LoadedBank, _draw, boxes_of, draw_mouths, load_bank, plan_drawing
 from tasks.lip_sync.shape import measure_eye_distance, measure_gap, measure_shape
 from tasks.turning import Box
-from tests.tasks.lip_sync.faces import PORTRAIT_POINTS, closed_points, cut, painted, portrait, zoomed
+from tests.tasks.lip_sync.faces import INSIDE, PORTRAIT_POINTS, closed_points, cut, painted, portrait, zoomed
 
 SIZE = 800
 BLUE = (0, 0, 255)
@@ -177,6 +177,20 @@ def test_closed_lips_show_nothing_of_an_open_mouth(blue_bank: LoadedBank) -> Non
     drawn, _ = draw(picture, points, -0.05 * float(measure_gap(points)), blue_bank)
     assert ((drawn[:, 1] - drawn[:, 0]) > 0.2).sum() < 25
     assert ((drawn[:, 2] - drawn[:, 0]) > 0.2).sum() < 25
+
+
+def test_no_tooth_shows_between_closed_lips_whose_corners_were_missed(blue_bank: LoadedBank) -> None:
+    _, points = zoomed(4)
+    picture = painted(points, SIZE)
+    picture[(picture == INSIDE).all(axis=-1)] = (240, 235, 225)
+    inner = points[layout.INNER_LIP]
+    missed = points.copy()
+    missed[layout.INNER_LIP] = inner.mean(axis=0) + (inner - inner.mean(axis=0)) * (0.93, 0.93)
+    drawn, _ = draw(as_rgb(picture), missed, 0.0, blue_bank)
+    s = measure_shape(missed[None])
+    columns, rows = s.to_pixels(np.array([[(x, 0.0) for x in np.linspace(-0.9, 0.9, 7)]]))
+    for column, row in zip(columns[0].round().astype(int), rows[0].round().astype(int), strict=True):
+        assert drawn[0, 2, row - 25 : row + 40, column].max() < 0.6  # skin is 0.51, a tooth 0.88
 
 
 def test_the_chin_goes_down_with_the_jaw_and_the_neck_stays(smile: tuple) -> None:

@@ -5,9 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tasks.lip_sync.motion import EASE_SECONDS, MouthMotion, Showing, Speech, ease, measure_range, plan_wish
+from tasks.lip_sync.motion import (
+    EASE_SECONDS,
+    STILL_WIDEST,
+    MouthMotion,
+    Showing,
+    Speech,
+    ease,
+    measure_range,
+    plan_wish,
+)
 from tasks.lip_sync.motion import plan_motion as plan_wished
-from tasks.lip_sync.shape import measure_eye_distance
+from tasks.lip_sync.shape import measure_eye_distance, measure_gap, part_lips
 from tests.tasks.lip_sync.faces import PORTRAIT_POINTS, closed_points
 
 FRAMES = 100
@@ -61,6 +70,13 @@ def test_a_still_opens_modestly() -> None:
     assert 0.08 < measure_range(still) < 0.13
     nothing = replace(still, usable=np.zeros(FRAMES, dtype=bool))
     assert not plan_motion(speech(1.0), nothing, 0.2).weights.any()
+
+
+def test_a_broad_smile_is_no_wider_vowel_than_a_shut_mouth_allows() -> None:
+    smile = part_lips(PORTRAIT_POINTS[None], 2.0)[0]
+    still = replace(talking(), points=np.stack([smile] * FRAMES))
+    assert measure_gap(smile) > 0.2 * measure_eye_distance(smile)
+    assert measure_range(still) == STILL_WIDEST
 
 
 def test_closures_press_the_lips_whatever_the_opening() -> None:

@@ -1,0 +1,91 @@
+"""What the Dockerfile promises: one Ray, not root, the driver's video libraries, headless OpenCV, nothing private."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.kustomize import ROOT
+
+DOCKERFILE = ROOT / "Dockerfile"
+
+#: What may be asked of a Dockerfile without building it: name, and a pattern of its final stage.
+PROMISES = {
+    "it does not end as root": r"^USER 1000:1000$",
+    "the driver's encoder and decoder can be loaded": r"NVIDIA_DRIVER_CAPABILITIES=compute,video,utility",
+    "Ray and torch are the pinned ones": r"--constraint \S+/constraints.txt --requirement \S+/torch.txt",
+    "torch lies in a layer before the code": r"(?s)torch\.txt.*others\.txt.*COPY --from=wheel",
+    "the commands are on the path": r"PATH=/opt/reelyard/bin:\$PATH",
+}
+
+
+def broken_promises(text: str) -> list[str]:
+    """Names of the promises that a Dockerfile breaks."""
+    final = text[text.rindex("\nFROM ") :]
+    broken = [name for name, pattern in PROMISES.items() if not re.search(pattern, final, re.MULTILINE)]
+    if re.search(r"^ENTRYPOINT", final, re.MULTILINE):
+        broken.append("KubeRay's own command is run")
+    bases = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
+    if set(bases) != {"${BASE_IMAGE}"} or not re.search(r"(?m)^ARG BASE_IMAGE=\S+:\d[\w.-]*$", text):
+        broken.append("the base can be given, and is a version")
+    return broken
+
+
+def hadolint(text: str, tools: Path) -> str:
+    done = subprocess.run([str(tools / "hadolint"), "-"], input=text, capture_output=True, text=True)
+    return done.stdout + done.stderr
+
+
+def test_the_dockerfile_keeps_its_promises() -> None:
+    assert broken_promises(DOCKERFILE.read_text()) == []
+
+
+def test_hadolint_finds_nothing(tools: Path) -> None:
+    assert hadolint(DOCKERFILE.read_text(), tools) == ""
+
+
+@pytest.mark.parametrize(
+    ("found", "instead", "promise"),
+    [
+        ("USER 1000:1000\n", "", "it does not end as root"),
+        ("compute,video,utility", "compute,utility", "the driver's encoder and decoder can be loaded"),
+        ("--constraint /opt/reelyard/constraints.txt --requirement /opt/reelyard/torch.txt", "torch",
+         "Ray and torch are the pinned ones"),
+        ('CMD ["reelyard", "--help"]', 'ENTRYPOINT ["reelyard"]', "KubeRay's own command is run"),
+        ("BASE_IMAGE=python:3.11-slim-bookworm", "BASE_IMAGE=python", "the base can be given, and is a version"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_the_dockerfile_is_named(found: str, instead: str, promise: str) -> None:
+    text = DOCKERFILE.read_text()
+    assert found in text
+    assert promise in broken_promises(text.replace(found, instead))
+
+
+def test_hadolint_catches(tools: Path) -> None:
+    text = DOCKERFILE.read_text()
+    assert "DL3002" in hadolint(text.replace("USER 1000:1000", "USER root"), tools)
+    assert "DL3042" in hadolint(text.replace("--no-cache-dir ", ""), tools)
+
+
+def test_the_context_is_code_and_nothing_else() -> None:
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    assert lines[0] == "*"
+    taken = {line.removeprefix("!") for line in lines if line.startswith("!")}
+    assert taken == {
+        "pyproject.toml", "constraints.txt", "README.md", "LICENSE", "NOTICE", "reelyard.py", "tasks", "pipeline",
+        "cluster",
+    }  # fmt: skip
+    assert all((ROOT / name).exists() for name in taken)
+
+
+def test_every_file_that_is_copied_is_in_the_context() -> None:
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE.read_text(), re.MULTILINE)
+    names = {name for line in copied for name in line.split()}
+    ignore = (ROOT / ".dockerignore").read_text()
+    assert {name for name in names if f"!{name}\n" not in ignore} == set()
+
+
+def test_opencv_is_headless_and_there_is_one() -> None:
+    pins = (ROOT / "constraints.txt").read_text()
+    assert re.findall(r"^opencv[\w-]*", pins, re.MULTILINE) == ["opencv-python-headless"]

@@ -1,0 +1,103 @@
+"""What a stitched file tells beside its frames: colour, HDR10, rotation, aspect, fields."""
+
+import struct
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from pipeline.carry import CarryPlan
+from pipeline.encoders import choose_encoding
+from pipeline.hdr import parse_light, parse_mastering
+from pipeline.job import EncodeRequest
+from pipeline.matroska import write_aspect
+from pipeline.stitch import StitchRequest, stitch
+from pipeline.storage import Storage
+from tasks.picture import Colour
+from tests.pipeline.pictures import constant_timeline, decoded, encode_all, picture_format
+from tests.pipeline.stitching import NTSC, TABLE, check_ffmpeg_is_silent, render
+
+
+def test_a_coarse_clock_is_named(tmp_path: Path) -> None:
+    timeline, format = constant_timeline(10, NTSC), picture_format()
+    for container, said in (("mkv", 1), ("mp4", 0)):
+        spec = choose_encoding(format, timeline, EncodeRequest(), container)
+        parts = encode_all(format, timeline, spec, [0, 10], tmp_path / container)
+        request = StitchRequest(str(tmp_path / f"film.{container}"), CarryPlan())
+        lines = stitch(Storage({}), parts, timeline, spec, request, tmp_path / "work").lines
+        assert len(lines) == said and all("times rounded to 1/1000 s" in line for line in lines)
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
+def test_hdr10_and_its_mastering_data_reach_every_part(codec: str, tmp_path: Path) -> None:
+    format = picture_format("yuv420p10le", colour=Colour(9, 9, 16, False))
+    points = (34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450)
+    data = b"".join(struct.pack("=2i", v, 50000) for v in points)
+    data += struct.pack("=6i", 50, 10000, 10000000, 10000, 1, 1)
+    side = {"MASTERING_DISPLAY_METADATA": data, "CONTENT_LIGHT_LEVEL": struct.pack("=2I", 1000, 400)}
+    timeline = constant_timeline(12)
+    spec = choose_encoding(format, timeline, EncodeRequest(codec), "mp4", hdr=side)
+    parts = encode_all(format, timeline, spec, [0, 5, 12], tmp_path)
+    request = StitchRequest(str(tmp_path / "film.mp4"), CarryPlan())
+    stitch(Storage({}), parts, timeline, spec, request, tmp_path / "work")
+    wanted = parse_mastering(data)
+    for number in (0, 5):
+        frame = decoded(tmp_path / "film.mp4")[number]
+        assert (frame.color_trc, frame.color_primaries, frame.colorspace) == (16, 9, 9)
+        found = parse_mastering(bytes(frame.side_data["MASTERING_DISPLAY_METADATA"]))
+        assert parse_light(bytes(frame.side_data["CONTENT_LIGHT_LEVEL"])) == (1000, 400)
+        assert found is not None and wanted is not None
+        pairs = zip(
+            (*found.red, *found.white, *found.luminance),
+            (*wanted.red, *wanted.white, *wanted.luminance),
+            strict=True,
+        )
+        assert all(abs(float(f) - float(w)) < 1e-3 for f, w in pairs)
+
+
+@pytest.mark.parametrize("container", ["mp4", "mov", "mkv", "webm"])
+@pytest.mark.parametrize("turn", [0, 90, 180, -90])
+@pytest.mark.parametrize("flipped", [False, True])
+def test_rotation_and_flips_are_carried(container: str, turn: int, flipped: bool, tmp_path: Path) -> None:
+    unit = 1 << 16
+    turns = {0: (1, 0, 0, 1), 90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), -90: (0, 1, -1, 0)}
+    a, b, c, d = (v * unit for v in turns[turn])
+    a, c = (-a, -c) if flipped else (a, c)
+    matrix = (a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path, _, _ = render(tmp_path, container, constant_timeline(8), [0, 3, 8], carry=CarryPlan(display_matrix=matrix))
+    side = decoded(path)[0].side_data.get("DISPLAYMATRIX")
+    if not turn and not flipped:
+        assert side is None  # Nothing to tell.
+        return
+    assert side is not None
+    assert np.frombuffer(memoryview(side), "<i4").tolist()[:5] == [a, b, 0, c, d]
+
+
+@pytest.mark.parametrize(("container", "codec"), TABLE)
+def test_sample_aspect_ratio_is_kept(container: str, codec: str, tmp_path: Path) -> None:
+    format = picture_format("yuv420p", sample_aspect_ratio=Fraction(4, 3))
+    path, _, _ = render(tmp_path, container, constant_timeline(8), [0, 3, 8], EncodeRequest(codec), format)
+    with av.open(str(path)) as found:
+        assert found.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
+        found.seek(200_000)
+        assert next(found.decode(video=0)).width == 160
+    check_ffmpeg_is_silent(path, 8)
+
+
+def test_a_header_of_another_kind_is_left_alone(tmp_path: Path) -> None:
+    for data in (b"", b"\x1a\x45\xdf\xa3\x80", bytes(2000), bytes(range(256)) * 8):
+        path = tmp_path / "file.mkv"
+        path.write_bytes(data)
+        assert not write_aspect(path, Fraction(4, 3)) and path.read_bytes() == data
+
+
+@pytest.mark.parametrize("field_order", ["tff", "bff"])
+def test_fields_and_their_order_are_kept(field_order: str, tmp_path: Path) -> None:
+    format = picture_format("yuv420p", field_order=field_order)
+    path, _, _ = render(tmp_path, "mp4", constant_timeline(8), [0, 3, 8], format=format)
+    assert all(f.interlaced_frame for f in decoded(path))
+    with av.open(str(path)) as found:
+        list(found.decode(video=0))
+        assert found.streams.video[0].codec_context.field_order in ({"tff": (2, 4), "bff": (3, 5)}[field_order])
