@@ -1,20 +1,17 @@
 """The models of one device: brought before they are used, evicted when others need the room; knows no torch.
 
-What leaves and what comes is `policy`'s choice, how much is used at once is `ladder`'s, and bytes are
-moved by a `Mover`; the pool is the state between them, shared by the threads that render on the device.
+What leaves and what comes is `policy`'s choice and bytes are moved by a `Mover`; the pool is the state
+between them, shared by the threads that render on the device.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from tasks.errors import OutOfVram
-from tasks.residency.ladder import Ladder, Setting, Step, after_shortage, after_success
 from tasks.residency.policy import Holding, Resident, coldest_first, needed_bytes, next_prefetch, room_for
-
-Result = TypeVar("Result")
 
 
 class Mover(Protocol):
@@ -195,57 +192,6 @@ class Pool:
         self._holding = self._holding.with_resident(
             replace(resident, users=resident.users + change, last_use=self._uses)
         )
-
-
-class Attempts:
-    """Renders under the ladder: every step it took, and where each model stands; one for each pool."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-        self._ladders: dict[str, Ladder] = {}
-        self.steps: list[tuple[str, Step]] = []
-        "What gave way, in order, with the key of what was rendered."
-
-    def render(
-        self,
-        key: str,
-        names: Sequence[str],
-        work: Callable[[Setting], Result],
-        *,
-        batch_frames: int,
-        tile_sides: tuple[int, ...] = (),
-    ) -> Result:
-        """What `work` gives under the largest setting that the device allows; no frame is given up.
-
-        `key` names the model and the resolution; `work` is done again after each step down, so it must
-        change nothing before it returns.
-
-        Raises:
-            OutOfVram: it fails at the smallest setting: for another device.
-        """
-        wanted = Setting(self._pool.wanted_bytes, batch_frames)
-        ladder = self._ladders.get(key) or Ladder.start(wanted, tile_sides)
-        while True:
-            ladder = ladder.with_budget(self._pool.holding.budget_bytes)
-            try:
-                with self._pool.use(*names):
-                    result = work(ladder.now)
-            except OutOfVram as error:
-                ladder, step = after_shortage(ladder, least_bytes=self._pool.least_bytes(names), reason=error.message)
-                self._take(key, ladder, step)
-                if step.kind == "elsewhere":
-                    raise
-            else:
-                self._take(key, *after_success(ladder))
-                return result
-
-    def _take(self, key: str, ladder: Ladder, step: Step | None) -> None:
-        self._ladders[key] = ladder
-        if step is None:
-            return
-        self.steps.append((key, step))
-        if step.before.budget_bytes != step.after.budget_bytes:
-            self._pool.limit(step.after.budget_bytes)
 
 
 def _after(queue: tuple[str, ...], used: Sequence[str]) -> tuple[str, ...]:

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import OutOfVram
+from tasks.residency.attempts import Attempts
 from tasks.residency.ladder import FIRST_PATIENCE, Setting
-from tasks.residency.pool import Attempts, Pool
+from tasks.residency.pool import Pool
 from tests.tasks.residency.card import Card
 
 SIZES = {"a": 40, "b": 30, "c": 20, "d": 10}
@@ -178,6 +179,53 @@ def test_a_budget_that_shrank_for_one_model_still_holds_another() -> None:
     assert pool.holding.budget_bytes == 50
     assert [step.kind for _, step in attempts.steps] == ["evict"]
     assert [setting.batch_frames for setting in done] == [4, 4]
+
+
+def test_two_threads_that_fail_at_once_take_one_step() -> None:
+    attempts = Attempts(pool_on(Card(SIZES, 100), 60))
+    together = threading.Barrier(2)
+    done: list[int] = []
+
+    def work(setting: Setting) -> None:
+        if setting.batch_frames == 4:
+            together.wait(10)
+            raise OutOfVram("four are too many")
+        done.append(setting.batch_frames)
+
+    threads = [
+        threading.Thread(target=attempts.render, args=("d", ["d"], work), kwargs={"batch_frames": 4}) for _ in "ab"
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert done == [2, 2]
+    assert [str(step) for _, step in attempts.steps] == ["halve: batch 4 → 2 (four are too many)"]
+
+
+def test_two_threads_that_fail_at_once_evict_first_and_look_again() -> None:
+    pool = pool_on(Card(SIZES, 100), 60)
+    attempts = Attempts(pool)
+    with pool.use("c"):
+        pass
+    together = threading.Barrier(2)
+    done: list[int] = []
+
+    def work(setting: Setting) -> None:
+        if setting.budget_bytes == 60:
+            together.wait(10)
+            raise OutOfVram("full")
+        done.append(setting.batch_frames)
+
+    threads = [
+        threading.Thread(target=attempts.render, args=("d", ["d"], work), kwargs={"batch_frames": 4}) for _ in "ab"
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert done == [4, 4]
+    assert [step.kind for _, step in attempts.steps] == ["evict"]
 
 
 @given(st.frozensets(st.integers(0, 30), max_size=20), st.integers(1, 30))
