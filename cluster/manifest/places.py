@@ -108,7 +108,12 @@ def _class(token: str) -> str:
         return re.escape(token)
     negated, inside = token[1] == "!", token[1:-1].removeprefix("!")
     inside = re.sub(r"([\\\[\]^&~|])", r"\\\1", inside)
-    return f"(?!/)[{'^' if negated else ''}{inside}]"
+    found = f"(?!/)[{'^' if negated else ''}{inside}]"
+    try:
+        re.compile(found)
+    except re.error:  # A range that runs backwards, as [z-a]: nothing lies in it.
+        return "[^/]" if negated else "(?!)"
+    return found
 
 
 def name_of(uri: str) -> str:
