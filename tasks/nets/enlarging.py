@@ -1,0 +1,53 @@
+"""Which enlarging network a checkpoint belongs to, read off its own keys and shapes."""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from torch import Tensor
+
+from tasks.errors import WeightsError
+from tasks.nets.checkpoint import fill
+from tasks.nets.rrdb_net import RRDBNet
+from tasks.nets.srvgg_net import SRVGGNet
+
+_RRDB: Final = ("conv_first.weight", "body.0.rdb1.conv1.weight")
+_SRVGG: Final = ("body.0.weight", "body.1.weight")
+
+
+def enlarging_network(state: Mapping[str, Tensor], source: str) -> RRDBNet | SRVGGNet:
+    """The network that `state` was trained as, with its weights.
+
+    Raises:
+        WeightsError: it is none of those known, or not whole.
+    """
+    if all(name in state and state[name].ndim == 4 for name in _RRDB):
+        return fill(_rrdb(state), state, source)
+    if all(name in state for name in _SRVGG):
+        return fill(_srvgg(state, source), state, source)
+    raise WeightsError(
+        f"weights {source} begin with {next(iter(state), 'nothing')!r}; expected those of RRDBNet or "
+        "SRVGGNetCompact (Real-ESRGAN's networks): name such a checkpoint"
+    )
+
+
+def _rrdb(state: Mapping[str, Tensor]) -> RRDBNet:
+    features, folded = state["conv_first.weight"].shape[:2]
+    scale = {3: 4, 12: 2, 48: 1}.get(folded, 4)
+    growth = state["body.0.rdb1.conv1.weight"].shape[0]
+    return RRDBNet(scale, _count(state, r"body\.(\d+)\.rdb1\.conv1\.weight"), features, growth)
+
+
+def _srvgg(state: Mapping[str, Tensor], source: str) -> SRVGGNet:
+    """The last convolution's outputs tell the scale, the positions of all the depth."""
+    layers = _count(state, r"body\.(\d+)\.weight")
+    last = state.get(f"body.{layers - 1}.weight")
+    scale = 0 if last is None else math.isqrt(last.shape[0] // 3)
+    if layers < 3 or scale < 1:
+        raise WeightsError(f"weights {source} have no last convolution of 3 x scale² outputs; fetch them again")
+    return SRVGGNet(scale, (layers - 3) // 2, state["body.0.weight"].shape[0])
+
+
+def _count(state: Mapping[str, Tensor], pattern: str) -> int:
+    return 1 + max((int(found[1]) for key in state if (found := re.fullmatch(pattern, key))), default=-1)

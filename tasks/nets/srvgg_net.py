@@ -1,0 +1,28 @@
+"""The compact enlarging network, a straight row of convolutions; keys are Real-ESRGAN's SRVGGNetCompact."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class SRVGGNet(nn.Module):
+    """(N, 3, H, W) RGB in 0..1 -> (N, 3, scale * H, scale * W), not clamped.
+
+    `depth` convolutions lie between the first and the last, so one output pixel depends on no input pixel
+    farther than `radius`: tiles with that much around them are exact.
+    """
+
+    multiple = 1
+
+    def __init__(self, scale: int = 4, depth: int = 16, features: int = 64) -> None:
+        super().__init__()
+        self.scale = scale
+        self.radius = depth + 2
+        layers: list[nn.Module] = [nn.Conv2d(3, features, 3, 1, 1), nn.PReLU(features)]
+        for _ in range(depth):
+            layers += [nn.Conv2d(features, features, 3, 1, 1), nn.PReLU(features)]
+        layers.append(nn.Conv2d(features, 3 * scale**2, 3, 1, 1))
+        self.body = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        detail = F.pixel_shuffle(self.body(x), self.scale)  # (N, 3 s², H, W) -> (N, 3, s H, s W)
+        return detail + F.interpolate(x, scale_factor=self.scale, mode="nearest")

@@ -1,0 +1,111 @@
+"""Networks' weights between host memory and a device, each as one block; knows no budget.
+
+A network's tensors become views of one block, so a move is one copy at the link's full rate and leaves no
+holes behind.  Weights never change, so eviction copies nothing: the block in host memory is the original,
+pinned where a GPU reads it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from tasks.errors import OutOfVram
+
+_ALIGNMENT: Final = 256
+"Bytes; what CUDA's own allocations guarantee and its fastest kernels ask for."
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a tensor lies in its network's block."""
+
+    tensor: Tensor
+    start: int
+    end: int
+
+    def show(self, block: Tensor) -> None:
+        """Let the tensor be a view of `block`, with the shape and strides that it has."""
+        values = block[self.start : self.end].view(self.tensor.dtype)
+        self.tensor.data = values.as_strided(self.tensor.shape, self.tensor.stride())
+
+
+class TorchMover:
+    """The weights of networks by name; on the CPU the "device" is other host memory, for trying it."""
+
+    def __init__(self, device: str) -> None:
+        self._device = torch.device(device)
+        self._host: dict[str, Tensor] = {}
+        self._places: dict[str, tuple[_Place, ...]] = {}
+        self._here: dict[str, Tensor] = {}
+        self._copied: dict[str, torch.cuda.Event] = {}
+        self._side = torch.cuda.Stream(self._device) if self._on_gpu else None  # type: ignore[no-untyped-call]
+
+    @property
+    def _on_gpu(self) -> bool:
+        return self._device.type == "cuda"
+
+    def add(self, name: str, network: nn.Module) -> int:
+        """Take a network in host memory over and tell how many bytes it takes; it must not be trained on."""
+        places, size_bytes = _laid_out(network)
+        block = torch.empty(size_bytes, dtype=torch.uint8, pin_memory=self._on_gpu)
+        for place in places:
+            target = block[place.start : place.end].view(place.tensor.dtype)
+            target.as_strided(place.tensor.shape, place.tensor.stride()).copy_(place.tensor.detach())
+            place.show(block)
+        self._host[name], self._places[name] = block, places
+        return size_bytes
+
+    def bring(self, name: str) -> None:
+        """Start the copy; on a GPU beside what it computes.
+
+        Raises:
+            OutOfVram: the device has no such block; the network stays in host memory.
+        """
+        host = self._host[name]
+        try:
+            if self._side is None:
+                self._here[name] = host.clone()
+            else:
+                with torch.cuda.stream(self._side):
+                    self._here[name] = host.to(self._device, non_blocking=True)
+                    self._copied[name] = self._side.record_event()
+        except torch.OutOfMemoryError as error:
+            raise OutOfVram(
+                f"{name} needs {host.numel():,} bytes on {self._device}, which has no such block free: "
+                f"{str(error).splitlines()[0]}; free the device from other work, or use --device cpu"
+            ) from error
+        for place in self._places[name]:
+            place.show(self._here[name])
+
+    def settle(self, name: str) -> None:
+        """What this thread computes from now on waits for the copy, not the thread itself."""
+        if self._side is not None:
+            stream = torch.cuda.current_stream(self._device)
+            stream.wait_event(self._copied[name])
+            self._here[name].record_stream(stream)
+
+    def evict(self, name: str) -> None:
+        """Give the block back; the network is then in host memory again."""
+        for place in self._places[name]:
+            place.show(self._host[name])
+        self._copied.pop(name, None)
+        del self._here[name]
+
+
+def _laid_out(network: nn.Module) -> tuple[tuple[_Place, ...], int]:
+    """Every tensor's place and the bytes of all; a tensor shared by layers has one."""
+    places: list[_Place] = []
+    start = 0
+    for tensor in _tensors(network):
+        end = start + tensor.numel() * tensor.element_size()
+        places.append(_Place(tensor, start, end))
+        start = -(-end // _ALIGNMENT) * _ALIGNMENT
+    return tuple(places), start
+
+
+def _tensors(network: nn.Module) -> Iterator[Tensor]:
+    yield from network.parameters()
+    yield from network.buffers()

@@ -1,0 +1,1 @@
+"""Larger pictures by a network: equal tiles that leave no seam."""
