@@ -71,7 +71,9 @@ class CellWorker:
         """The answer of a module-level step of the pipeline, with a scratch folder of its own."""
         step = getattr(importlib.import_module(module), name)
         made = tempfile.TemporaryDirectory(prefix="reelyard-step-", dir=session_folder())
-        with made as folder, held(Path(folder)) as scratch:
+        with made as folder, held(Path(folder)):
+            scratch = Path(folder) / "step"
+            scratch.mkdir()
             return step(self._storage, scratch, *arguments)
 
     def find_device(self, asked: str) -> FoundDevice:

@@ -1,5 +1,6 @@
 """Real servers on this machine for tests of storage: S3 (moto) and HTTP with ranges, requests counted."""
 
+import contextlib
 import functools
 import http.server
 import threading
@@ -117,7 +118,9 @@ def s3_server() -> Iterator[dict[str, str]]:
         aws_secret_access_key="test",
         region_name="eu-central-1",
     )
-    client.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    # What moto stores belongs to the process: a second server of it has the bucket already.
+    with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):
+        client.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
     try:
         yield {"endpoint_url": endpoint, "key": "test", "secret": "test", "region": "eu-central-1"}
     finally:

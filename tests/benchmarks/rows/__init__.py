@@ -18,6 +18,6 @@ ROWS: dict[str, Callable[[Settings], list[Figure]]] = {
     "memory": measure_peak_memory,
     "index": measure_index_bytes,
     "first-frame": measure_first_frame,
-    "efficiency": measure_efficiency,
     "scheduler": measure_scheduler,
+    "efficiency": measure_efficiency,
 }
