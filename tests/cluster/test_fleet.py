@@ -74,7 +74,7 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> SourceIndex:
     """A source that takes a while: 300 frames in small batches."""
     from pipeline.probe import probe
 
-    path = write_numbered(tmp_path_factory.mktemp("long") / "long.mp4", frames=1500)
+    path = write_numbered(tmp_path_factory.mktemp("long") / "long.mp4", frames=600)
     return probe(Storage(), str(path), cache_prefix=None)
 
 
@@ -171,17 +171,17 @@ def test_a_worker_that_dies_ends_its_attempt_as_lost_and_its_cell_goes_on(
     stage: str, listener: Listener, long: SourceIndex, tmp_path: Path
 ) -> None:
     cell = listener.up(2)[0]
-    (lease,) = leases_over(long, tmp_path / "killed", (0, 1500), (_LABEL,), 1, "fail")
+    (lease,) = leases_over(long, tmp_path / "killed", (0, 600), (_LABEL,), 1, "fail")
     attempt = listener.start(cell, RenderWork(long, (_LABEL,), lease))
     listener.until(lambda told: isinstance(told, Passed) and told.attempt == attempt)
     victim = next(worker for worker in _cell_of(listener.fleet, cell).workers if worker.stage == stage)
     ray.kill(victim.handle, no_restart=False)
     error = listener.ended(attempt).error
     assert error is not None and error.kind == "WorkerLost"
-    assert "segment 0 (output frames 0-300)" in error.message
+    assert "segment 0 (output frames 0-600)" in error.message
     again = listener.start(cell, RenderWork(long, (_LABEL,), lease))
     assert listener.ended(again).error is None
-    assert numbers_of(listener.parts(again)[0].uri) == list(range(1500))
+    assert numbers_of(listener.parts(again)[0].uri) == list(range(600))
     assert cell in listener.cells
 
 
@@ -189,7 +189,7 @@ def test_a_cancelled_attempt_ends_soon_as_stopped_and_its_workers_with_it(
     listener: Listener, long: SourceIndex, tmp_path: Path
 ) -> None:
     cell = listener.up(2)[0]
-    (lease,) = leases_over(long, tmp_path / "cancelled", (0, 1500), (_LABEL,), 1, "fail")
+    (lease,) = leases_over(long, tmp_path / "cancelled", (0, 600), (_LABEL,), 1, "fail")
     attempt = listener.start(cell, RenderWork(long, (_LABEL,), lease))
     listener.until(lambda told: isinstance(told, Passed) and told.attempt == attempt)
     listener.fleet.cancel(attempt)
@@ -208,7 +208,7 @@ def test_a_worker_that_hangs_is_ended_and_its_attempt_is_lost(
 ) -> None:
     monkeypatch.setattr(progress, "SILENT_SECONDS", 3.0)
     cell = listener.up(2)[0]
-    (lease,) = leases_over(long, tmp_path / "hung", (0, 1500), (_LABEL,), 1, "fail")
+    (lease,) = leases_over(long, tmp_path / "hung", (0, 600), (_LABEL,), 1, "fail")
     attempt = listener.start(cell, RenderWork(long, (_LABEL,), lease))
     listener.until(lambda told: isinstance(told, Passed) and told.attempt == attempt)
     encode = _cell_of(listener.fleet, cell).encode
@@ -232,7 +232,7 @@ def test_a_node_that_is_gone_takes_its_cell_and_one_that_comes_brings_another(
     listener: Listener, nodes: Nodes, two: tuple[Any, Any], long: SourceIndex, tmp_path: Path
 ) -> None:
     cell = next(name for name in listener.up(2) if listener.cells[name].kind == "h100")
-    (lease,) = leases_over(long, tmp_path / "node", (0, 1500), (_LABEL,), 1, "fail")
+    (lease,) = leases_over(long, tmp_path / "node", (0, 600), (_LABEL,), 1, "fail")
     attempt = listener.start(cell, RenderWork(long, (_LABEL,), lease))
     listener.until(lambda told: isinstance(told, Passed) and told.attempt == attempt)
     nodes.remove(two[1])
