@@ -48,19 +48,43 @@ def fill(network: "nn.Module", state: "Mapping[str, Tensor]", *, of: str) -> Non
     `of` names the state in errors.
 
     Raises:
-        WeightsError: with the first key that is missing, of another shape or unexpected.
+        WeightsError: with the first key that is missing, of another shape, not finite or unexpected.
     """
-    wanted = network.state_dict()
-    what = f"{of}: these are not weights of {type(network).__name__}"
-    for name, weight in wanted.items():
-        if name not in state:
-            raise WeightsError(f"{what}: {name} {_shape(weight)} is missing; choose the file of that network")
-        if state[name].shape != weight.shape:
-            raise WeightsError(f"{what}: {name} is {_shape(state[name])}, expected {_shape(weight)}")
-    if unexpected := [name for name in state if name not in wanted]:
-        first = unexpected[0]
-        raise WeightsError(f"{what}: found {first} {_shape(state[first])}, which the network does not have")
+    if fault := _first_mismatch(network.state_dict(), state):
+        raise WeightsError(
+            f"{of}: these are not weights of {type(network).__name__}: {fault}; choose the file of that network"
+        )
     network.load_state_dict(dict(state))
+
+
+def between(
+    first: "Mapping[str, Tensor]", second: "Mapping[str, Tensor]", share: float, *, of: str
+) -> "dict[str, Tensor]":
+    """Weights on the way from `second` (share 0) to `first` (share 1): how strength is set between two networks.
+
+    Raises:
+        WeightsError: the two are of different networks; names the first weight that differs.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share is {share}, expected 0 to 1")
+    if fault := _first_mismatch(first, second):
+        raise WeightsError(f"{of}: these cannot be mixed: {fault}; name two checkpoints of one network")
+    return {name: share * weight.float() + (1 - share) * second[name].float() for name, weight in first.items()}
+
+
+def _first_mismatch(wanted: "Mapping[str, Tensor]", found: "Mapping[str, Tensor]") -> str:
+    """What differs first, in the order of `wanted`; empty where nothing does."""
+    import torch
+
+    for name, weight in wanted.items():
+        if name not in found:
+            return f"{name} {_shape(weight)} is missing"
+        if found[name].shape != weight.shape:
+            return f"{name} is {_shape(found[name])}, expected {_shape(weight)}"
+        if found[name].is_floating_point() and not bool(torch.isfinite(found[name]).all()):
+            return f"{name} holds values that are not finite"
+    first = next((name for name in found if name not in wanted), None)
+    return "" if first is None else f"found {first} {_shape(found[first])}, which the network does not have"
 
 
 def _safetensors(path: Path) -> "Mapping[str, object]":

@@ -103,7 +103,7 @@ class CountingStorage(Storage):
 
 @contextmanager
 def s3_server() -> Iterator[dict[str, str]]:
-    """Storage options of a fresh S3 server with a bucket named `bucket`."""
+    """Storage options of an S3 server with a bucket named `bucket`; servers of one process share what they store."""
     import boto3
     from moto.server import ThreadedMotoServer
 

@@ -7,8 +7,8 @@ from typing import Final
 
 from torch import Tensor
 
+from tasks.checkpoint import fill
 from tasks.errors import WeightsError
-from tasks.nets.checkpoint import fill
 from tasks.nets.rrdb_net import RRDBNet
 from tasks.nets.srvgg_net import SRVGGNet
 
@@ -22,10 +22,17 @@ def enlarging_network(state: Mapping[str, Tensor], source: str) -> RRDBNet | SRV
     Raises:
         WeightsError: it is none of those known, or not whole.
     """
+    network = _empty(state, source)
+    fill(network, state, of=source)
+    network.eval()
+    return network
+
+
+def _empty(state: Mapping[str, Tensor], source: str) -> RRDBNet | SRVGGNet:
     if all(name in state and state[name].ndim == 4 for name in _RRDB):
-        return fill(_rrdb(state), state, source)
+        return _rrdb(state)
     if all(name in state for name in _SRVGG):
-        return fill(_srvgg(state, source), state, source)
+        return _srvgg(state, source)
     raise WeightsError(
         f"weights {source} begin with {next(iter(state), 'nothing')!r}; expected those of RRDBNet or "
         "SRVGGNetCompact (Real-ESRGAN's networks): name such a checkpoint"

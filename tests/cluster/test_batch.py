@@ -165,7 +165,7 @@ def test_two_drivers_share_the_videos(clips: list[Path], tmp_path: Path) -> None
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=240)
+        thread.join(timeout=60)
     for run in runs:
         assert run.events[-1].status == "rendered"  # type: ignore[attr-defined]
     for n, item in enumerate(items, 1):

@@ -37,6 +37,8 @@ from tests.cluster.listener import LONG_SECONDS, Listener, alive_actors, placeme
 from tests.cluster.nodes import Nodes, more_nodes
 
 _LABEL = task_spec("label", {"text": "a test"})
+#: Takes three seconds of 300 frames, however quick the machine: time to lose a worker in.
+_PACED = task_spec("rehearsal", {"milliseconds": "10"})
 _MOUTHS = task_spec("lip-sync", {})
 _CUTS = (0, 30, 60, FRAMES)
 
@@ -71,10 +73,10 @@ def listener(fleet: RayFleet) -> Listener:
 
 @pytest.fixture(scope="module")
 def long(tmp_path_factory: pytest.TempPathFactory) -> SourceIndex:
-    """A source that takes a while: 300 frames in small batches."""
+    """A source that takes a while where it is paced: 300 frames."""
     from pipeline.probe import probe
 
-    path = write_numbered(tmp_path_factory.mktemp("long") / "long.mp4", frames=600)
+    path = write_numbered(tmp_path_factory.mktemp("long") / "long.mp4", frames=300)
     return probe(Storage(), str(path), cache_prefix=None)
 
 
@@ -171,17 +173,17 @@ def test_a_worker_that_dies_ends_its_attempt_as_lost_and_its_cell_goes_on(
     stage: str, listener: Listener, long: SourceIndex, tmp_path: Path
 ) -> None:
     cell = listener.up(2)[0]
-    (lease,) = leases_over(long, tmp_path / "killed", (0, 600), (_LABEL,), 1, "fail")
-    attempt = listener.start(cell, RenderWork(long, (_LABEL,), lease))
+    (lease,) = leases_over(long, tmp_path / "killed", (0, 300), (_PACED,), 1, "fail")
+    attempt = listener.start(cell, RenderWork(long, (_PACED,), lease))
     listener.until(lambda told: isinstance(told, Passed) and told.attempt == attempt)
     victim = next(worker for worker in _cell_of(listener.fleet, cell).workers if worker.stage == stage)
     ray.kill(victim.handle, no_restart=False)
     error = listener.ended(attempt).error
     assert error is not None and error.kind == "WorkerLost"
-    assert "segment 0 (output frames 0-600)" in error.message
-    again = listener.start(cell, RenderWork(long, (_LABEL,), lease))
+    assert "segment 0 (output frames 0-300)" in error.message
+    again = listener.start(cell, RenderWork(long, (_PACED,), lease))
     assert listener.ended(again).error is None
-    assert numbers_of(listener.parts(again)[0].uri) == list(range(600))
+    assert numbers_of(listener.parts(again)[0].uri) == list(range(300))
     assert cell in listener.cells
 
 
@@ -189,8 +191,8 @@ def test_a_cancelled_attempt_ends_soon_as_stopped_and_its_workers_with_it(
     listener: Listener, long: SourceIndex, tmp_path: Path
 ) -> None:
     cell = listener.up(2)[0]
-    (lease,) = leases_over(long, tmp_path / "cancelled", (0, 600), (_LABEL,), 1, "fail")
-    attempt = listener.start(cell, RenderWork(long, (_LABEL,), lease))
+    (lease,) = leases_over(long, tmp_path / "cancelled", (0, 300), (_PACED,), 1, "fail")
+    attempt = listener.start(cell, RenderWork(long, (_PACED,), lease))
     listener.until(lambda told: isinstance(told, Passed) and told.attempt == attempt)
     listener.fleet.cancel(attempt)
     error = listener.ended(attempt).error
@@ -208,8 +210,8 @@ def test_a_worker_that_hangs_is_ended_and_its_attempt_is_lost(
 ) -> None:
     monkeypatch.setattr(progress, "SILENT_SECONDS", 3.0)
     cell = listener.up(2)[0]
-    (lease,) = leases_over(long, tmp_path / "hung", (0, 600), (_LABEL,), 1, "fail")
-    attempt = listener.start(cell, RenderWork(long, (_LABEL,), lease))
+    (lease,) = leases_over(long, tmp_path / "hung", (0, 300), (_PACED,), 1, "fail")
+    attempt = listener.start(cell, RenderWork(long, (_PACED,), lease))
     listener.until(lambda told: isinstance(told, Passed) and told.attempt == attempt)
     encode = _cell_of(listener.fleet, cell).encode
     process = int(transport.control(encode, "facts").name.rpartition(":")[2])
@@ -217,7 +219,7 @@ def test_a_worker_that_hangs_is_ended_and_its_attempt_is_lost(
     error = listener.ended(attempt).error
     assert error is not None and error.kind == "WorkerLost"
     assert "gave no sign for 3 s" in error.message
-    again = listener.start(cell, RenderWork(long, (_LABEL,), lease))
+    again = listener.start(cell, RenderWork(long, (_PACED,), lease))
     assert listener.ended(again).error is None
 
 
@@ -232,8 +234,8 @@ def test_a_node_that_is_gone_takes_its_cell_and_one_that_comes_brings_another(
     listener: Listener, nodes: Nodes, two: tuple[Any, Any], long: SourceIndex, tmp_path: Path
 ) -> None:
     cell = next(name for name in listener.up(2) if listener.cells[name].kind == "h100")
-    (lease,) = leases_over(long, tmp_path / "node", (0, 600), (_LABEL,), 1, "fail")
-    attempt = listener.start(cell, RenderWork(long, (_LABEL,), lease))
+    (lease,) = leases_over(long, tmp_path / "node", (0, 300), (_PACED,), 1, "fail")
+    attempt = listener.start(cell, RenderWork(long, (_PACED,), lease))
     listener.until(lambda told: isinstance(told, Passed) and told.attempt == attempt)
     nodes.remove(two[1])
     down = listener.until(lambda told: isinstance(told, CellDown))
@@ -241,7 +243,7 @@ def test_a_node_that_is_gone_takes_its_cell_and_one_that_comes_brings_another(
     nodes.add(gpus=1, kind="A100")
     up = listener.until(lambda told: isinstance(told, CellUp))
     assert isinstance(up, CellUp) and up.cell.kind == "a100"
-    again = listener.start(up.cell.name, RenderWork(long, (_LABEL,), lease))
+    again = listener.start(up.cell.name, RenderWork(long, (_PACED,), lease))
     assert listener.ended(again).error is None
 
 

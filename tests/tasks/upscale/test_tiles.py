@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.nets.checkpoint import open_checkpoint
+from tasks.checkpoint import read
 from tasks.nets.enlarging import enlarging_network
 from tasks.nets.rrdb_net import RRDBNet
 from tasks.nets.srvgg_net import SRVGGNet
@@ -88,7 +88,7 @@ def test_the_network_sees_batches_of_one_shape() -> None:
 @torch.inference_mode()
 def test_real_weights_in_tiles_stay_within_one_code_of_the_whole_frame(test_data: Path) -> None:
     path = test_data / "weights" / "realesr-animevideov3_from_ncnn_fp16.pth"
-    network = enlarging_network(open_checkpoint(path), path.name)
+    network = enlarging_network(read(path), path.name)
     assert isinstance(network, SRVGGNet)
     picture = torch.rand((1, 3, 48, 64), generator=torch.Generator().manual_seed(3))
     tiled = enlarge(network, picture, side=48, margin=network.radius)
