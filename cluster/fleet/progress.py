@@ -15,8 +15,9 @@ _FIRST_SECONDS, _ASK_SECONDS, _MOST_SECONDS = 0.1, 0.5, 10.0
 _ASK_SHARE = 0.2
 #: An encoder that leaves a question unanswered for so long is stuck, whatever its stream waits for.
 SILENT_SECONDS = 90.0
-#: Calls a second at most, whatever the number of cells: each costs the driver about half a millisecond.
-_ASKS_PER_SECOND = 100
+#: Calls a second at most, whatever the number of cells, before the first frame and after it: each costs the
+#: driver more than half a millisecond.
+_FIRST_ASKS_PER_SECOND, _ASKS_PER_SECOND = 20, 100
 
 
 async def watch_progress(attempts: Callable[[], Collection[RunningAttempt]], idle_seconds: float) -> None:
@@ -45,7 +46,7 @@ async def watch_progress(attempts: Callable[[], Collection[RunningAttempt]], idl
     beside: set[asyncio.Task[None]] = set()
     while True:
         cells = _rendering(attempts())
-        await asyncio.sleep(_FIRST_SECONDS if first is None else _pause(clock() - first, len(cells)))
+        await asyncio.sleep(_pause(None if first is None else clock() - first, len(cells)))
         for cell, running in cells:
             if cell.name not in asking:
                 asking.add(cell.name)
@@ -55,8 +56,10 @@ async def watch_progress(attempts: Callable[[], Collection[RunningAttempt]], idl
         _end_idle(attempts(), idle_seconds)
 
 
-def _pause(age: float, cells: int) -> float:
-    """Seconds between two questions to a cell, `age` seconds after the first frame of the run."""
+def _pause(age: float | None, cells: int) -> float:
+    """Seconds between two questions to a cell, `age` seconds after the first frame of the run if there was one."""
+    if age is None:
+        return max(_FIRST_SECONDS, cells / _FIRST_ASKS_PER_SECOND)
     return max(min(_MOST_SECONDS, max(_ASK_SECONDS, _ASK_SHARE * age)), cells / _ASKS_PER_SECOND)
 
 
