@@ -9,7 +9,7 @@ import importlib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tasks.errors import JobError
 from tasks.task import Task, TaskSpec
@@ -24,6 +24,8 @@ class Option:
     help: str
     fault: Callable[[str], str]
     "What was expected of a value, empty where the value is right."
+    architectures: tuple[str, ...] = ()
+    "Of the weights that a value other than the default names: a model of the catalogue, or a file."
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,19 @@ TASKS: tuple[TaskEntry, ...] = (
                 "milliseconds by which the mouth comes later",
                 number(-2000, 2000, "milliseconds"),
             ),
+            Option(
+                "model",
+                "embedded",
+                "who draws the mouth: embedded (needs no download), wav2lip, wav2lip-gan, or a file of such weights",
+                any_text,
+                ("wav2lip-96",),
+            ),
+            Option(
+                "mask",
+                "hull",
+                "what of a generated face is shown: hull (mouth and jaw) or box (the lower half)",
+                one_of("hull", "box"),
+            ),
         ),
         needs_audio=True,
     ),
@@ -167,7 +182,7 @@ def open_task(spec: TaskSpec) -> Task:
     entry = task_entry(spec.name)
     checked = task_spec(spec.name, dict(spec.options))
     factory: Callable[[TaskSpec], Task] = getattr(importlib.import_module(entry.module), entry.factory)
-    return factory(checked)
+    return factory(replace(checked, weights=spec.weights))
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
