@@ -60,6 +60,14 @@ def work_prefix(job: RenderJob) -> str:
     return job.work.rstrip("/") if job.work else f"{job.output}.work"
 
 
+def scan_prefix(job: RenderJob, content: str) -> str:
+    """Where a scan of a source of this content lies, for every output of it: in work storage, else beside them."""
+    if job.work:
+        return f"{work_prefix(job)}/scan"
+    folder, slash, _ = job.output.rpartition("/")
+    return f"{folder}{slash}.reelyard/{content[:16]}/scan"
+
+
 def prepare(storage: Storage, job: RenderJob, *, cached: bool = True) -> RenderPlan:
     """Probe, check and plan; the index is kept in work storage where `cached`.
 

@@ -9,9 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
+from cluster.leftovers import leftovers
 from pipeline.job import EncodeRequest, RenderJob
 from pipeline.render import render_in_process
+from pipeline.storage import Storage
 from tasks.errors import SourceError
+from tasks.lip_sync.task import LipSyncTask
 from tasks.table import parse_task
 from tests.pipeline.test_journey import frames_of
 from tests.tasks.lip_sync.generators import Loud, random_weights, save
@@ -116,3 +119,25 @@ def test_a_checkpoint_s_own_network_gives_one_result_however_the_video_is_cut(
         seen.append((report.counts["segments"], frames_of(output)))
     assert seen[0][0] > 1 == seen[1][0]
     assert seen[0][1] == seen[1][1]
+
+
+def test_another_voice_for_a_scanned_video_looks_at_no_picture_again(
+    moving_face: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another voice, another model, another place in the same folder: none of them measures again."""
+    render_in_process(_job(moving_face, tmp_path / "first.mp4"))
+    monkeypatch.setattr(LipSyncTask, "measure", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr("tasks.lip_sync.wav2lip.backend.Generator", Loud)
+    (tmp_path / "made.pth").write_bytes(b"never read")
+    other = _job(moving_face, tmp_path / "second.mp4", f"lip-sync:model={tmp_path / 'made.pth'},sync_offset=80")
+    report = render_in_process(other)
+    assert report.tasks[0]["kept"] == {}
+    assert _planes(tmp_path / "first.mp4").shape == _planes(tmp_path / "second.mp4").shape
+    assert not (tmp_path / "second.mp4.work").exists()
+    assert leftovers(Storage(), str(tmp_path / ".reelyard"))[1], "`reelyard clean` finds what is kept"
+
+
+def test_a_scan_in_work_storage_stays_there(moving_face: Path, tmp_path: Path) -> None:
+    render_in_process(_job(moving_face, tmp_path / "out" / "first.mp4", work=str(tmp_path / "work")))
+    assert list((tmp_path / "work" / "scan").glob("*.npz"))
+    assert not (tmp_path / "out" / ".reelyard").exists()
