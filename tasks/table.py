@@ -117,6 +117,12 @@ TASKS: tuple[TaskEntry, ...] = (
                 "what of a generated face is shown: hull (mouth and jaw) or box (the lower half)",
                 one_of("hull", "box"),
             ),
+            Option(
+                "occlusion",
+                "keep",
+                "what lies before a generated mouth, as a hand: keep it, or draw over it",
+                one_of("keep", "draw"),
+            ),
         ),
         needs_audio=True,
     ),

@@ -1,4 +1,4 @@
-"""Where in a picture the 96 by 96 crop of a face lies: turned upright, framed as the network's training data; pure.
+"""Where in a picture the upright crop of a face lies, framed as generators were trained on faces; pure.
 
 Everything is said in the *face frame*: the origin lies midway between the outer eye corners, x runs
 along them, and the unit is their distance in a frontal view.  It is found from eyes and nose alone,
@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.faces import points as face
-from tasks.nets.wav2lip import SIDE
 
 Array = NDArray[np.float64]
 
@@ -51,9 +50,9 @@ def chin_of(points: NDArray[np.floating], frames: Array) -> float:
     return float(np.clip(np.quantile(down, 0.9), *CHIN_LIMITS)) if len(down) else CHIN_LIMITS[0]
 
 
-def crop_matrices(frames: Array, chin: float) -> Array:
-    """(T, 2, 3) maps from crop pixels (centres at integers) to picture pixels."""
-    width, height = 2 * HALF_WIDTH / SIDE, (chin + BELOW_CHIN - TOP) / SIDE
+def crop_matrices(frames: Array, chin: float, side: int) -> Array:
+    """(T, 2, 3) maps from the pixels of a crop of `side` (centres at integers) to picture pixels."""
+    width, height = 2 * HALF_WIDTH / side, (chin + BELOW_CHIN - TOP) / side
     scaled = frames[..., :2] * np.array([width, height])
     corner = np.array([-HALF_WIDTH + width / 2, TOP + height / 2])
     return np.concatenate([scaled, (frames[..., :2] @ corner + frames[..., 2])[..., None]], 2)

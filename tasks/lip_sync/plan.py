@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from tasks.faces.choose import FaceSelector
 from tasks.lip_sync.bank import MouthBank, bank_to_bytes, choose_frames, draw_bank, make_bank, make_entry
-from tasks.lip_sync.candidates import Candidate, same_place
 from tasks.lip_sync.motion import MouthMotion, Wish, plan_motion
-from tasks.lip_sync.seen import KEPT_REASONS, Scan, SeenFace, in_places, kept, seen_faces
+from tasks.lip_sync.seen import KEPT_REASONS, Scan, SeenFace, in_places, kept, seen_faces, shows
 from tasks.lip_sync.shape import part_lips
 from tasks.task import OutputFrames, TaskPlan
 
@@ -70,7 +69,7 @@ def _plan_mouth(scan: Scan, wish: Wish, face: SeenFace) -> _Mouth:
 
 def _bank_of(scan: Scan, face: SeenFace) -> MouthBank | None:
     """The bank of one face; None where no picture of its mouth was kept."""
-    own = [one for one in scan.candidates if _belongs(one, scan.first, face)]
+    own = [one for one in scan.candidates if shows(face, scan.first, one.frame, one.points)]
     if not own:
         return None
     points = np.stack([one.points for one in own])
@@ -81,9 +80,3 @@ def _bank_of(scan: Scan, face: SeenFace) -> MouthBank | None:
         return draw_bank(best.picture, best.points)
     entries = tuple(make_entry(own[i].picture, own[i].points) for i in picked)
     return make_bank(entries, points[list(picked)])
-
-
-def _belongs(one: Candidate, first: int, face: SeenFace) -> bool:
-    at = one.frame - first - face.track.start
-    usable = 0 <= at < len(face.limits) and face.limits[at] == 0
-    return usable and same_place(face.track.points[at], one.points)

@@ -15,7 +15,8 @@ from tasks.faces.choose import FaceSelector, choose
 from tasks.faces.measure import Measurements, joined, measurements, measurements_from_arrays
 from tasks.faces.policy import REASONS, reasons
 from tasks.faces.tracks import FaceTrack, associate
-from tasks.lip_sync.candidates import Candidate, candidates_from_arrays, thinned
+from tasks.lip_sync.candidates import Candidate, candidates_from_arrays, same_place, thinned
+from tasks.lip_sync.looks import Look, looks_from_arrays, thinned_looks
 from tasks.lip_sync.motion import Showing
 from tasks.task import OutputFrames, UnitMeasurement
 
@@ -33,12 +34,14 @@ class Scan:
     "source frame of the first measurement"
     found: Measurements
     candidates: tuple[Candidate, ...]
+    looks: tuple[Look, ...] = ()
 
 
 def read_units(units: Iterable[UnitMeasurement]) -> Scan:
     """The units in order as one; source frames between them count as frames without a face."""
     runs: list[Measurements] = []
     kept: list[Candidate] = []
+    looks: list[Look] = []
     first, end = 0, None
     for unit in units:
         if end is None:
@@ -47,8 +50,9 @@ def read_units(units: Iterable[UnitMeasurement]) -> Scan:
             runs.append(_nobody(unit.start - end))
         runs.append(measurements_from_arrays(dict(unit.arrays)))
         kept = thinned(kept + candidates_from_arrays(unit.arrays))
+        looks = thinned_looks(looks + looks_from_arrays(unit.arrays))
         end = unit.end
-    return Scan(first, joined(runs) if runs else _nobody(0), tuple(kept))
+    return Scan(first, joined(runs) if runs else _nobody(0), tuple(kept), tuple(looks))
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,13 @@ def _seen(scan: Scan, output: OutputFrames, track: FaceTrack, meant: NDArray[np.
     codes = np.where(there[frames], limits[inside], REASONS.index("no face")).astype(np.uint8)
     jumps = _jumps(output.source_frames[frames], frames, _shots(scan, output, frames))
     return SeenFace(track, limits, inside, frames, codes, output.start_seconds[frames], jumps)
+
+
+def shows(face: SeenFace, first: int, frame: int, points: NDArray[np.float32]) -> bool:
+    """Whether points measured in a source frame are this face's, in a frame in which it can be drawn."""
+    at = frame - first - face.track.start
+    usable = 0 <= at < len(face.limits) and face.limits[at] == 0
+    return usable and same_place(face.track.points[at], points)
 
 
 def in_places(

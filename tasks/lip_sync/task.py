@@ -14,6 +14,7 @@ from tasks.faces.measure import FrameFaces, measurements, measurements_to_arrays
 from tasks.faces.scan import FaceScanner
 from tasks.lip_sync.backend import Backend
 from tasks.lip_sync.candidates import CandidateKeeper, candidates_to_arrays
+from tasks.lip_sync.looks import LookKeeper, looks_to_arrays
 from tasks.lip_sync.seen import read_units
 from tasks.lip_sync.voice import WEIGHTS as VOICE
 from tasks.picture import FrameBatch
@@ -49,18 +50,20 @@ class LipSyncTask:
         self._backend.load(device)
 
     def measure(self, start: int, batches: Iterator[FrameBatch]) -> UnitMeasurement:
-        """Faces of each frame, and the mouths that a bank may be made of."""
+        """Faces of each frame, the mouths that a bank may be made of, and how each face looks."""
         if self._scanner is None:
             self._scanner = FaceScanner("cpu")  # one face at a time: a GPU gains nothing
         self._scanner.reset()
-        keeper, found, end = CandidateKeeper(), list[FrameFaces](), start
+        keeper, looks, found, end = CandidateKeeper(), LookKeeper(), list[FrameFaces](), start
         for batch in batches:
             pictures = PlanePictures(batch)
             for i, faces in enumerate(self._scanner.measure(pictures)):
                 keeper.look(int(batch.source_frames[i]), faces, pictures, i)
+                looks.look(int(batch.source_frames[i]), faces, pictures, i)
                 found.append(faces)
             end = start + len(found)
-        arrays = measurements_to_arrays(measurements(found)) | candidates_to_arrays(keeper.kept())
+        arrays = measurements_to_arrays(measurements(found))
+        arrays |= candidates_to_arrays(keeper.kept()) | looks_to_arrays(looks.kept())
         return UnitMeasurement(start, end, arrays)
 
     def conclude(self, units: Iterable[UnitMeasurement], output: OutputFrames, voice: Voice | None) -> TaskPlan:
@@ -95,7 +98,8 @@ def _backend(spec: TaskSpec) -> Backend:
         return Embedded(offset_seconds)
     from tasks.lip_sync.wav2lip.backend import Generated
 
-    return Generated(spec.weights_of("model"), offset_seconds, box=spec.option("mask") == "box")
+    mask, before = spec.option("mask") == "box", spec.option("occlusion") == "keep"
+    return Generated(spec.weights_of("model"), offset_seconds, box=mask, before=before)
 
 
 def _selector(text: str) -> FaceSelector:

@@ -11,11 +11,12 @@ from torch import Tensor
 from tasks.device_batch import DeviceBatch
 from tasks.errors import JobError
 from tasks.faces.choose import FaceSelector
+from tasks.lip_sync.face_frame import in_frame
 from tasks.lip_sync.seen import Scan
-from tasks.lip_sync.wav2lip.align import in_frame
 from tasks.lip_sync.wav2lip.draw import box_of_crop, box_of_mask, match_light, paste, sample_crop
 from tasks.lip_sync.wav2lip.mask import box_edges, hull_edges, soft_masks
 from tasks.lip_sync.wav2lip.network import Generator
+from tasks.lip_sync.wav2lip.occlusion import CELLS, unhidden
 from tasks.lip_sync.wav2lip.plan import plan_generated
 from tasks.nets.wav2lip import COLUMNS
 from tasks.task import OutputFrames, TaskInputs, TaskPlan, Voice
@@ -39,6 +40,8 @@ class _Faces:
     "(K,) 0 the source's own mouth .. 1 the drawn one"
     mel: NDArray[np.float32]
     "(K, 80, 16)"
+    usual: NDArray[np.float32]
+    "(K, 2, 24, 24, 3) how each usually looks and by how much that varies"
 
     def at(self, start: int, end: int) -> "_Faces":
         return _Faces(*(getattr(self, name)[start:end] for name in self.__dataclass_fields__))
@@ -49,10 +52,14 @@ class Generated:
 
     vram_bytes = _VRAM_BYTES
 
-    def __init__(self, weights: Weights | None, offset_seconds: float, *, box: bool = False) -> None:
+    def __init__(
+        self, weights: Weights | None, offset_seconds: float, *, box: bool = False, before: bool = True
+    ) -> None:
+        """`before`: what lies before a face stays there."""
         self._weights = weights
         self._offset_seconds = offset_seconds
         self._box = box
+        self._before = before
         self._generator: Generator | None = None
 
     def load(self, device: str) -> None:
@@ -91,6 +98,9 @@ class Generated:
             crops.append(sample_crop(rgb, around, matrix))
             regions.append(_within(rgb, around, inside))
         seen = torch.cat(crops)
+        if self._before:
+            points = in_frame(faces.matrices, faces.points)
+            masks = masks * unhidden(seen, torch.from_numpy(faces.usual).to(batch.device), masks, points)
         mel = torch.from_numpy(faces.mel).to(batch.device)[:, None]
         drawn = match_light(seen, generator.draw(mel, seen), masks)
         shown = masks * torch.from_numpy(faces.weights.astype(np.float32)).to(batch.device)[:, None, None, None]
@@ -122,4 +132,11 @@ def _faces(inputs: TaskInputs) -> _Faces:
     points, matrices, weights = (
         np.asarray(inputs.per_frame[name][frames, places], np.float64) for name in ("points", "matrix", "weights")
     )
-    return _Faces(frames, matrices, points, weights, np.stack(heard))
+    return _Faces(frames, matrices, points, weights, np.stack(heard), _usual(inputs, frames, places))
+
+
+def _usual(inputs: TaskInputs, frames: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(K, 2, 24, 24, 3); of a face of which too little is known everything is usual."""
+    unknown = np.stack([np.zeros((CELLS, CELLS, 3)), np.full((CELLS, CELLS, 3), 1e3)]).astype(np.float32)
+    numbers = inputs.per_frame["face"][frames, places].tolist()
+    return np.stack([np.asarray(inputs.constant.get(f"usual{number}", unknown), np.float32) for number in numbers])

@@ -13,7 +13,7 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tasks.lip_sync.wav2lip.align import to_picture
+from tasks.lip_sync.face_frame import to_picture
 from tasks.nets.wav2lip import SIDE
 from tasks.turning import Box
 

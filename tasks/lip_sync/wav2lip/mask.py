@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tasks.faces import points as face
 from tasks.nets.wav2lip import SIDE
 
 Array = NDArray[np.float64]
@@ -18,8 +19,10 @@ FEATHER: Final = 8.0
 FEATHER_BELOW: Final = 4.0
 #: The hull's edge lies so many crop pixels below the jaw line.
 BELOW_JAW: Final = 4.0
+#: Lips lie inside the hull by this: it holds them enlarged so many times.
+LIP_MARGIN: Final = 1.7
 #: Edges of one mask, the four of the crop among them.
-_EDGES: Final = 20
+_EDGES: Final = 40
 _EVERYWHERE: Final = (0.0, 0.0, 1e3)
 _JAW: Final = tuple(range(33, 42))
 _NOSTRILS: Final = (45, 46)
@@ -41,7 +44,9 @@ def box_edges(count: int) -> Array:
 def _hull(points: Array) -> list[tuple[float, float, float]]:
     jaw = points[list(_JAW)]
     lowered = jaw + np.array([0.0, BELOW_JAW])
-    around = np.concatenate([jaw, lowered, points[list(_NOSTRILS)]]).astype(np.float32)
+    lips = points[face.OUTER_LIP]
+    beyond = lips.mean(0) + LIP_MARGIN * (lips - lips.mean(0))
+    around = np.concatenate([jaw, lowered, beyond, points[list(_NOSTRILS)]]).astype(np.float32)
     corners = cv2.convexHull(around)[:, 0].astype(np.float64)
     middle = corners.mean(0)
     lines = []

@@ -1,16 +1,18 @@
 """What the Wav2Lip backend draws in every output frame: seen faces, their crops, and the sound each hears; pure."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.faces.choose import FaceSelector
+from tasks.lip_sync.face_frame import chin_of, crop_matrices, face_frames
 from tasks.lip_sync.motion import ease
-from tasks.lip_sync.seen import KEPT_REASONS, Scan, SeenFace, in_places, kept, seen_faces
-from tasks.lip_sync.wav2lip.align import chin_of, crop_matrices, face_frames
+from tasks.lip_sync.seen import KEPT_REASONS, Scan, SeenFace, in_places, kept, seen_faces, shows
+from tasks.lip_sync.wav2lip.occlusion import usual_look
 from tasks.mel import COLUMNS_PER_SECOND, SILENCE
-from tasks.nets.wav2lip import COLUMNS
+from tasks.nets.wav2lip import COLUMNS, SIDE
 from tasks.task import OutputFrames, SoundWindow, TaskPlan, Voice
 
 #: Times are rounded to 64 bits: a column that begins with the frame must not be taken for the one before.
@@ -24,7 +26,8 @@ def plan_generated(
     seen = seen_faces(scan, output, selector)
     weights = [ease(face.showing(face.points)) for face in seen.faces]
     drawn = [weight > 0 for weight in weights]
-    values = [_values(face, weight) for face, weight in zip(seen.faces, weights, strict=True)]
+    chins = [_chin(face) for face in seen.faces]
+    values = [_values(*one) for one in zip(seen.faces, chins, weights, strict=True)]
     first = first_columns(output.start_seconds, offset_seconds, voice.mel.shape[1])
     shown = kept(len(output), seen.faces, drawn)
     facts: dict[str, str | int | float] = {
@@ -36,7 +39,7 @@ def plan_generated(
     }
     per_frame = in_places(len(output), seen.faces, drawn, values)
     sound = SoundWindow(voice.mel, first, COLUMNS)
-    return TaskPlan(per_frame, {}, sound, KEPT_REASONS, shown, facts)
+    return TaskPlan(per_frame, _usual_looks(scan, seen.faces, chins), sound, KEPT_REASONS, shown, facts)
 
 
 def first_columns(seconds: NDArray[np.float64], offset_seconds: float, columns: int) -> NDArray[np.int64]:
@@ -64,9 +67,21 @@ def _sounding(mel: NDArray[np.float32]) -> NDArray[np.bool_]:
     return np.concatenate([np.zeros(0, np.bool_), *blocks])
 
 
-def _values(face: SeenFace, weights: NDArray[np.floating]) -> dict[str, NDArray[np.floating]]:
+def _chin(face: SeenFace) -> float:
+    points = face.points[face.codes == 0]
+    return chin_of(points, face_frames(points))
+
+
+def _values(face: SeenFace, chin: float, weights: NDArray[np.floating]) -> dict[str, NDArray[np.floating]]:
     points = face.points
-    frames = face_frames(points)
-    usable = face.codes == 0
-    matrices = crop_matrices(frames, chin_of(points[usable], frames[usable]))
-    return {"points": points, "matrix": matrices, "weights": weights}
+    return {"points": points, "matrix": crop_matrices(face_frames(points), chin, SIDE), "weights": weights}
+
+
+def _usual_looks(scan: Scan, faces: Sequence[SeenFace], chins: Sequence[float]) -> dict[str, NDArray[np.generic]]:
+    """What each face usually looks like, by its number; nothing for a face of too few looks."""
+    usual: dict[str, NDArray[np.generic]] = {}
+    for k, (face, chin) in enumerate(zip(faces, chins, strict=True)):
+        own = [look for look in scan.looks if shows(face, scan.first, look.frame, look.points)]
+        if (look := usual_look(own, chin)) is not None:
+            usual[f"usual{k}"] = look
+    return usual
