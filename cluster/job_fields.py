@@ -128,6 +128,7 @@ FIELDS: Mapping[str, Field] = {
     "fit": Field(lambda name, value: parse_fit(_text(name, value))),
     "face": Field(_text, "shorthand"),
     "no_face": Field(_text, "shorthand"),
+    "sync_offset": Field(_text, "shorthand"),
     "frame_rate": Field(lambda name, value: parse_frame_rate(_text(name, value))),
     "trim": Field(_trim),
     "label": Field(_text),

@@ -61,8 +61,9 @@ def number(low: float, high: float, unit: str) -> Callable[[str], str]:
 
 def face_selector(value: str) -> str:
     """The grammar of the command line; what it means is decided where faces are chosen."""
-    known = re.fullmatch(r"largest|all|left|right|#[1-9][0-9]*", value)
-    return "" if known else "largest, all, left, right or #N (the Nth face from the left, from 1)"
+    known = re.fullmatch(r"largest|all|left|right|#[1-9][0-9]*|track:[0-9]{1,6}", value)
+    expected = "largest, all, left, right, #N (the Nth face from the left, from 1) or track:N (of a report)"
+    return "" if known else expected
 
 
 def any_text(value: str) -> str:
@@ -96,7 +97,7 @@ TASKS: tuple[TaskEntry, ...] = (
         "tasks.lip_sync.task",
         "LipSyncTask",
         (
-            Option("face", "largest", "which face: largest, all, left, right, #N", face_selector),
+            Option("face", "largest", "which face: largest, all, left, right, #N, track:N", face_selector),
             Option("no_face", "keep", "frames without a usable face: keep or fail", one_of("keep", "fail")),
             Option(
                 "sync_offset",

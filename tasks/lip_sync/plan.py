@@ -25,18 +25,13 @@ def plan_lip_sync(scan: Scan, output: OutputFrames, wish: Wish, selector: FaceSe
     seen = seen_faces(scan, output, selector)
     mouths = [_plan_mouth(scan, wish, face) for face in seen.faces]
     drawn = [mouth.drawn for mouth in mouths]
-    facts: dict[str, str | int | float] = {
-        "faces found": seen.found,
-        "faces drawn": sum(bool(frames.any()) for frames in drawn),
-        "face chosen by": str(selector),
-    }
     banks = {f"bank{k}": mouth.bank for k, mouth in enumerate(mouths) if mouth.bank and mouth.drawn.any()}
     return TaskPlan(
         in_places(len(output), seen.faces, drawn, [mouth.values for mouth in mouths]),
         {name: np.frombuffer(bank_to_bytes(bank), np.uint8) for name, bank in banks.items()},
         reasons=KEPT_REASONS,
         kept=kept(len(output), seen.faces, drawn),
-        facts=facts,
+        facts=seen.facts(drawn, selector),
     )
 
 

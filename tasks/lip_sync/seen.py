@@ -24,6 +24,8 @@ from tasks.task import OutputFrames, UnitMeasurement
 _JUMP_FRAMES: Final = 4
 #: Fewer source frames than this are pictures, not motion.
 _STILL_FRAMES: Final = 5
+#: People that a report tells of.
+_TOLD: Final = 12
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,17 @@ class SeenFaces:
     """All chosen faces of an output."""
 
     faces: tuple[SeenFace, ...]
-    found: int
-    "how many tracks there are, chosen or not"
+    people: tuple[str, ...]
+    "all tracks in words, chosen or not, by the number that `track:N` takes"
+
+    def facts(self, drawn: Sequence[NDArray[np.bool_]], selector: FaceSelector) -> dict[str, str | int | float]:
+        """What a report says of them; `drawn` (T,) for each face where it is."""
+        return {
+            "faces found": len(self.people),
+            "faces drawn": sum(bool(frames.any()) for frames in drawn),
+            "face chosen by": str(selector),
+            "people": "; ".join(self.people[:_TOLD]) + ("; …" if len(self.people) > _TOLD else ""),
+        }
 
 
 def seen_faces(scan: Scan, output: OutputFrames, selector: FaceSelector) -> SeenFaces:
@@ -96,7 +107,14 @@ def seen_faces(scan: Scan, output: OutputFrames, selector: FaceSelector) -> Seen
     tracks = associate(scan.found, frame_rate_of(scan, output)) if len(scan.found.frame) else ()
     chosen = choose(tracks, selector)
     both = zip(chosen.tracks, chosen.chosen, strict=True)
-    return SeenFaces(tuple(_seen(scan, output, track, meant) for track, meant in both), len(tracks))
+    people = tuple(_described(track, scan.found.frames) for track in tracks)
+    return SeenFaces(tuple(_seen(scan, output, track, meant) for track, meant in both), people)
+
+
+def _described(track: FaceTrack, frames: int) -> str:
+    share = 100 * int(track.valid.sum()) / max(frames, 1)
+    size = float(np.median(track.size_pixels[track.valid])) if track.valid.any() else 0.0
+    return f"track {track.id} in {share:.0f} % of the frames, eyes {size:.0f} pixels apart"
 
 
 def _seen(scan: Scan, output: OutputFrames, track: FaceTrack, meant: NDArray[np.bool_]) -> SeenFace:

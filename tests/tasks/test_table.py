@@ -37,7 +37,7 @@ def test_every_default_passes_its_own_check(entry: object) -> None:
         ("lip-sync:face", r"has 'face', expected key=value pairs"),
         ("lip-sync:face=left,", r"has '', expected key=value pairs"),
         ("lip-sync:face=left,face=right", r"gives 'face' twice"),
-        ("lip-sync:face=middle", r"face is 'middle', expected largest, all, left, right or #N"),
+        ("lip-sync:face=middle", r"face is 'middle', expected largest, all, left, right, #N"),
         ("lip-sync:face=#0", r"face is '#0', expected"),
         ("lip-sync:no_face=drop", r"no_face is 'drop', expected one of keep, fail"),
         ("lip-sync:sync_offset=soon", r"sync_offset is 'soon', expected milliseconds from -2000 to 2000"),

@@ -30,10 +30,7 @@ def plan_generated(
     values = [_values(*one) for one in zip(seen.faces, chins, weights, strict=True)]
     first = first_columns(output.start_seconds, offset_seconds, voice.mel.shape[1])
     shown = kept(len(output), seen.faces, drawn)
-    facts: dict[str, str | int | float] = {
-        "faces found": seen.found,
-        "faces drawn": sum(bool(frames.any()) for frames in drawn),
-        "face chosen by": str(selector),
+    facts = seen.facts(drawn, selector) | {
         "frames drawn in silence": int(np.count_nonzero(silent_frames(voice.mel, first) & (shown < 0))),
         "frames beyond the voice": int(np.count_nonzero(output.start_seconds >= voice.duration_seconds)),
     }
