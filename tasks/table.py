@@ -112,6 +112,13 @@ TASKS: tuple[TaskEntry, ...] = (
                 any_text,
                 ("wav2lip-96",),
             ),
+            Option("precision", "fp32", "of a generator: fp32, or bf16 where it is faster", one_of("fp32", "bf16")),
+            Option(
+                "silence",
+                "draw",
+                "where nobody speaks, a generator hears silence (draw), or the source's mouth is kept (keep)",
+                one_of("draw", "keep"),
+            ),
             Option(
                 "mask",
                 "hull",

@@ -4,7 +4,7 @@ Reads the measurements of a whole video once.  What is drawn into these faces is
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final
 
@@ -22,6 +22,9 @@ from tasks.task import OutputFrames, UnitMeasurement
 
 #: The picture does not go on where the source frame moves by more than this.
 _JUMP_FRAMES: Final = 4
+#: Why a frame is kept: what is wrong with its face, or that nobody speaks.
+SILENCE: Final = "silence"
+KEPT_REASONS: Final = (*(reason for reason in REASONS if reason is not None), SILENCE)
 #: Fewer source frames than this are pictures, not motion.
 _STILL_FRAMES: Final = 5
 #: People that a report tells of.
@@ -78,6 +81,11 @@ class SeenFace:
     def points(self) -> NDArray[np.float32]:
         """(T, 51, 2) as the track has them."""
         return self.track.points[self.inside]
+
+    def resting(self, silent: NDArray[np.bool_]) -> "SeenFace":
+        """The same, kept as the source has it in silent output frames (n,)."""
+        codes = np.where((self.codes == 0) & silent[self.frames], KEPT_REASONS.index(SILENCE) + 1, self.codes)
+        return replace(self, codes=codes.astype(np.uint8))
 
     def showing(self, points: NDArray[np.float32]) -> Showing:
         """The same for the planning of a motion, with the points that are to be drawn from."""
@@ -176,9 +184,6 @@ def kept(count: int, faces: Sequence[SeenFace], drawn: Sequence[NDArray[np.bool_
     for face, active in zip(faces, drawn, strict=True):
         codes[face.frames[active]] = -1
     return codes
-
-
-KEPT_REASONS: Final = tuple(reason for reason in REASONS if reason is not None)
 
 
 def _jumps(source: NDArray[np.int64], frames: NDArray[np.int64], shots: NDArray[np.int64]) -> NDArray[np.bool_]:

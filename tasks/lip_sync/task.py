@@ -15,7 +15,7 @@ from tasks.faces.scan import FaceScanner
 from tasks.lip_sync.backend import Backend
 from tasks.lip_sync.candidates import CandidateKeeper, candidates_to_arrays
 from tasks.lip_sync.looks import LookKeeper, looks_to_arrays
-from tasks.lip_sync.seen import read_units
+from tasks.lip_sync.seen import KEPT_REASONS, SILENCE, read_units
 from tasks.lip_sync.voice import WEIGHTS as VOICE
 from tasks.picture import FrameBatch
 from tasks.plane_pictures import PlanePictures
@@ -96,10 +96,16 @@ def _backend(spec: TaskSpec) -> Backend:
         from tasks.lip_sync.embedded import Embedded
 
         return Embedded(offset_seconds)
-    from tasks.lip_sync.wav2lip.backend import Generated
+    from tasks.lip_sync.wav2lip.backend import Generated, Manner
 
-    mask, before = spec.option("mask") == "box", spec.option("occlusion") == "keep"
-    return Generated(spec.weights_of("model"), offset_seconds, box=mask, before=before)
+    how = Manner(
+        offset_seconds,
+        precision=spec.option("precision"),
+        box=spec.option("mask") == "box",
+        before=spec.option("occlusion") == "keep",
+        resting=spec.option("silence") == "keep",
+    )
+    return Generated(spec.weights_of("model"), how)
 
 
 def _selector(text: str) -> FaceSelector:
@@ -111,7 +117,7 @@ def _selector(text: str) -> FaceSelector:
 
 def _refuse_kept(plan: TaskPlan, output: OutputFrames) -> None:
     kept = plan.kept if plan.kept is not None else np.zeros(0, np.int8)
-    lost = np.flatnonzero(kept >= 0)
+    lost = np.flatnonzero((kept >= 0) & (kept != KEPT_REASONS.index(SILENCE)))
     if not len(lost):
         return
     first = int(lost[0])

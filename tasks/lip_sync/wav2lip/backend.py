@@ -27,6 +27,21 @@ _VRAM_BYTES: Final = 900_000_000
 
 
 @dataclass(frozen=True)
+class Manner:
+    """How a generator is to be used."""
+
+    offset_seconds: float
+    "by which the mouth comes later"
+    precision: str = "fp32"
+    box: bool = False
+    "the lower half of the crop is shown, not mouth and jaw alone"
+    before: bool = True
+    "what lies before a face stays there"
+    resting: bool = False
+    "where nobody speaks the source's own mouth is kept"
+
+
+@dataclass(frozen=True)
 class _Faces:
     """K faces of a batch; each stands for itself."""
 
@@ -52,14 +67,9 @@ class Generated:
 
     vram_bytes = _VRAM_BYTES
 
-    def __init__(
-        self, weights: Weights | None, offset_seconds: float, *, box: bool = False, before: bool = True
-    ) -> None:
-        """`before`: what lies before a face stays there."""
+    def __init__(self, weights: Weights | None, how: Manner) -> None:
         self._weights = weights
-        self._offset_seconds = offset_seconds
-        self._box = box
-        self._before = before
+        self._how = how
         self._generator: Generator | None = None
 
     def load(self, device: str) -> None:
@@ -69,11 +79,11 @@ class Generated:
             WeightsError: the file is of another network.
         """
         if self._weights is not None and self._weights.path:
-            self._generator = Generator(self._weights, device)
+            self._generator = Generator(self._weights, device, precision=self._how.precision)
 
     def plan(self, scan: Scan, output: OutputFrames, voice: Voice, selector: FaceSelector) -> TaskPlan:
         """Crops of every face in each output frame, and the sound it hears."""
-        return plan_generated(scan, output, voice, selector, self._offset_seconds)
+        return plan_generated(scan, output, voice, selector, self._how.offset_seconds, resting=self._how.resting)
 
     def render(self, batch: DeviceBatch, inputs: TaskInputs) -> None:
         """Draw every mouth of the batch, so many faces at once as the generator takes."""
@@ -98,7 +108,7 @@ class Generated:
             crops.append(sample_crop(rgb, around, matrix))
             regions.append(_within(rgb, around, inside))
         seen = torch.cat(crops)
-        if self._before:
+        if self._how.before:
             points = in_frame(faces.matrices, faces.points)
             masks = masks * unhidden(seen, torch.from_numpy(faces.usual).to(batch.device), masks, points)
         mel = torch.from_numpy(faces.mel).to(batch.device)[:, None]
@@ -111,7 +121,7 @@ class Generated:
 
     def _masks(self, faces: _Faces, device: torch.device) -> Tensor:
         """(K, 1, 96, 96)"""
-        if self._box:
+        if self._how.box:
             return soft_masks(box_edges(len(faces.frames)), device)
         return soft_masks(hull_edges(in_frame(faces.matrices, faces.points)), device)
 

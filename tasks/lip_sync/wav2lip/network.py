@@ -19,7 +19,7 @@ BATCH: Final = {"cpu": 4, "cuda": 32}
 class Generator:
     """The network of a checkpoint on one device."""
 
-    def __init__(self, weights: Weights, device: str) -> None:
+    def __init__(self, weights: Weights, device: str, *, precision: str = "fp32") -> None:
         """The network, loaded.
 
         Raises:
@@ -29,8 +29,9 @@ class Generator:
             raise WeightsError(f"{weights.name}: is not on this node; run `reelyard models fetch {weights.name}`")
         self._device = torch.device(device)
         self.batch = BATCH[self._device.type]
-        network = load(Wav2Lip(), Path(weights.path), key=weights.key)
-        self._network = network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._type = torch.bfloat16 if precision == "bf16" else torch.float32
+        network = load(Wav2Lip(), Path(weights.path), key=weights.key).to(self._device, self._type)
+        self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def draw(self, mel: Tensor, faces: Tensor) -> Tensor:
@@ -48,5 +49,6 @@ class Generator:
         short = self.batch - len(mel)
         if short:
             mel, pairs = (functional.pad(x, (0, 0, 0, 0, 0, 0, 0, short)) for x in (mel, pairs))
-        drawn: Tensor = self._network(mel, pairs.contiguous(memory_format=torch.channels_last))
+        pairs = pairs.to(self._type, memory_format=torch.channels_last)
+        drawn: Tensor = self._network(mel.to(self._type), pairs)
         return drawn[: self.batch - short].float()

@@ -1,6 +1,7 @@
 """What the Wav2Lip backend draws in every output frame: seen faces, their crops, and the sound each hears; pure."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -10,8 +11,9 @@ from tasks.faces.choose import FaceSelector
 from tasks.lip_sync.face_frame import chin_of, crop_matrices, face_frames
 from tasks.lip_sync.motion import ease
 from tasks.lip_sync.seen import KEPT_REASONS, Scan, SeenFace, in_places, kept, seen_faces, shows
+from tasks.lip_sync.voice import spoken_columns
 from tasks.lip_sync.wav2lip.occlusion import usual_look
-from tasks.mel import COLUMNS_PER_SECOND, SILENCE
+from tasks.mel import COLUMNS_PER_SECOND
 from tasks.nets.wav2lip import COLUMNS, SIDE
 from tasks.task import OutputFrames, SoundWindow, TaskPlan, Voice
 
@@ -20,18 +22,27 @@ _ROUNDING_COLUMNS: Final = 1e-6
 
 
 def plan_generated(
-    scan: Scan, output: OutputFrames, voice: Voice, selector: FaceSelector, offset_seconds: float
+    scan: Scan,
+    output: OutputFrames,
+    voice: Voice,
+    selector: FaceSelector,
+    offset_seconds: float,
+    *,
+    resting: bool = False,
 ) -> TaskPlan:
-    """Which faces are drawn in each output frame, where, and what they hear."""
+    """Which faces are drawn in each output frame, where, and what they hear; `resting` keeps them in silence."""
     seen = seen_faces(scan, output, selector)
+    first = first_columns(output.start_seconds, offset_seconds, voice.mel.shape[1])
+    silent = silent_frames(voice.mel, first)
+    if resting:
+        seen = replace(seen, faces=tuple(face.resting(silent) for face in seen.faces))
     weights = [ease(face.showing(face.points)) for face in seen.faces]
     drawn = [weight > 0 for weight in weights]
     chins = [_chin(face) for face in seen.faces]
     values = [_values(*one) for one in zip(seen.faces, chins, weights, strict=True)]
-    first = first_columns(output.start_seconds, offset_seconds, voice.mel.shape[1])
     shown = kept(len(output), seen.faces, drawn)
     facts = seen.facts(drawn, selector) | {
-        "frames drawn in silence": int(np.count_nonzero(silent_frames(voice.mel, first) & (shown < 0))),
+        "frames drawn in silence": int(np.count_nonzero(silent & (shown < 0))),
         "frames beyond the voice": int(np.count_nonzero(output.start_seconds >= voice.duration_seconds)),
     }
     per_frame = in_places(len(output), seen.faces, drawn, values)
@@ -53,15 +64,10 @@ def first_columns(seconds: NDArray[np.float64], offset_seconds: float, columns: 
 
 
 def silent_frames(mel: NDArray[np.float32], first: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(n,) whether all that a frame hears is digital silence."""
-    loud = np.concatenate([[0], np.cumsum(_sounding(mel))])
+    """(n,) whether nobody speaks in all that a frame hears: silence, noise, or what lies beyond the voice."""
+    heard = np.concatenate([[0], np.cumsum(spoken_columns(mel))])
     low, high = (np.clip(at, 0, mel.shape[1]) for at in (first, first + COLUMNS))
-    return np.asarray(loud[high] == loud[low])
-
-
-def _sounding(mel: NDArray[np.float32]) -> NDArray[np.bool_]:
-    blocks = [mel[:, at : at + 4096].max(0) > SILENCE for at in range(0, mel.shape[1], 4096)]
-    return np.concatenate([np.zeros(0, np.bool_), *blocks])
+    return np.asarray(heard[high] == heard[low])
 
 
 def _chin(face: SeenFace) -> float:

@@ -60,7 +60,7 @@ class Loud:
 
     batch = 4
 
-    def __init__(self, weights: Weights | None = None, device: str = "cpu") -> None:
+    def __init__(self, weights: Weights | None = None, device: str = "cpu", *, precision: str = "fp32") -> None:
         self.runs = 0
 
     def draw(self, mel: Tensor, faces: Tensor) -> Tensor:

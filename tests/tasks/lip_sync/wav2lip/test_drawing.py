@@ -1,5 +1,7 @@
 """From picture to crop and back: upright, in place, with the source's light, and nothing outside the mask."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -172,3 +174,11 @@ def test_the_copying_checkpoint_copies(tmp_path_factory: pytest.TempPathFactory)
     faces = torch.rand(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
     drawn = Generator(at_hand(path), "cpu").draw(torch.zeros(2, 1, 80, 16), faces)
     assert float((drawn - faces).abs().max()) < 0.02
+
+
+def test_bf16_stays_within_its_stated_tolerance(generator: Generator, tmp_path: Path) -> None:
+    """0.02 of white at most; and it is another arithmetic."""
+    rough = Generator(at_hand(save(tmp_path / "random.pth", random_weights())), "cpu", precision="bf16")
+    mel, faces = torch.rand(2, 1, 80, 16) * 8 - 4, torch.rand(2, 3, SIDE, SIDE)
+    difference = (rough.draw(mel, faces) - generator.draw(mel, faces)).abs()
+    assert 0 < float(difference.max()) <= 0.02

@@ -43,18 +43,31 @@ def test_a_positive_offset_lets_the_mouth_come_later() -> None:
     assert starts(Fraction(25), 50, 0.1)[10] == starts(Fraction(25), 50)[10] - 8
 
 
+def talk(columns: int) -> np.ndarray:
+    """Mel columns of syllables, four a second."""
+    beat = np.sin(np.arange(columns) * 2 * np.pi * 4 / 80)
+    return (0.5 + 1.5 * beat + np.zeros((80, 1))).astype(np.float32)
+
+
 def test_the_last_window_ends_with_the_sound_and_what_comes_after_is_silent() -> None:
     first = first_columns(np.array([0.9, 1.0, 1.19, 1.25, 5.0]), 0.0, 96)
     assert first.tolist() == [72, 80, 80, 100, 400]
-    mel = np.zeros((80, 96), np.float32)
-    assert silent_frames(mel, first).tolist() == [False, False, False, True, True]
+    assert silent_frames(talk(96), first).tolist() == [False, False, False, True, True]
     assert first_columns(np.array([0.0, 0.05]), 0.0, 7).tolist() == [0, 0], "a sound shorter than a window"
 
 
-def test_digital_silence_is_found_and_a_whisper_is_not() -> None:
-    mel = np.full((80, 64), -4.0, np.float32)
-    mel[3, 40] = -3.9
-    assert silent_frames(mel, np.array([0, 24, 25, 40, 41])).tolist() == [True, True, False, False, True]
+def test_nobody_speaks_in_silence_or_steady_noise_and_somebody_does_in_a_short_word() -> None:
+    mel = np.full((80, 400), -4.0, np.float32)
+    assert silent_frames(mel, np.arange(0, 380, 20)).all()
+    mel[:, 200:240] = talk(40)
+    quiet = silent_frames(mel, np.arange(0, 380, 20))
+    assert quiet[:9].all()
+    assert not quiet[10:12].any()
+    assert quiet[13:].all()
+    noise = np.full((80, 400), -1.0, np.float32) + np.random.default_rng(0).normal(0, 0.05, (80, 400)).astype(
+        np.float32
+    )
+    assert silent_frames(noise, np.arange(0, 380, 20)).all()
 
 
 @pytest.mark.parametrize("cuts", [[0, 50], [0, 7, 8, 33, 50], list(range(51))])
