@@ -112,7 +112,9 @@ TASKS: tuple[TaskEntry, ...] = (
                 any_text,
                 ("wav2lip-96",),
             ),
-            Option("precision", "fp32", "of a generator: fp32, or bf16 where it is faster", one_of("fp32", "bf16")),
+            Option(
+                "precision", "fp32", "of a generator: fp32, or bf16 where there is hardware", one_of("fp32", "bf16")
+            ),
             Option(
                 "silence",
                 "draw",

@@ -19,10 +19,13 @@ from tasks.lip_sync.seen import KEPT_REASONS, SILENCE, read_units
 from tasks.lip_sync.voice import WEIGHTS as VOICE
 from tasks.picture import FrameBatch
 from tasks.plane_pictures import PlanePictures
+from tasks.table import task_entry
 from tasks.task import Needs, OutputFrames, TaskInputs, TaskPlan, TaskSpec, UnitMeasurement, Voice
 
 #: Bumped by hand when the same plan is drawn or scanned otherwise.
 VERSION: Final = 3
+#: Options that mean nothing to the embedded backend.
+_OF_GENERATORS: Final = ("mask", "occlusion", "precision", "silence")
 
 
 class LipSyncTask:
@@ -93,6 +96,7 @@ class LipSyncTask:
 def _backend(spec: TaskSpec) -> Backend:
     offset_seconds = float(spec.option("sync_offset")) / 1000
     if spec.option("model") == "embedded":
+        _refuse_generator_options(spec)
         from tasks.lip_sync.embedded import Embedded
 
         return Embedded(offset_seconds)
@@ -106,6 +110,17 @@ def _backend(spec: TaskSpec) -> Backend:
         resting=spec.option("silence") == "keep",
     )
     return Generated(spec.weights_of("model"), how)
+
+
+def _refuse_generator_options(spec: TaskSpec) -> None:
+    """What only a generator can do is not passed over in silence."""
+    defaults = {option.name: option.default for option in task_entry(spec.name).options}
+    asked = [f"{name}={spec.option(name)}" for name in _OF_GENERATORS if spec.option(name) != defaults[name]]
+    if asked:
+        raise JobError(
+            f"task {spec.name!r}: {', '.join(asked)} is of a generator; found model=embedded, which warps the source's "
+            "own mouth; add model=wav2lip, model=wav2lip-gan or model=FILE, or leave it out"
+        )
 
 
 def _selector(text: str) -> FaceSelector:

@@ -254,23 +254,33 @@ def test_the_shipped_networks_make_the_portrait_speak(monkeypatch: pytest.Monkey
     assert len(task.digest()) == 64
 
 
-def test_a_mouth_rests_where_nobody_speaks_if_that_is_asked(clip: FrameBatch, backend: str) -> None:
+@pytest.mark.parametrize("asked", ["silence=keep", "mask=box", "occlusion=draw", "precision=bf16"])
+def test_what_only_a_generator_can_do_is_not_passed_over(asked: str) -> None:
+    with pytest.raises(JobError, match=f"{asked} is of a generator; found model=embedded.*add model=wav2lip"):
+        LipSyncTask(parse_task(f"lip-sync:{asked}"))
+
+
+@pytest.mark.parametrize("asked", ["draw", "keep"])
+def test_a_mouth_rests_where_nobody_speaks_if_that_is_asked(
+    clip: FrameBatch, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`silence=keep`: the source's own mouth, eased to and from, counted, and no reason to refuse a frame."""
+    monkeypatch.setattr("tasks.lip_sync.wav2lip.backend.Generator", Loud)
     mel = np.full((80, 120), -4.0, np.float32)
     mel[:, :40] = 0.5 + 1.5 * np.sin(np.arange(40) * 2 * np.pi / 20)
-    for asked, silent in (("draw", False), ("keep", backend == "wav2lip")):
-        task = opened(backend, f"silence={asked},no_face=fail")
-        task._scanner = KnownFaces(faces())  # type: ignore[assignment]
-        unit = task.measure(0, iter([clip]))
-        plan = task.conclude([unit], output(range(FRAMES), clip), Voice(mel, 1.5))
-        kept = plan.kept_by_reason(0, FRAMES)
-        if not silent:
-            assert kept == {}
-            continue
-        assert set(kept) == {"silence"}
-        assert 5 < kept["silence"] < 14
-        last = FRAMES - kept["silence"] - 1
-        assert 0 < plan.per_frame["weights"][last, 0] < plan.per_frame["weights"][last - 1, 0] <= 1
-        drawn = rendered(task, plan, clip, 8)
-        np.testing.assert_array_equal(drawn[0][last + 1 :], clip.planes[0][last + 1 :])
-        assert (drawn[0][0] != clip.planes[0][0]).any()
+    task = opened("wav2lip", f"silence={asked},no_face=fail")
+    task._scanner = KnownFaces(faces())  # type: ignore[assignment]
+    unit = task.measure(0, iter([clip]))
+    plan = task.conclude([unit], output(range(FRAMES), clip), Voice(mel, 1.5))
+    kept = plan.kept_by_reason(0, FRAMES)
+    if asked == "draw":
+        assert kept == {}
+        assert 5 < plan.facts["frames drawn in silence"] < 14
+        return
+    assert set(kept) == {"silence"}
+    assert 5 < kept["silence"] < 14
+    last = FRAMES - kept["silence"] - 1
+    assert 0 < plan.per_frame["weights"][last, 0] < plan.per_frame["weights"][last - 1, 0] <= 1
+    drawn = rendered(task, plan, clip, 8)
+    np.testing.assert_array_equal(drawn[0][last + 1 :], clip.planes[0][last + 1 :])
+    assert (drawn[0][0] != clip.planes[0][0]).any()
