@@ -18,7 +18,7 @@ from pipeline.probe import probe
 from pipeline.segments import ScanUnit, Segment, plan_scan_units, plan_segments
 from pipeline.storage import Storage
 from pipeline.timeline import Timeline, plan_timeline
-from pipeline.weights import terms_of, with_weights
+from pipeline.weights import check_models, terms_of, with_weights
 from tasks.errors import JobError, ResourceShortage
 from tasks.picture import PictureFormat
 from tasks.table import task_entry
@@ -120,7 +120,7 @@ def check_request(storage: Storage, job: RenderJob) -> None:
     if needing and job.audio is None:
         raise JobError(f"{', '.join(needing)} needs a voice; found none; give one with --audio FILE")
     for spec in job.tasks:
-        with_weights(spec, mirror=job.models)
+        check_models(spec)
     for what, uri in (("source", job.source), ("--audio", job.audio)):
         path = storage.local_path(uri) if uri else None
         if path is not None and not path.exists():

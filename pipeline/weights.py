@@ -1,7 +1,9 @@
 """From the model that a task's option names to a verified file on this node, and the task opened with it."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from pipeline.model import SUFFIXES, Model
@@ -27,12 +29,28 @@ def with_weights(spec: TaskSpec, *, mirror: str = "", models: Mapping[str, Model
     return replace(spec, weights=tuple(found))
 
 
-def absolute(spec: TaskSpec) -> TaskSpec:
-    """The same for processes with other working folders."""
+def check_models(spec: TaskSpec) -> None:
+    """Refuse at once what `with_weights` would; reads no file.
+
+    Raises:
+        JobError: an option names a model that is not in the catalogue, or one of another architecture.
+        WeightsError: it names a file that is not there.
+    """
+    known = catalogue(MODELS, ())
+    for option in _naming(spec):
+        value = spec.option(option.name)
+        if is_file(value):
+            _there(option, Path(value).absolute())
+        else:
+            _fitting(spec, option, known)
+
+
+def absolute(spec: TaskSpec, place: Callable[[str], str] = os.path.abspath) -> TaskSpec:
+    """The same with its files as `place` names them: for processes with other working folders."""
     files = {option.name for option in _naming(spec) if is_file(spec.option(option.name))}
     if not files:
         return spec
-    options = ((key, str(Path(value).absolute()) if key in files else value) for key, value in spec.options)
+    options = ((key, place(value) if key in files else value) for key, value in spec.options)
     return replace(spec, options=tuple(options))
 
 
@@ -87,13 +105,7 @@ def _weights(spec: TaskSpec, option: Option, models: Mapping[str, Model], mirror
     value = spec.option(option.name)
     if is_file(value):
         return _of_file(option, Path(value).absolute())
-    model = named(models, value)
-    if model.architecture not in option.architectures:
-        fitting = [m.name for m in models.values() if m.architecture in option.architectures]
-        raise JobError(
-            f"task {spec.name!r}: {option.name}={value} is {model.architecture}, for {model.task}; "
-            f"expected one of {', '.join((option.default, *fitting))}, or a file of such weights"
-        )
+    model = _fitting(spec, option, models)
     uris = ModelStore(Path(), mirror).sources(model)
     return Weights(
         option.name, value, model.architecture, model.sha256, model.file, model.key, uris, model.page,
@@ -101,12 +113,42 @@ def _weights(spec: TaskSpec, option: Option, models: Mapping[str, Model], mirror
     )  # fmt: skip
 
 
+def _fitting(spec: TaskSpec, option: Option, models: Mapping[str, Model]) -> Model:
+    """The model that an option names.
+
+    Raises:
+        JobError: there is none, or it is of another architecture.
+    """
+    model = named(models, spec.option(option.name))
+    if model.architecture not in option.architectures:
+        fitting = [m.name for m in models.values() if m.architecture in option.architectures]
+        raise JobError(
+            f"task {spec.name!r}: {option.name}={model.name} is {model.architecture}, for {model.task}; "
+            f"expected one of {', '.join((option.default, *fitting))}, or a file of such weights"
+        )
+    return model
+
+
 def _of_file(option: Option, path: Path) -> Weights:
+    _there(option, path)
+    sha256, size_bytes = _content(path), path.stat().st_size
+    return Weights(option.name, str(path), option.architectures[0], sha256, path.name, size_bytes=size_bytes)
+
+
+def _there(option: Option, path: Path) -> None:
     if not path.is_file():
         raise WeightsError(f"{option.name}={path}: no such file of weights; check the spelling")
-    return Weights(
-        option.name, str(path), option.architectures[0], sha256_of(path), path.name, size_bytes=path.stat().st_size
-    )
+
+
+def _content(path: Path) -> str:
+    """The sha256 of a file; hashed once while it stays as it is, however many videos name it."""
+    state = path.stat()
+    return _content_of(path, state.st_size, state.st_mtime_ns, state.st_ino)
+
+
+@lru_cache(maxsize=64)
+def _content_of(path: Path, size_bytes: int, changed_ns: int, number: int) -> str:
+    return sha256_of(path)
 
 
 def _here(storage: Storage, spec: TaskSpec, weights: Weights) -> Weights:
@@ -132,7 +174,7 @@ def _unchanged(weights: Weights) -> Path:
             f"{path}: no such file on this node; put it where every node finds it under that name, "
             "or into a catalogue of your own (`--catalogue`) with an address"
         )
-    if (found := sha256_of(path)) != weights.sha256:
+    if (found := _content(path)) != weights.sha256:
         raise WeightsError(
             f"{path}: found sha256 {found} on this node, expected {weights.sha256}; use one file for all"
         )
