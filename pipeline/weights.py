@@ -85,9 +85,15 @@ def check_weights(storage: Storage, specs: Sequence[TaskSpec]) -> None:
     """
     for spec in specs:
         if spec.weights:
-            task = open_here(storage, spec)
-            task.load("cpu")
-            task.release()
+            _load_once(fetched(storage, spec))
+
+
+@lru_cache(maxsize=64)
+def _load_once(spec: TaskSpec) -> None:
+    """Once in this process, however many videos are planned with the same weights."""
+    task = open_task(spec)
+    task.load("cpu")
+    task.release()
 
 
 def terms_of(specs: Sequence[TaskSpec]) -> tuple[str, ...]:
