@@ -19,7 +19,7 @@ from pipeline.keys import part_key
 from pipeline.ledger import Ledger
 from pipeline.part import Part
 from pipeline.pool import Pool, Progress
-from pipeline.prepare import RenderPlan, check_request, work_prefix
+from pipeline.prepare import RenderPlan, check_request, scan_prefix, work_prefix
 from pipeline.run_report import Clock, RunReport
 from pipeline.scan import not_measured, unit_works
 from pipeline.segments import Segment
@@ -144,7 +144,7 @@ def _in_any_order(plan: RenderPlan, pool: Pool, clock: Clock) -> RenderPlan:
 
 def _scan(plan: RenderPlan, pool: Pool, storage: Storage) -> list[TaskPlan]:
     """What each task will do; only units that are not yet in storage are measured."""
-    decoding, prefix = Decoding(plan.job.damaged, plan.job.deinterlace), f"{plan.prefix}/scan"
+    decoding, prefix = Decoding(plan.job.damaged, plan.job.deinterlace), scan_prefix(plan.job, plan.content)
     tasks = [open_task(spec) for spec in plan.specs]
     works = tuple(unit_works(prefix, plan.index, task, plan.units, decoding) for task in tasks)
     for task, units in zip(tasks, works, strict=True):

@@ -9,7 +9,7 @@ import importlib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tasks.errors import JobError
 from tasks.task import Task, TaskSpec
@@ -24,6 +24,8 @@ class Option:
     help: str
     fault: Callable[[str], str]
     "What was expected of a value, empty where the value is right."
+    architectures: tuple[str, ...] = ()
+    "Of the weights that a value other than the default names: a model of the catalogue, or a file."
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,9 @@ def number(low: float, high: float, unit: str) -> Callable[[str], str]:
 
 def face_selector(value: str) -> str:
     """The grammar of the command line; what it means is decided where faces are chosen."""
-    known = re.fullmatch(r"largest|all|left|right|#[1-9][0-9]*", value)
-    return "" if known else "largest, all, left, right or #N (the Nth face from the left, from 1)"
+    known = re.fullmatch(r"largest|all|left|right|#[1-9][0-9]*|track:[0-9]{1,6}", value)
+    expected = "largest, all, left, right, #N (the Nth face from the left, from 1) or track:N (of a report)"
+    return "" if known else expected
 
 
 def any_text(value: str) -> str:
@@ -94,13 +97,41 @@ TASKS: tuple[TaskEntry, ...] = (
         "tasks.lip_sync.task",
         "LipSyncTask",
         (
-            Option("face", "largest", "which face: largest, all, left, right, #N", face_selector),
+            Option("face", "largest", "which face: largest, all, left, right, #N, track:N", face_selector),
             Option("no_face", "keep", "frames without a usable face: keep or fail", one_of("keep", "fail")),
             Option(
                 "sync_offset",
                 "0",
                 "milliseconds by which the mouth comes later",
                 number(-2000, 2000, "milliseconds"),
+            ),
+            Option(
+                "model",
+                "embedded",
+                "who draws the mouth: embedded (needs no download), wav2lip, wav2lip-gan, or a file of such weights",
+                any_text,
+                ("wav2lip-96",),
+            ),
+            Option(
+                "precision", "fp32", "of a generator: fp32, or bf16 where there is hardware", one_of("fp32", "bf16")
+            ),
+            Option(
+                "silence",
+                "draw",
+                "where nobody speaks, a generator hears silence (draw), or the source's mouth is kept (keep)",
+                one_of("draw", "keep"),
+            ),
+            Option(
+                "mask",
+                "hull",
+                "what of a generated face is shown: hull (mouth and jaw) or box (the lower half)",
+                one_of("hull", "box"),
+            ),
+            Option(
+                "occlusion",
+                "keep",
+                "what lies before a generated mouth, as a hand: keep it, or draw over it",
+                one_of("keep", "draw"),
             ),
         ),
         needs_audio=True,
@@ -167,7 +198,7 @@ def open_task(spec: TaskSpec) -> Task:
     entry = task_entry(spec.name)
     checked = task_spec(spec.name, dict(spec.options))
     factory: Callable[[TaskSpec], Task] = getattr(importlib.import_module(entry.module), entry.factory)
-    return factory(checked)
+    return factory(replace(checked, weights=spec.weights))
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:

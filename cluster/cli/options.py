@@ -43,11 +43,15 @@ class RenderOptions:
         ),
     ] = None
     face: Annotated[
-        str | None, _option("--face", panel=_WHAT, help="largest, all, left, right or #N: whose mouth moves.")
+        str | None, _option("--face", panel=_WHAT, help="largest, all, left, right, #N or track:N: whose mouth moves.")
     ] = None
     no_face: Annotated[
         str | None,
         _option("--no-face", panel=_WHAT, metavar="keep|fail", help="Frames without a usable face."),
+    ] = None
+    sync_offset: Annotated[
+        str | None,
+        _option("--sync-offset", panel=_WHAT, metavar="MS", help="Milliseconds by which the mouth comes later; 0."),
     ] = None
     frame_rate: Annotated[
         str | None, _option("--frame-rate", panel=_WHAT, help="Constant rate: 25, 29.97, 30000/1001.")
@@ -97,6 +101,10 @@ class RenderOptions:
     work: Annotated[
         str | None,
         _option("--work", panel=_OUTPUT, help="Where parts lie meanwhile; beside the output by itself."),
+    ] = None
+    models: Annotated[
+        str | None,
+        _option("--models", panel=_WHERE, metavar="URI", help="A prefix asked for weights before public addresses."),
     ] = None
     overwrite: Annotated[bool, _option("--overwrite", panel=_OUTPUT, help="Replace an output of another job.")] = False
     keep_parts: Annotated[bool, _option("--keep-parts", panel=_OUTPUT, help="Leave the parts in place.")] = False

@@ -1,6 +1,7 @@
 """From a manifest, or a pattern in its place, to checked items: everything wrong is found before anything runs."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import cast
 
 from cluster.job_fields import checked_fields, field_names, job_of_fields
 from cluster.manifest.existing import Patterns, missing
@@ -13,11 +14,13 @@ from pipeline.encoders import ENDINGS as OUTPUTS
 from pipeline.job import RenderJob
 from pipeline.prepare import check_request
 from pipeline.storage import Storage
+from pipeline.weights import absolute
 from tasks.errors import JobError, ReelyardError
+from tasks.task import TaskSpec
 
 Fields = Mapping[str, object]
 #: Fields that name places.
-_PLACES = ("source", "audio", "output", "work")
+_PLACES = ("source", "audio", "output", "work", "models")
 
 
 def read_manifest(
@@ -107,7 +110,10 @@ def _parsed(storage: Storage, uri: str) -> tuple[Parsed, str]:
 
 
 def _placed(fields: Fields, folder: str) -> dict[str, object]:
-    found = {name: placed(str(fields[name]), folder) for name in _PLACES if name in fields}
+    found: dict[str, object] = {name: placed(str(fields[name]), folder) for name in _PLACES if name in fields}
+    if "task" in fields:
+        specs = cast(Iterable[TaskSpec], fields["task"])
+        found["task"] = tuple(absolute(spec, lambda file: placed(file, folder)) for spec in specs)
     return {**fields, **found}
 
 

@@ -4,6 +4,7 @@ largest   in each shot the face that covers most, summed over the shot
 all       every face
 left      the leftmost face of each shot, by its mean place;  right  likewise
 #N        the Nth face of each shot from the left, from 1
+track:N   the face that a report calls track N, wherever it is
 """
 
 import re
@@ -23,12 +24,12 @@ _PASSING = Fraction(1, 10)
 
 @dataclass(frozen=True)
 class FaceSelector:
-    kind: Literal["largest", "all", "left", "right", "number"]
+    kind: Literal["largest", "all", "left", "right", "number", "track"]
     number: int = 0
-    "from 1, for kind `number`"
+    "from 1, for kind `number`; the track's own, for kind `track`"
 
     def __str__(self) -> str:
-        return f"#{self.number}" if self.kind == "number" else self.kind
+        return {"number": f"#{self.number}", "track": f"track:{self.number}"}.get(self.kind, self.kind)
 
 
 def parse_face_selector(text: str) -> FaceSelector:
@@ -42,10 +43,11 @@ def parse_face_selector(text: str) -> FaceSelector:
         return FaceSelector(word)  # type: ignore[arg-type]
     if re.fullmatch(r"#[1-9][0-9]{0,3}", word):
         return FaceSelector("number", int(word[1:]))
-    expected = "expected largest, all, left, right or #N (the Nth face from the left, from 1)"
-    if word.startswith(("track:", "like:")):
-        kind = word.partition(":")[0]
-        raise ValueError(f"face selector {text!r}: {kind}: is not available in this version; {expected}")
+    if re.fullmatch(r"track:[0-9]{1,6}", word):
+        return FaceSelector("track", int(word[6:]))
+    expected = "expected largest, all, left, right, #N (the Nth face from the left, from 1) or track:N (of a report)"
+    if word.startswith("like:"):
+        raise ValueError(f"face selector {text!r}: like: is not available in this version; {expected}")
     raise ValueError(f"face selector {text!r} is not understood; {expected}")
 
 
@@ -82,6 +84,8 @@ def _of_shot(tracks: Sequence[FaceTrack], within: Sequence[NDArray[np.bool_]], s
     there = [i for i, frames in enumerate(within) if frames.any()]
     if not there or selector.kind == "all":
         return there
+    if selector.kind == "track":
+        return [i for i in there if tracks[i].id == selector.number]
     if selector.kind == "largest":
         areas = {i: float((tracks[i].size_pixels[within[i]].astype(np.float64) ** 2).sum()) for i in there}
         return [max(there, key=lambda i: (areas[i], -tracks[i].id))]

@@ -20,7 +20,7 @@ from tasks.faces.smooth import smoothed
 #: Gaps up to this are filled by interpolation; a face that stays away longer than `FORGOTTEN` is a new one.
 FILLED_SECONDS: Final = Fraction(3, 10)
 FORGOTTEN_SECONDS: Final = Fraction(3)
-#: Tracks shorter than this are taken for false alarms.
+#: Tracks shorter than this, in a video of twice that, are taken for false alarms.
 LEAST_SECONDS: Final = Fraction(1, 5)
 #: What the network shows of a true opening on people it never saw is smaller by this (weights/landmarks.md).
 OPENING_GAIN: Final = 1.3
@@ -83,7 +83,7 @@ class _Open:
 def associate(found: Measurements, frame_rate: Fraction) -> tuple[FaceTrack, ...]:
     """The tracks of all measurements of a video, in order of appearance."""
     shot = np.cumsum(found.cuts).astype(np.int32)
-    least = LEAST_SECONDS * frame_rate
+    least = min(LEAST_SECONDS * frame_rate, Fraction(found.frames, 2))
     groups = [rows for rows in _rows_of_tracks(found, shot, frame_rate) if len(rows) >= least]
     return tuple(_track(i, np.array(rows), found, shot, frame_rate) for i, rows in enumerate(groups))
 

@@ -163,6 +163,17 @@ def speech_gate(mel: Array, statistics: MelStatistics) -> NDArray[np.float64]:
     return np.convolve(widened, ramp / ramp.sum(), mode="valid")
 
 
+def spoken_columns(mel: Array) -> NDArray[np.bool_]:
+    """(T,) where a voice may be in a whole sound's mel columns (80, T), 50 ms before and after it too."""
+    statistics = MelStatistics.of(mel)
+    found = [np.zeros(0, np.bool_)]
+    for at in range(0, mel.shape[1], _BLOCK_COLUMNS):
+        columns = min(_BLOCK_COLUMNS, mel.shape[1] - at)
+        around = mel_slice(mel, at - _GATE_REACH, columns + 2 * _GATE_REACH)
+        found.append(speech_gate(around, statistics) > 0)
+    return np.concatenate(found)
+
+
 @cache
 def load_voice_net(path: Path = WEIGHTS) -> VoiceNet:
     """The networks of a weights file; kept, so that each process reads it once."""

@@ -327,3 +327,12 @@ def test_sources_in_a_store_are_listed_and_asked_for_before_anything_runs(
     with pytest.raises(ManifestError) as refused:
         read_manifest(storage, str(tmp_path / "m.jsonl"), prefix="s3://bucket/out")
     assert [problem.line for problem in refused.value.problems] == list(range(3, 13))
+
+
+def test_a_file_of_weights_is_seen_from_the_manifest(folder: Path) -> None:
+    (folder / "mine.pth").write_bytes(b"x")
+    lines = "- {source: clips/a.mp4, audio: voices/a.wav, task: 'lip-sync:model=./mine.pth'}"
+    (item,) = items_of(folder, lines)
+    assert item.job.tasks[0].option("model") == str(folder / "mine.pth")
+    with pytest.raises(ManifestError, match=r"other.pth: no such file of weights"):
+        items_of(folder, lines.replace("mine", "other"))

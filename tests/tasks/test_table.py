@@ -11,9 +11,9 @@ from tasks.task import TaskSpec
 
 
 def test_a_specification_holds_every_option_sorted() -> None:
-    assert parse_task("lip-sync:no_face=fail,face=left") == TaskSpec(
-        "lip-sync", (("face", "left"), ("no_face", "fail"), ("sync_offset", "0"))
-    )
+    spec = parse_task("lip-sync:no_face=fail,face=left")
+    assert spec.options == tuple(sorted(spec.options))
+    assert dict(spec.options) == {**dict(parse_task("lip-sync").options), "face": "left", "no_face": "fail"}
     assert parse_task("lip-sync") == task_spec("lip-sync", {})
 
 
@@ -37,7 +37,7 @@ def test_every_default_passes_its_own_check(entry: object) -> None:
         ("lip-sync:face", r"has 'face', expected key=value pairs"),
         ("lip-sync:face=left,", r"has '', expected key=value pairs"),
         ("lip-sync:face=left,face=right", r"gives 'face' twice"),
-        ("lip-sync:face=middle", r"face is 'middle', expected largest, all, left, right or #N"),
+        ("lip-sync:face=middle", r"face is 'middle', expected largest, all, left, right, #N"),
         ("lip-sync:face=#0", r"face is '#0', expected"),
         ("lip-sync:no_face=drop", r"no_face is 'drop', expected one of keep, fail"),
         ("lip-sync:sync_offset=soon", r"sync_offset is 'soon', expected milliseconds from -2000 to 2000"),

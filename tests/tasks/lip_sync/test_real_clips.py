@@ -13,7 +13,8 @@ from tasks.device_batch import DeviceBatch
 from tasks.faces.choose import parse_face_selector
 from tasks.faces.points import FACEMESH_VERTICES
 from tasks.lip_sync.motion import Wish
-from tasks.lip_sync.plan import plan_lip_sync, read_units
+from tasks.lip_sync.plan import plan_lip_sync
+from tasks.lip_sync.seen import read_units
 from tasks.lip_sync.shape import measure_eye_distance, measure_gap
 from tasks.lip_sync.task import LipSyncTask
 from tasks.table import parse_task

@@ -1,0 +1,90 @@
+"""What the Wav2Lip backend draws in every output frame: seen faces, their crops, and the sound each hears; pure."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.faces.choose import FaceSelector
+from tasks.lip_sync.face_frame import chin_of, crop_matrices, face_frames
+from tasks.lip_sync.motion import ease
+from tasks.lip_sync.seen import KEPT_REASONS, Scan, SeenFace, in_places, kept, seen_faces, shows
+from tasks.lip_sync.voice import spoken_columns
+from tasks.lip_sync.wav2lip.occlusion import usual_look
+from tasks.mel import COLUMNS_PER_SECOND
+from tasks.nets.wav2lip import COLUMNS, SIDE
+from tasks.task import OutputFrames, SoundWindow, TaskPlan, Voice
+
+#: Times are rounded to 64 bits: a column that begins with the frame must not be taken for the one before.
+_ROUNDING_COLUMNS: Final = 1e-6
+
+
+def plan_generated(
+    scan: Scan,
+    output: OutputFrames,
+    voice: Voice,
+    selector: FaceSelector,
+    offset_seconds: float,
+    *,
+    resting: bool = False,
+) -> TaskPlan:
+    """Which faces are drawn in each output frame, where, and what they hear; `resting` keeps them in silence."""
+    seen = seen_faces(scan, output, selector)
+    first = first_columns(output.start_seconds, offset_seconds, voice.mel.shape[1])
+    silent = silent_frames(voice.mel, first)
+    if resting:
+        seen = replace(seen, faces=tuple(face.resting(silent) for face in seen.faces))
+    weights = [ease(face.showing(face.points)) for face in seen.faces]
+    drawn = [weight > 0 for weight in weights]
+    chins = [_chin(face) for face in seen.faces]
+    values = [_values(*one) for one in zip(seen.faces, chins, weights, strict=True)]
+    shown = kept(len(output), seen.faces, drawn)
+    facts = seen.facts(drawn, selector) | {
+        "frames drawn in silence": int(np.count_nonzero(silent & (shown < 0))),
+        "frames beyond the voice": int(np.count_nonzero(output.start_seconds >= voice.duration_seconds)),
+    }
+    per_frame = in_places(len(output), seen.faces, drawn, values)
+    sound = SoundWindow(voice.mel, first, COLUMNS)
+    return TaskPlan(per_frame, _usual_looks(scan, seen.faces, chins), sound, KEPT_REASONS, shown, facts)
+
+
+def first_columns(seconds: NDArray[np.float64], offset_seconds: float, columns: int) -> NDArray[np.int64]:
+    """(n,) the first of the 16 mel columns that frames shown at `seconds` hear.
+
+    As upstream (`inference.py`: int(80 i / frame rate)), by the frame's own time, so that no frame rate
+    drifts and variable ones are right.  A window that would reach over the end of the sound is moved
+    back to end there; a frame shown after it hears silence.
+    """
+    heard = seconds - offset_seconds
+    first = np.floor(heard * COLUMNS_PER_SECOND + _ROUNDING_COLUMNS).astype(np.int64)
+    last = max(columns - COLUMNS, 0)
+    return np.where(first < columns, np.minimum(first, last), first)
+
+
+def silent_frames(mel: NDArray[np.float32], first: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(n,) whether nobody speaks in all that a frame hears: silence, noise, or what lies beyond the voice."""
+    heard = np.concatenate([[0], np.cumsum(spoken_columns(mel))])
+    low, high = (np.clip(at, 0, mel.shape[1]) for at in (first, first + COLUMNS))
+    return np.asarray(heard[high] == heard[low])
+
+
+def _chin(face: SeenFace) -> float:
+    points = face.points[face.codes == 0]
+    return chin_of(points, face_frames(points))
+
+
+def _values(face: SeenFace, chin: float, weights: NDArray[np.floating]) -> dict[str, NDArray[np.floating]]:
+    points = face.points
+    return {"points": points, "matrix": crop_matrices(face_frames(points), chin, SIDE), "weights": weights}
+
+
+def _usual_looks(scan: Scan, faces: Sequence[SeenFace], chins: Sequence[float]) -> dict[str, NDArray[np.generic]]:
+    """What each face usually looks like, by its number; nothing for a face of too few looks."""
+    usual: dict[str, NDArray[np.generic]] = {}
+    for k, (face, chin) in enumerate(zip(faces, chins, strict=True)):
+        own = [look for look in scan.looks if shows(face, scan.first, look.frame, look.points)]
+        if (look := usual_look(own, chin)) is not None:
+            usual[f"usual{k}"] = look
+    return usual
