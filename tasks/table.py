@@ -8,11 +8,13 @@ import difflib
 import importlib
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from tasks.errors import JobError
+from tasks.picture import PictureFormat
 from tasks.task import Task, TaskSpec
+from tasks.upscale import size
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,10 @@ class Option:
     help: str
     fault: Callable[[str], str]
     "What was expected of a value, empty where the value is right."
+
+
+def same_size(spec: TaskSpec, format: PictureFormat) -> tuple[int, int]:
+    return format.width, format.height
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,10 @@ class TaskEntry:
     options: tuple[Option, ...] = ()
     needs_audio: bool = False
     "As the task's own `needs` says; here it can be read without importing the task."
+    needs_scan: bool = False
+    "Likewise."
+    output_size: Callable[[TaskSpec, PictureFormat], tuple[int, int]] = same_size
+    "(width, height) as stored of what leaves the task, by what enters it; JobError where it cannot be."
     internal: bool = False
     "Asked for by an option of the command, not by `--task`."
 
@@ -104,6 +114,21 @@ TASKS: tuple[TaskEntry, ...] = (
             ),
         ),
         needs_audio=True,
+        needs_scan=True,
+    ),
+    TaskEntry(
+        "upscale",
+        "larger pictures, their detail drawn by a network",
+        "tasks.upscale.task",
+        "UpscaleTask",
+        (
+            Option(
+                "factor", size.AUTO, "how many times larger: 2, 3, 4; 2 by itself", one_of(size.AUTO, *size.FACTORS)
+            ),
+            Option("height", size.AUTO, "lines as shown, in place of a factor: 2160", size.height_fault),
+            Option("tile", size.AUTO, "side of the tiles that the network sees: auto, or pixels", size.tile_fault),
+        ),
+        output_size=size.output_size,
     ),
 )
 
@@ -156,6 +181,25 @@ def task_entry(name: str) -> TaskEntry:
             return entry
     names = [entry.name for entry in TASKS if not entry.internal]
     raise JobError(f"there is no task {name!r}{_nearest(name, names)}; tasks are {', '.join(names)}")
+
+
+def formats_through(specs: Sequence[TaskSpec], format: PictureFormat) -> tuple[PictureFormat, ...]:
+    """What enters each task of a chain, and last what leaves it.
+
+    Raises:
+        JobError: a task cannot take what would come to it; says in what order it could.
+    """
+    formats = [format]
+    for spec in specs:
+        entry, before = task_entry(spec.name), formats[-1]
+        if entry.needs_scan and before != format:
+            raise JobError(
+                f"task {spec.name!r} looks at the source's pictures ({format.width}x{format.height}), but stands after "
+                f"a task that makes them {before.width}x{before.height}: put it first"
+            )
+        width, height = entry.output_size(spec, before)
+        formats.append(replace(before, width=width, height=height))
+    return tuple(formats)
 
 
 def open_task(spec: TaskSpec) -> Task:

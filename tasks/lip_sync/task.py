@@ -87,15 +87,16 @@ class LipSyncTask:
             _refuse_kept(plan, output)
         return plan
 
-    def render(self, batch: DeviceBatch, inputs: TaskInputs) -> None:
+    def render(self, batch: DeviceBatch, inputs: TaskInputs) -> DeviceBatch:
         """Draw every mouth of the batch."""
         bank = inputs.per_frame.get("bank")
         if bank is None:
-            return
+            return batch
         for place in range(bank.shape[1]):
             for number in np.unique(bank[:, place]).tolist():
                 if number >= 0:
                     self._draw(batch, inputs, place, number)
+        return batch
 
     def release(self) -> None:
         self._scanner = None

@@ -22,6 +22,8 @@ class Enlarging(Protocol):
 
     scale: int
     multiple: int
+    margin: int
+    "Pixels that tiles see around what is kept of them."
 
     def __call__(self, x: Tensor) -> Tensor: ...
 

@@ -1,0 +1,135 @@
+"""The task that makes pictures larger: a network over each, held on the device with all others there."""
+
+import hashlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from tasks.checkpoint import read
+from tasks.device_batch import DeviceBatch
+from tasks.identity import IdentityTask
+from tasks.nets.enlarging import EnlargingNet, enlarging_network
+from tasks.residency.ladder import Setting
+from tasks.residency.residents import Residents, residents_on
+from tasks.residency.shortage import told_as_out_of_vram
+from tasks.task import TaskInputs, TaskSpec
+from tasks.tone_map import tone_map
+from tasks.upscale.enlarge import Tiling, enlarged, enlarged_hdr
+from tasks.upscale.size import AUTO, SMALLEST_TILE, output_size
+
+#: The network that ships: `weights/upscale.md` beside it.
+EMBEDDED: Final = Path(__file__).parents[1] / "weights" / "upscale.safetensors"
+#: Bumped by hand when the same network draws otherwise.
+_VERSION: Final = 1
+#: What a network may compute with at once, for each kind of device.
+_WORKING_BYTES: Final = {"cpu": 256_000_000, "cuda": 2_000_000_000}
+_LARGEST_BATCH: Final = {"cpu": 1, "cuda": 16}
+"On a processor one picture at a time is fastest: it stays in the cache."
+
+
+class UpscaleTask(IdentityTask):
+    """Every picture at `output_size`; needs no scan.
+
+    Raises:
+        JobError: the options contradict each other.
+    """
+
+    def __init__(self, spec: TaskSpec) -> None:
+        super().__init__(spec)
+        self._residents: Residents | None = None
+        self._network: EnlargingNet | None = None
+        self._device = torch.device("cpu")
+
+    def digest(self) -> str:
+        return hashlib.sha256(f"upscale-{_VERSION}".encode() + EMBEDDED.read_bytes()).hexdigest()
+
+    def load(self, device: str) -> None:
+        """The network among those of the device, in host memory until its first use.
+
+        Raises:
+            WeightsError: the weights cannot be read, or are no enlarging network's.
+        """
+        residents = residents_on(device)
+        network = residents.add(self._name, partial(_network, EMBEDDED))
+        assert isinstance(network, EnlargingNet)
+        self._residents, self._network, self._device = residents, network, torch.device(device)
+
+    def render(self, batch: DeviceBatch, inputs: TaskInputs) -> DeviceBatch:
+        """The pictures enlarged, in a batch of their own; `batch` stays as it was.
+
+        Raises:
+            OutOfVram: not even one small tile fits the device.
+        """
+        assert self._residents is not None and self._network is not None, "not loaded"
+        width, height = batch.format.width, batch.format.height
+        side = self._side(self._network, batch.format.upright_size)
+        return self._residents.render(
+            f"upscale {self._name} of {width}x{height}",
+            (self._name,),
+            partial(self._rendered, batch, self._network, side),
+            batch_frames=self._at_once(self._network, side),
+            tile_sides=_smaller_sides(side, self._network.margin),
+        )
+
+    def release(self) -> None:
+        if self._residents is not None:
+            self._residents.remove(self._name)
+        self._residents = self._network = None
+
+    @property
+    def _name(self) -> str:
+        return "embedded"
+
+    def _rendered(self, batch: DeviceBatch, network: EnlargingNet, side: int, setting: Setting) -> DeviceBatch:
+        size = output_size(self.spec, batch.format)
+        tiling = Tiling(setting.tile_side or side, network.margin, setting.batch_frames)
+        view = tone_map(batch.format.colour)
+        with told_as_out_of_vram(f"upscale on {batch.device}, tiles of {tiling.side}"), torch.inference_mode():
+            larger = batch.resized(*size)
+            for some in _groups(len(batch), setting.batch_frames):
+                rgb = batch.read_whole(some)
+                shown = larger.format.upright_size
+                drawn = (
+                    enlarged_hdr(network, rgb, shown, tiling, view) if view else enlarged(network, rgb, shown, tiling)
+                )
+                larger.write_whole(some, drawn)
+        return larger
+
+    def _side(self, network: EnlargingNet, shown: tuple[int, int]) -> int:
+        """Of the tiles that are wanted: as asked, else the whole picture where that can be computed at once."""
+        asked = self.spec.option("tile")
+        if asked != AUTO:
+            return _whole_multiple(max(int(asked), 3 * network.margin), network.multiple)
+        room = _WORKING_BYTES[self._device.type] // network.pixel_bytes
+        height, width = shown
+        return _whole_multiple(max(height, width) if height * width <= room else int(room**0.5), network.multiple)
+
+    def _at_once(self, network: EnlargingNet, side: int) -> int:
+        fitting = _WORKING_BYTES[self._device.type] // (network.pixel_bytes * side * side)
+        return max(1, min(_LARGEST_BATCH[self._device.type], fitting))
+
+
+def _network(path: Path) -> EnlargingNet:
+    network = enlarging_network(read(path), str(path))
+    # Convolutions of few channels take a third of the time where channels lie together.
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def _groups(count: int, size: int) -> Iterator[range]:
+    for start in range(0, count, size):
+        yield range(start, min(start + size, count))
+
+
+def _smaller_sides(side: int, margin: int) -> tuple[int, ...]:
+    """Halves of the wanted side, down to where more is seen than kept."""
+    sides = []
+    while (side := _whole_multiple(side // 2, 4)) >= max(SMALLEST_TILE, 4 * margin):
+        sides.append(side)
+    return tuple(sides)
+
+
+def _whole_multiple(side: int, multiple: int) -> int:
+    return -(-side // multiple) * multiple
