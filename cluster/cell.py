@@ -146,7 +146,7 @@ class RenderWorker(CellWorker):
 
     def __init__(self, name: str, storage_options: Mapping[str, str]) -> None:
         super().__init__(name, storage_options)
-        self._chains = Chains()
+        self._chains = Chains(self._storage)
         self._device_lock = threading.Lock()
         # The source is being probed meanwhile; whoever needs torch waits for this import, not for two.
         threading.Thread(target=_one_thread_each, daemon=True, name="warm").start()
@@ -171,7 +171,8 @@ class RenderWorker(CellWorker):
 class Chains:
     """The chains of tasks that are loaded: those in use, and the last that was."""
 
-    def __init__(self) -> None:
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
         self._changing = threading.Lock()
         self._loaded: dict[tuple[object, ...], Chain] = {}
         self._users: Counter[tuple[object, ...]] = Counter()
@@ -190,13 +191,13 @@ class Chains:
                 self._users[wanted] -= 1
 
     def _load(self, wanted: tuple[object, ...], specs: tuple[TaskSpec, ...], device: str) -> "Chain":
+        from pipeline.weights import open_here
         from tasks.chain import Chain
-        from tasks.table import open_task
 
         for idle in [loaded for loaded in self._loaded if not self._users[loaded]]:
             self._loaded.pop(idle).release()
         _one_thread_each()
-        chain = Chain([open_task(spec) for spec in specs], device)
+        chain = Chain([open_here(self._storage, spec) for spec in specs], device)
         chain.load()
         self._loaded[wanted] = chain
         av.logging.set_level(None)

@@ -24,6 +24,7 @@ from pipeline.job import RenderJob
 from pipeline.pool import Decision, Pool
 from pipeline.run_report import RunReport, StageSpan
 from pipeline.storage import Storage
+from pipeline.weights import absolute as absolute_weights
 from tasks.errors import JobError, ReelyardError
 
 log = logging.getLogger("reelyard")
@@ -147,6 +148,8 @@ def _absolute(job: RenderJob) -> RenderJob:
         output=absolute(job.output),
         audio=absolute(job.audio) if job.audio else None,
         work=absolute(job.work) if job.work else None,
+        models=absolute(job.models) if job.models else "",
+        tasks=tuple(absolute_weights(spec) for spec in job.tasks),
     )
 
 

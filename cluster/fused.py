@@ -22,7 +22,7 @@ class FusedWorker(EncodeWorker):
 
     def __init__(self, name: str, storage_options: Mapping[str, str]) -> None:
         super().__init__(name, storage_options)
-        self._chains = Chains()
+        self._chains = Chains(self._storage)
         self._device_lock = threading.Lock()
 
     def parts(self, order: Order, decode: Worker, render: Worker | None) -> Iterator[Part]:

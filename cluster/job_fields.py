@@ -144,6 +144,7 @@ FIELDS: Mapping[str, Field] = {
     "overwrite": Field(_flag),
     "keep_parts": Field(_flag),
     "work": Field(_text),
+    "models": Field(_text),
     "name": Field(_text, "item"),
     "priority": Field(_integer, "item"),
     "group": Field(_text, "item"),

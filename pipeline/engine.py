@@ -24,6 +24,7 @@ from pipeline.scratch import held
 from pipeline.segments import ScanUnit
 from pipeline.stages import StageSeconds, Stopped, in_thread, render_batches, split_at, staged
 from pipeline.storage import Storage
+from pipeline.weights import open_here
 from pipeline.work import Decoding, Lease, SegmentWork, UnitWork
 from tasks.picture import FrameBatch, frames_per_batch
 from tasks.table import open_task
@@ -131,7 +132,7 @@ class InProcessPool:
         # Brings torch, which takes longer to import than a frame without tasks takes to render.
         from tasks.chain import Chain
 
-        chain = Chain([open_task(spec) for spec in specs], self._device)
+        chain = Chain([open_here(self._storage, spec) for spec in specs], self._device)
         chain.load()
         return chain
 

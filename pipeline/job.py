@@ -44,6 +44,8 @@ class RenderJob:
     bake_rotation: bool = False
     overwrite: bool = False
     keep_parts: bool = False
+    models: str = ""
+    "A prefix asked for weights before public addresses; empty: none."
     work: str | None = None
     "URI under which parts, scans and indexes lie; beside the output where not given."
     storage_options: tuple[tuple[str, str], ...] = ()

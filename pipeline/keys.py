@@ -37,6 +37,8 @@ def _plain(value: object) -> object:
         return [array.dtype.str, array.shape, hashlib.sha256(array.tobytes()).hexdigest()]
     if isinstance(value, bytes):
         return hashlib.sha256(value).hexdigest()
+    if isinstance(value, TaskSpec):  # weights by their content: where they lie and what they are called is no matter
+        return [value.name, value.options, [(weights.option, weights.sha256) for weights in value.weights]]
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     raise TypeError(f"{type(value).__name__} has no place in a key")
@@ -69,7 +71,7 @@ def part_key(
     policies: Sequence[object],
 ) -> str:
     """`frames` is [start, end) of the output, `shown` its source frames and pts; one entry a task."""
-    inputs = [(spec.name, spec.options, digest, inputs.digest()) for spec, digest, inputs in tasks]
+    inputs = [(spec, digest, inputs.digest()) for spec, digest, inputs in tasks]
     return digest_of(
         PIXEL_ENGINE_VERSION,
         DECODE_BACK_END,

@@ -10,7 +10,7 @@ COMMERCIAL_USE = "commercial use"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".pkl", ".onnx")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".pkl", ".onnx")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +44,8 @@ class Model:
         where = f"model {self.name!r}"
         if not _NAME.fullmatch(self.name):
             raise JobError(f"{where}: expected a name of small letters, digits, '.', '_' and '-', as my-wav2lip")
-        if "/" in self.file or "\\" in self.file or not self.file.endswith(_SUFFIXES):
-            raise JobError(f"{where}: found file {self.file!r}, expected a bare name ending in {', '.join(_SUFFIXES)}")
+        if "/" in self.file or "\\" in self.file or not self.file.endswith(SUFFIXES):
+            raise JobError(f"{where}: found file {self.file!r}, expected a bare name ending in {', '.join(SUFFIXES)}")
         if not _SHA256.fullmatch(self.sha256):
             raise JobError(
                 f"{where}: found sha256 {self.sha256!r}, expected 64 small hexadecimal digits, as `sha256sum` prints"

@@ -27,6 +27,11 @@ _HASH_BYTES: Final = 4 << 20
 Told = Callable[[int, int], None]
 
 
+def usual_folder() -> Path:
+    """The cache of this node where no other is named."""
+    return Path.home() / ".cache" / "reelyard" / "models"
+
+
 def _untold(done_bytes: int, size_bytes: int) -> None:
     pass
 

@@ -1,7 +1,7 @@
 """From a job to a plan of the whole render: everything is checked here, before any work is done."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from pipeline.probe import probe
 from pipeline.segments import ScanUnit, Segment, plan_scan_units, plan_segments
 from pipeline.storage import Storage
 from pipeline.timeline import Timeline, plan_timeline
+from pipeline.weights import terms_of, with_weights
 from tasks.errors import JobError, ResourceShortage
 from tasks.picture import PictureFormat
 from tasks.table import formats_through, task_entry
@@ -70,6 +71,7 @@ def prepare(storage: Storage, job: RenderJob, *, cached: bool = True) -> RenderP
     """
     container = container_of(job.output)
     prefix = work_prefix(job)
+    job = replace(job, tasks=tuple(with_weights(spec, mirror=job.models) for spec in job.tasks))
     specs = (*job.tasks, *((label_spec(job.label),) if job.label else ()))
     index = probe(storage, job.source, cache_prefix=f"{prefix}/index" if cached else None)
     _check_source(index, job, bool(specs))
@@ -81,13 +83,8 @@ def prepare(storage: Storage, job: RenderJob, *, cached: bool = True) -> RenderP
     carry = plan_carry(index, timeline, container, new_audio=audio is not None, bake_rotation=job.bake_rotation)
     content = content_key(storage, index)
     audio_key = storage.identity(job.audio).key if job.audio else None
-    notes = tuple(
-        dict.fromkeys(
-            filter(
-                None, (_read_whole(storage, index), index.conversion, _resized(formats), *encode.notes, *carry.lines)
-            )
-        )
-    )
+    said = (_read_whole(storage, index), index.conversion, _resized(formats), *encode.notes, *carry.lines)
+    notes = tuple(dict.fromkeys(filter(None, (*said, *terms_of(specs)))))
     return RenderPlan(
         job, job_key(job, content, audio_key), prefix, index, audio, timeline,
         plan_segments(index, timeline, job.segment_seconds), plan_scan_units(index, timeline),
@@ -127,6 +124,8 @@ def check_request(storage: Storage, job: RenderJob) -> None:
     needing = [spec.name for spec in job.tasks if task_entry(spec.name).needs_audio]
     if needing and job.audio is None:
         raise JobError(f"{', '.join(needing)} needs a voice; found none; give one with --audio FILE")
+    for spec in job.tasks:
+        with_weights(spec, mirror=job.models)
     for what, uri in (("source", job.source), ("--audio", job.audio)):
         path = storage.local_path(uri) if uri else None
         if path is not None and not path.exists():

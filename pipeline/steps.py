@@ -19,6 +19,7 @@ from pipeline.scan import stored_measurements
 from pipeline.stitch import StitchRequest, stitch
 from pipeline.storage import Storage
 from pipeline.voice import make_voice
+from pipeline.weights import check_weights
 from pipeline.work import UnitWork
 from tasks.errors import JobError
 from tasks.table import open_task
@@ -41,11 +42,13 @@ def plan_render(storage: Storage, scratch: Path, job: RenderJob) -> tuple[Render
         JobError: the request cannot be met, or the output is another job's.
         SourceError: the source or the voice cannot be read.
         ResourceShortage: there is no room for what is in flight.
+        WeightsError: a task's weights cannot be had, or do not fit.
     """
     plan = prepare(storage, job)
     if is_done(storage, plan):
         return plan, True
     check_scratch(plan, scratch)
+    check_weights(storage, plan.specs)
     return plan, False
 
 

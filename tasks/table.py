@@ -15,6 +15,7 @@ from tasks.errors import JobError
 from tasks.picture import PictureFormat
 from tasks.task import Task, TaskSpec
 from tasks.upscale import size
+from tasks.upscale.size import ARCHITECTURES
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Option:
     help: str
     fault: Callable[[str], str]
     "What was expected of a value, empty where the value is right."
+    architectures: tuple[str, ...] = ()
+    "Of the weights that a value other than the default names: a model of the catalogue, or a file."
 
 
 def same_size(spec: TaskSpec, format: PictureFormat) -> tuple[int, int]:
@@ -112,6 +115,19 @@ TASKS: tuple[TaskEntry, ...] = (
                 "milliseconds by which the mouth comes later",
                 number(-2000, 2000, "milliseconds"),
             ),
+            Option(
+                "model",
+                "embedded",
+                "who draws the mouth: embedded (needs no download), wav2lip, wav2lip-gan, or a file of such weights",
+                any_text,
+                ("wav2lip-96",),
+            ),
+            Option(
+                "mask",
+                "hull",
+                "what of a generated face is shown: hull (mouth and jaw) or box (the lower half)",
+                one_of("hull", "box"),
+            ),
         ),
         needs_audio=True,
         needs_scan=True,
@@ -126,6 +142,21 @@ TASKS: tuple[TaskEntry, ...] = (
                 "factor", size.AUTO, "how many times larger: 2, 3, 4; 2 by itself", one_of(size.AUTO, *size.FACTORS)
             ),
             Option("height", size.AUTO, "lines as shown, in place of a factor: 2160", size.height_fault),
+            Option(
+                "model",
+                "embedded",
+                "whose detail: embedded (needs no download), a model of `reelyard models list`, or a file of weights",
+                any_text,
+                ARCHITECTURES,
+            ),
+            Option(
+                "mix",
+                "none",
+                "a second model of the same network, as realesr-general-wdn-x4v3 beside realesr-general-x4v3",
+                any_text,
+                ARCHITECTURES,
+            ),
+            Option("denoise", "1", "share of `model` against `mix`, which removes less noise", number(0, 1, "a share")),
             Option("tile", size.AUTO, "side of the tiles that the network sees: auto, or pixels", size.tile_fault),
         ),
         output_size=size.output_size,
@@ -211,7 +242,7 @@ def open_task(spec: TaskSpec) -> Task:
     entry = task_entry(spec.name)
     checked = task_spec(spec.name, dict(spec.options))
     factory: Callable[[TaskSpec], Task] = getattr(importlib.import_module(entry.module), entry.factory)
-    return factory(checked)
+    return factory(replace(checked, weights=spec.weights))
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:

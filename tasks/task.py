@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tasks.mel import mel_slice
 from tasks.picture import FrameBatch, PictureFormat
+from tasks.weights import Weights
 
 if TYPE_CHECKING:
     from tasks.device_batch import DeviceBatch
@@ -30,9 +32,15 @@ class TaskSpec:
     name: str
     options: tuple[tuple[str, str], ...] = ()
     "Sorted (key, value) pairs; every option stands here, defaults included."
+    weights: tuple[Weights, ...] = ()
+    "Of the options that name a model; filled in by the plan."
 
     def option(self, key: str) -> str:
         return dict(self.options)[key]
+
+    def weights_of(self, option: str) -> Weights | None:
+        """The weights that an option names, None where it names none."""
+        return next((one for one in self.weights if one.option == option), None)
 
 
 @dataclass(frozen=True)
@@ -107,6 +115,24 @@ class TaskInputs:
         return sha.hexdigest()
 
 
+@dataclass(frozen=True, eq=False)
+class SoundWindow:
+    """Mel columns of which each output frame hears some; cut with the frames, never copied for each of them."""
+
+    mel: npt.NDArray[np.float32]
+    "(80, T); may be memory-mapped."
+    first: npt.NDArray[np.int64]
+    "(n,) the first column that each output frame hears; may lie outside, where it is silent."
+    columns: int
+    "How many it hears."
+
+    def cut(self, start: int, end: int) -> "tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]":
+        """(80, columns) that frames [start, end) hear, and where in them each begins."""
+        first = self.first[start:end]
+        low, high = (int(first.min()), int(first.max()) + self.columns) if len(first) else (0, 0)
+        return mel_slice(self.mel, low, high - low), first - low
+
+
 @dataclass(frozen=True)
 class TaskPlan:
     """What a task will do to every output frame; the result of `conclude`."""
@@ -115,6 +141,8 @@ class TaskPlan:
     "Arrays whose first axis has one entry for each output frame."
     constant: Arrays = field(default_factory=dict)
     "Arrays that every segment reads (a mouth bank)."
+    sound: SoundWindow | None = None
+    "What of the voice the frames hear; inputs get it as `mel` and `mel_first`."
     reasons: tuple[str, ...] = ()
     "Why a source frame is kept as it is; `kept[i]` is an index into it, -1 where drawn."
     kept: npt.NDArray[np.int8] | None = None
@@ -123,7 +151,11 @@ class TaskPlan:
     "What the report should say (faces found, chosen track, gain)."
 
     def slice(self, start: int, end: int) -> TaskInputs:
-        return TaskInputs(start, end, {k: v[start:end] for k, v in self.per_frame.items()}, self.constant)
+        per_frame = {k: v[start:end] for k, v in self.per_frame.items()}
+        if self.sound is None:
+            return TaskInputs(start, end, per_frame, self.constant)
+        mel, first = self.sound.cut(start, end)
+        return TaskInputs(start, end, per_frame | {"mel_first": first}, {**self.constant, "mel": mel})
 
     def kept_by_reason(self, start: int, end: int) -> dict[str, int]:
         """Frames of [start, end) kept as in the source, by reason."""

@@ -49,7 +49,7 @@ def list_models(cache: Cache = None, catalogue: Added = None, json: Json = False
             here = "here" if store.has(model) else "-"
             forbids = f"; forbids {', '.join(model.forbids)}" if model.forbids else ""
             typer.echo(f"{model.name:<16}{model.task:<18}{size:>13}  {here:<5} {model.licence}{forbids}")
-        say("No task of this version needs one: lip sync runs with what it ships.")
+        say("Lip sync runs with what it ships; `--task lip-sync:model=NAME` takes one of those for it.")
 
 
 def fetch(
@@ -136,11 +136,10 @@ def _wanted(catalogue: list[Path] | None, names: list[str]) -> "list[Model]":
 
 def _store(cache: Path | None, mirror: str = "", storage_option: list[str] | None = None) -> "ModelStore":
     from cluster.cli.request import storage_options
-    from pipeline.models import ModelStore
+    from pipeline.models import ModelStore, usual_folder
     from pipeline.storage import Storage
 
-    folder = cache or Path.home() / ".cache" / "reelyard" / "models"
-    return ModelStore(folder, mirror, Storage(dict(storage_options(storage_option or []))))
+    return ModelStore(cache or usual_folder(), mirror, Storage(dict(storage_options(storage_option or []))))
 
 
 def _fault(store: "ModelStore", model: "Model") -> str:

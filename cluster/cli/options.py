@@ -98,6 +98,10 @@ class RenderOptions:
         str | None,
         _option("--work", panel=_OUTPUT, help="Where parts lie meanwhile; beside the output by itself."),
     ] = None
+    models: Annotated[
+        str | None,
+        _option("--models", panel=_WHERE, metavar="URI", help="A prefix asked for weights before public addresses."),
+    ] = None
     overwrite: Annotated[bool, _option("--overwrite", panel=_OUTPUT, help="Replace an output of another job.")] = False
     keep_parts: Annotated[bool, _option("--keep-parts", panel=_OUTPUT, help="Leave the parts in place.")] = False
     report: Annotated[

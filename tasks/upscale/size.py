@@ -8,6 +8,8 @@ from tasks.picture import PictureFormat
 from tasks.task import TaskSpec
 
 AUTO: Final = "auto"
+ARCHITECTURES: Final = ("srvgg", "rrdb")
+"By the catalogue's names, of the networks that enlarge."
 FACTORS: Final = ("2", "3", "4")
 _LARGEST_RATIO: Final = 8
 _LARGEST_SIDE: Final = 16384

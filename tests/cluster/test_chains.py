@@ -7,6 +7,7 @@ import pytest
 
 from cluster.cell import Chains
 from pipeline.stages import staged
+from pipeline.storage import Storage
 from tasks.chain import Chain
 from tasks.errors import SegmentError
 from tasks.table import task_spec
@@ -24,7 +25,7 @@ def released(monkeypatch: pytest.MonkeyPatch) -> list[Chain]:
 
 
 def test_a_chain_in_use_stays_loaded_while_another_is_asked_for(released: list[Chain]) -> None:
-    chains = Chains()
+    chains = Chains(Storage())
     with chains.held(_ONE, "cpu") as one:
         with chains.held(_OTHER, "cpu") as other:
             assert other is not one
@@ -34,7 +35,7 @@ def test_a_chain_in_use_stays_loaded_while_another_is_asked_for(released: list[C
 
 
 def test_a_chain_that_nobody_uses_makes_room_for_the_next_and_else_stays(released: list[Chain]) -> None:
-    chains = Chains()
+    chains = Chains(Storage())
     with chains.held(_ONE, "cpu") as one:
         pass
     with chains.held(_ONE, "cpu") as same:

@@ -12,7 +12,8 @@ from tasks.task import TaskSpec
 
 def test_a_specification_holds_every_option_sorted() -> None:
     assert parse_task("lip-sync:no_face=fail,face=left") == TaskSpec(
-        "lip-sync", (("face", "left"), ("no_face", "fail"), ("sync_offset", "0"))
+        "lip-sync",
+        (("face", "left"), ("mask", "hull"), ("model", "embedded"), ("no_face", "fail"), ("sync_offset", "0")),
     )
     assert parse_task("lip-sync") == task_spec("lip-sync", {})
 

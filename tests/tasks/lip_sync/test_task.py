@@ -12,7 +12,7 @@ from tasks.device_batch import DeviceBatch
 from tasks.errors import JobError, SourceError
 from tasks.faces.landmarks import WEIGHTS as LANDMARKS
 from tasks.faces.measure import FrameFaces
-from tasks.lip_sync import task as module
+from tasks.lip_sync import embedded as module
 from tasks.lip_sync.task import LipSyncTask
 from tasks.lip_sync.voice import WEIGHTS as VOICE
 from tasks.picture import FrameBatch

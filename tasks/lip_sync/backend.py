@@ -1,0 +1,30 @@
+"""What a way of drawing mouths must do; the scan, the faces and the options are the task's and shared by all."""
+
+from typing import Protocol
+
+from tasks.device_batch import DeviceBatch
+from tasks.faces.choose import FaceSelector
+from tasks.lip_sync.seen import Scan
+from tasks.task import OutputFrames, TaskInputs, TaskPlan, Voice
+
+
+class Backend(Protocol):
+    """Draws mouths that speak; what it plans once it draws segment by segment."""
+
+    vram_bytes: int
+
+    def load(self, device: str) -> None:
+        """Bring what it draws with onto the device.
+
+        Raises:
+            WeightsError: its weights are missing or of another network.
+        """
+
+    def plan(self, scan: Scan, output: OutputFrames, voice: Voice, selector: FaceSelector) -> TaskPlan:
+        """What is drawn in each output frame; pure arithmetic over the whole video."""
+
+    def render(self, batch: DeviceBatch, inputs: TaskInputs) -> None:
+        """Draw every mouth of the batch."""
+
+    def release(self) -> None:
+        """Free the device."""

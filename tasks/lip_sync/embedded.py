@@ -1,0 +1,92 @@
+"""The backend that needs no download: the source's own pixels warped as the shipped voice networks ask."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.device_batch import Box, DeviceBatch
+from tasks.faces.choose import FaceSelector
+from tasks.lip_sync.bank import bank_from_bytes
+from tasks.lip_sync.draw import LoadedBank, boxes_of, draw, load_bank, plan_drawing
+from tasks.lip_sync.motion import Speech, Wish, plan_wish
+from tasks.lip_sync.plan import plan_lip_sync
+from tasks.lip_sync.seen import Scan
+from tasks.lip_sync.voice import articulate
+from tasks.mel import MelStatistics
+from tasks.task import OutputFrames, TaskInputs, TaskPlan, Voice
+
+
+class Embedded:
+    """Mouth banks that stay on the device from one batch to the next."""
+
+    vram_bytes = 0
+
+    def __init__(self, offset_seconds: float) -> None:
+        self._offset_seconds = offset_seconds
+        self._device = "cpu"
+        self._banks: dict[str, LoadedBank] = {}
+
+    def load(self, device: str) -> None:
+        """Note the device; banks come with the frames."""
+        self._device = device
+
+    def plan(self, scan: Scan, output: OutputFrames, voice: Voice, selector: FaceSelector) -> TaskPlan:
+        """Gaps and widths of every mouth in each output frame, and banks."""
+        return plan_lip_sync(scan, output, self._wish(voice, output), selector)
+
+    def render(self, batch: DeviceBatch, inputs: TaskInputs) -> None:
+        """Draw every mouth of the batch."""
+        faces = inputs.per_frame["face"]
+        for place in range(faces.shape[1]):
+            for number in np.unique(faces[:, place]).tolist():
+                if number >= 0:
+                    self._draw(batch, inputs, place, number)
+
+    def release(self) -> None:
+        self._banks = {}
+
+    def _wish(self, voice: Voice, output: OutputFrames) -> Wish:
+        spoken = articulate(voice.mel, MelStatistics.of(voice.mel))
+        mouth = spoken.at(output.start_seconds, output.duration_seconds, sync_offset_seconds=self._offset_seconds)
+        return plan_wish(Speech(mouth.opening, mouth.closure, mouth.width), output.start_seconds)
+
+    def _draw(self, batch: DeviceBatch, inputs: TaskInputs, place: int, number: int) -> None:
+        """Draw the face of one bank that stands in one of the places of `inputs`."""
+        frames = np.flatnonzero(inputs.per_frame["face"][:, place] == number)
+        points, gaps, widths, weights = (
+            np.asarray(inputs.per_frame[name][frames, place], np.float64)
+            for name in ("points", "gaps", "widths", "weights")
+        )
+        bank = self._bank(inputs.constant[f"bank{number}"])
+        drawing = plan_drawing(points, gaps, widths, weights, bank.bank)
+        boxes = boxes_of(drawing, *batch.format.upright_size)
+        for group in _groups(boxes, together=batch.device.type == "cuda"):
+            around = _of_one_size([box for i in group if (box := boxes[i]) is not None])
+            corners = np.array([(box.x0, box.y0) for box in around], np.float64)
+            numbers = [int(frames[i]) for i in group]
+            rgb = batch.read(numbers, around, tone_mapped=True)
+            drawn, mask = draw(rgb, drawing.at(np.array(group)).moved(corners), bank)
+            batch.write(numbers, around, drawn, mask, tone_mapped=True)
+
+    def _bank(self, stored: NDArray[np.generic]) -> LoadedBank:
+        data = stored.tobytes()
+        key = hashlib.blake2b(data, digest_size=16).hexdigest()
+        if key not in self._banks:
+            if len(self._banks) >= 8:
+                self._banks.clear()
+            self._banks[key] = load_bank(bank_from_bytes(data), self._device)
+        return self._banks[key]
+
+
+def _groups(boxes: Sequence[Box | None], *, together: bool) -> list[list[int]]:
+    """Indexes of the drawings that are drawn in one call: on a GPU all, on a CPU each in its own box."""
+    inside = [i for i, box in enumerate(boxes) if box is not None]
+    return ([inside] if inside else []) if together else [[i] for i in inside]
+
+
+def _of_one_size(boxes: Sequence[Box]) -> list[Box]:
+    """The boxes, grown to the right and downwards to the size of the largest."""
+    width, height = max(box.width for box in boxes), max(box.height for box in boxes)
+    return [Box(box.x0, box.y0, box.x0 + width, box.y0 + height) for box in boxes]

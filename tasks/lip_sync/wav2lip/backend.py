@@ -1,0 +1,125 @@
+"""The Wav2Lip backend: faces cropped upright, redrawn by the network as the voice asks, and blended in."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tasks.device_batch import DeviceBatch
+from tasks.errors import JobError
+from tasks.faces.choose import FaceSelector
+from tasks.lip_sync.seen import Scan
+from tasks.lip_sync.wav2lip.align import in_frame
+from tasks.lip_sync.wav2lip.draw import box_of_crop, box_of_mask, match_light, paste, sample_crop
+from tasks.lip_sync.wav2lip.mask import box_edges, hull_edges, soft_masks
+from tasks.lip_sync.wav2lip.network import Generator
+from tasks.lip_sync.wav2lip.plan import plan_generated
+from tasks.nets.wav2lip import COLUMNS
+from tasks.task import OutputFrames, TaskInputs, TaskPlan, Voice
+from tasks.turning import Box
+from tasks.weights import Weights
+
+_VRAM_BYTES: Final = 900_000_000
+
+
+@dataclass(frozen=True)
+class _Faces:
+    """K faces of a batch; each stands for itself."""
+
+    frames: NDArray[np.int64]
+    "(K,) pictures of the batch"
+    matrices: NDArray[np.float64]
+    "(K, 2, 3) crop to picture"
+    points: NDArray[np.float64]
+    "(K, 51, 2) in the picture"
+    weights: NDArray[np.float64]
+    "(K,) 0 the source's own mouth .. 1 the drawn one"
+    mel: NDArray[np.float32]
+    "(K, 80, 16)"
+
+    def at(self, start: int, end: int) -> "_Faces":
+        return _Faces(*(getattr(self, name)[start:end] for name in self.__dataclass_fields__))
+
+
+class Generated:
+    """The generator and what is around it."""
+
+    vram_bytes = _VRAM_BYTES
+
+    def __init__(self, weights: Weights | None, offset_seconds: float, *, box: bool = False) -> None:
+        self._weights = weights
+        self._offset_seconds = offset_seconds
+        self._box = box
+        self._generator: Generator | None = None
+
+    def load(self, device: str) -> None:
+        """Bring the generator onto the device where its file is on this node; a scan needs none.
+
+        Raises:
+            WeightsError: the file is of another network.
+        """
+        if self._weights is not None and self._weights.path:
+            self._generator = Generator(self._weights, device)
+
+    def plan(self, scan: Scan, output: OutputFrames, voice: Voice, selector: FaceSelector) -> TaskPlan:
+        """Crops of every face in each output frame, and the sound it hears."""
+        return plan_generated(scan, output, voice, selector, self._offset_seconds)
+
+    def render(self, batch: DeviceBatch, inputs: TaskInputs) -> None:
+        """Draw every mouth of the batch, so many faces at once as the generator takes."""
+        if self._generator is None:
+            raise JobError("lip-sync: the generator is not loaded; load the task with its weights before it renders")
+        faces = _faces(inputs)
+        for start in range(0, len(faces.frames), self._generator.batch):
+            self._draw(batch, faces.at(start, start + self._generator.batch), self._generator)
+
+    def release(self) -> None:
+        self._generator = None
+
+    def _draw(self, batch: DeviceBatch, faces: _Faces, generator: Generator) -> None:
+        boxes = [box_of_crop(matrix) for matrix in faces.matrices]
+        masks = self._masks(faces, batch.device)
+        inner = [box_of_mask(*one) for one in zip(faces.matrices, masks[:, 0], boxes, strict=True)]
+        crops, regions = [], []
+        for frame, matrix, around, inside in zip(faces.frames.tolist(), faces.matrices, boxes, inner, strict=True):
+            rgb = batch.read([frame], [around], tone_mapped=True)
+            crops.append(sample_crop(rgb, around, matrix))
+            regions.append(_within(rgb, around, inside))
+        seen = torch.cat(crops)
+        mel = torch.from_numpy(faces.mel).to(batch.device)[:, None]
+        drawn = match_light(seen, generator.draw(mel, seen), masks)
+        shown = masks * torch.from_numpy(faces.weights.astype(np.float32)).to(batch.device)[:, None, None, None]
+        for k, frame in enumerate(faces.frames.tolist()):
+            one = slice(k, k + 1)
+            blended, mask = paste(regions[k], inner[k], faces.matrices[k], drawn[one], shown[one])
+            batch.write([frame], [inner[k]], blended, mask, tone_mapped=True)
+
+    def _masks(self, faces: _Faces, device: torch.device) -> Tensor:
+        """(K, 1, 96, 96)"""
+        if self._box:
+            return soft_masks(box_edges(len(faces.frames)), device)
+        return soft_masks(hull_edges(in_frame(faces.matrices, faces.points)), device)
+
+
+def _within(rgb: Tensor, around: Box, inside: Box) -> Tensor:
+    """The part of a region that a box within it shows, for itself."""
+    rows = slice(inside.y0 - around.y0, inside.y1 - around.y0)
+    columns = slice(inside.x0 - around.x0, inside.x1 - around.x0)
+    return rgb[..., rows, columns].clone()
+
+
+def _faces(inputs: TaskInputs) -> _Faces:
+    """The faces of `inputs`, frame by frame."""
+    frames, places = np.nonzero(np.asarray(inputs.per_frame["face"], np.int16) >= 0)
+    first = inputs.per_frame["mel_first"][frames]
+    mel = np.asarray(inputs.constant["mel"], np.float32)
+    heard = [mel[:, at : at + COLUMNS] for at in first.tolist()]
+    points, matrices, weights = (
+        np.asarray(inputs.per_frame[name][frames, places], np.float64) for name in ("points", "matrix", "weights")
+    )
+    return _Faces(
+        frames, matrices, points, weights, np.stack(heard) if heard else np.zeros((0, 80, COLUMNS), np.float32)
+    )
