@@ -10,9 +10,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from pipeline.decode import Counts
-from pipeline.memory import return_freed_planes
 from pipeline.work import Lease
 from tasks.errors import OutOfVram, ReelyardError, SegmentError
+from tasks.heap import return_freed_planes
 from tasks.picture import FrameBatch
 from tasks.upright import upright_batch
 

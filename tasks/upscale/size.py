@@ -21,9 +21,10 @@ def output_size(spec: TaskSpec, format: PictureFormat) -> tuple[int, int]:
     """(width, height) as stored of what becomes of pictures of `format`.
 
     Raises:
-        JobError: both a factor and a height are asked for, the height is less than the source's, or the
-            result is larger than any encoder takes.
+        JobError: options contradict each other, the height is less than the source's, or the result is
+            larger than any encoder takes.
     """
+    _check_mix(spec)
     ratio = _ratio(spec, format)
     width, height = (_side(side, ratio) for side in (format.width, format.height))
     if max(width, height) > _LARGEST_SIDE:
@@ -44,6 +45,17 @@ def height_fault(value: str) -> str:
     """What was expected of `height`, empty where it is right."""
     right = value == AUTO or (value.isdecimal() and 16 <= int(value) <= _LARGEST_SIDE)
     return "" if right else f"auto, or 16 to {_LARGEST_SIDE} lines"
+
+
+def _check_mix(spec: TaskSpec) -> None:
+    model, mix, denoise = (spec.option(name) for name in ("model", "mix", "denoise"))
+    if mix != "none" and model == "embedded":
+        raise JobError(f"task 'upscale': found mix={mix} without a model, expected the model that it is mixed with")
+    if float(denoise) != 1 and mix == "none":
+        raise JobError(
+            f"task 'upscale': found denoise={denoise} and no mix, expected the second network, as "
+            "model=realesr-general-x4v3,mix=realesr-general-wdn-x4v3"
+        )
 
 
 def _ratio(spec: TaskSpec, format: PictureFormat) -> Fraction:

@@ -3,25 +3,23 @@
 import hashlib
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import torch
 
-from tasks.checkpoint import read
 from tasks.device_batch import DeviceBatch
+from tasks.heap import keep_freed_layers
 from tasks.identity import IdentityTask
-from tasks.nets.enlarging import EnlargingNet, enlarging_network
+from tasks.nets.enlarging import EnlargingNet
 from tasks.residency.ladder import Setting
 from tasks.residency.residents import Residents, residents_on
 from tasks.residency.shortage import told_as_out_of_vram
 from tasks.task import TaskInputs, TaskSpec
 from tasks.tone_map import tone_map
 from tasks.upscale.enlarge import Tiling, enlarged, enlarged_hdr
+from tasks.upscale.networks import Choice, digest_of_embedded
 from tasks.upscale.size import AUTO, SMALLEST_TILE, output_size
 
-#: The network that ships: `weights/upscale.md` beside it.
-EMBEDDED: Final = Path(__file__).parents[1] / "weights" / "upscale.safetensors"
 #: Bumped by hand when the same network draws otherwise.
 _VERSION: Final = 1
 #: What a network may compute with at once, for each kind of device.
@@ -31,20 +29,19 @@ _LARGEST_BATCH: Final = {"cpu": 1, "cuda": 16}
 
 
 class UpscaleTask(IdentityTask):
-    """Every picture at `output_size`; needs no scan.
-
-    Raises:
-        JobError: the options contradict each other.
-    """
+    """Every picture at `output_size`; needs no scan.  Options as the table of tasks tells them."""
 
     def __init__(self, spec: TaskSpec) -> None:
         super().__init__(spec)
+        self._choice = Choice.of(spec)
         self._residents: Residents | None = None
         self._network: EnlargingNet | None = None
         self._device = torch.device("cpu")
 
     def digest(self) -> str:
-        return hashlib.sha256(f"upscale-{_VERSION}".encode() + EMBEDDED.read_bytes()).hexdigest()
+        """Of what ships; a model that is named counts for itself."""
+        shipped = digest_of_embedded() if self._choice.model is None else ""
+        return hashlib.sha256(f"upscale-{_VERSION} {shipped}".encode()).hexdigest()
 
     def load(self, device: str) -> None:
         """The network among those of the device, in host memory until its first use.
@@ -52,8 +49,10 @@ class UpscaleTask(IdentityTask):
         Raises:
             WeightsError: the weights cannot be read, or are no enlarging network's.
         """
+        if torch.device(device).type == "cpu":
+            keep_freed_layers()
         residents = residents_on(device)
-        network = residents.add(self._name, partial(_network, EMBEDDED))
+        network = residents.add(self._choice.name, self._choice.network)
         assert isinstance(network, EnlargingNet)
         self._residents, self._network, self._device = residents, network, torch.device(device)
 
@@ -67,8 +66,8 @@ class UpscaleTask(IdentityTask):
         width, height = batch.format.width, batch.format.height
         side = self._side(self._network, batch.format.upright_size)
         return self._residents.render(
-            f"upscale {self._name} of {width}x{height}",
-            (self._name,),
+            f"upscale {self._choice.name} of {width}x{height}",
+            (self._choice.name,),
             partial(self._rendered, batch, self._network, side),
             batch_frames=self._at_once(self._network, side),
             tile_sides=_smaller_sides(side, self._network.margin),
@@ -76,12 +75,8 @@ class UpscaleTask(IdentityTask):
 
     def release(self) -> None:
         if self._residents is not None:
-            self._residents.remove(self._name)
+            self._residents.remove(self._choice.name)
         self._residents = self._network = None
-
-    @property
-    def _name(self) -> str:
-        return "embedded"
 
     def _rendered(self, batch: DeviceBatch, network: EnlargingNet, side: int, setting: Setting) -> DeviceBatch:
         size = output_size(self.spec, batch.format)
@@ -110,12 +105,6 @@ class UpscaleTask(IdentityTask):
     def _at_once(self, network: EnlargingNet, side: int) -> int:
         fitting = _WORKING_BYTES[self._device.type] // (network.pixel_bytes * side * side)
         return max(1, min(_LARGEST_BATCH[self._device.type], fitting))
-
-
-def _network(path: Path) -> EnlargingNet:
-    network = enlarging_network(read(path), str(path))
-    # Convolutions of few channels take a third of the time where channels lie together.
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def _groups(count: int, size: int) -> Iterator[range]:
