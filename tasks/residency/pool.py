@@ -73,7 +73,8 @@ class Pool:
         """Forget a model, which nobody uses; its room is given back."""
         with self._changed:
             if name in self._holding.names:
-                self._evict([name])
+                self._mover.evict(name)
+                self._holding = self._holding.without([name])
             self._pinned.discard(name)
             del self._sizes[name]
             self._changed.notify_all()

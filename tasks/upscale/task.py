@@ -64,13 +64,13 @@ class UpscaleTask(IdentityTask):
         """
         assert self._residents is not None and self._network is not None, "not loaded"
         width, height = batch.format.width, batch.format.height
-        side = self._side(self._network, batch.format.upright_size)
+        side = self._side(self._network, width * height, max(width, height))
         return self._residents.render(
             f"upscale {self._choice.name} of {width}x{height}",
             (self._choice.name,),
             partial(self._rendered, batch, self._network, side),
-            batch_frames=self._at_once(self._network, side),
-            tile_sides=_smaller_sides(side, self._network.margin),
+            batch_frames=self._at_once(self._network, min(side * side, width * height)),
+            tile_sides=_smaller_sides(min(side, max(width, height)), self._network.margin),
         )
 
     def release(self) -> None:
@@ -93,17 +93,17 @@ class UpscaleTask(IdentityTask):
                 larger.write_whole(some, drawn)
         return larger
 
-    def _side(self, network: EnlargingNet, shown: tuple[int, int]) -> int:
-        """Of the tiles that are wanted: as asked, else the whole picture where that can be computed at once."""
+    def _side(self, network: EnlargingNet, pixels: int, longest: int) -> int:
+        """Of the tiles that are wanted: as asked, else what can be computed at once, a whole picture if that can."""
         asked = self.spec.option("tile")
         if asked != AUTO:
             return _whole_multiple(max(int(asked), 3 * network.margin), network.multiple)
         room = _WORKING_BYTES[self._device.type] // network.pixel_bytes
-        height, width = shown
-        return _whole_multiple(max(height, width) if height * width <= room else int(room**0.5), network.multiple)
+        side = max(int(room**0.5), SMALLEST_TILE, 3 * network.margin)
+        return _whole_multiple(max(side, longest) if pixels <= room else side, network.multiple)
 
-    def _at_once(self, network: EnlargingNet, side: int) -> int:
-        fitting = _WORKING_BYTES[self._device.type] // (network.pixel_bytes * side * side)
+    def _at_once(self, network: EnlargingNet, tile_pixels: int) -> int:
+        fitting = _WORKING_BYTES[self._device.type] // (network.pixel_bytes * tile_pixels)
         return max(1, min(_LARGEST_BATCH[self._device.type], fitting))
 
 
