@@ -24,6 +24,7 @@ from tests.cluster.conftest import FRAMES, GOP, CellPool, leases_over, numbers_o
 
 _CUTS = (0, 30, 60, FRAMES)
 _LABEL = task_spec("label", {"text": "a test"})
+_LARGER = task_spec("upscale", {})
 
 MakePool = Callable[..., CellPool]
 PlanLeases = Callable[..., Sequence[Any]]
@@ -41,7 +42,7 @@ def _in_process(index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[
         pool.close()
 
 
-@pytest.mark.parametrize("specs", [(), (_LABEL,)], ids=["identity", "label"])
+@pytest.mark.parametrize("specs", [(), (_LABEL,), (_LARGER, _LABEL)], ids=["identity", "label", "larger, label"])
 def test_a_cell_and_one_process_give_the_same_bytes(
     specs: tuple[TaskSpec, ...],
     ray_pool: MakePool,

@@ -15,8 +15,7 @@ from tests.tasks.pictures import BT709, LAYOUTS, ORIENTATIONS, batch_of, formats
 
 def flat_batch(format: PictureFormat, codes: tuple[int, int, int]) -> DeviceBatch:
     planes = [
-        np.full((2, *shape), code, format.layout.dtype)
-        for shape, code in zip(format.plane_shapes, codes, strict=True)
+        np.full((2, *shape), code, format.layout.dtype) for shape, code in zip(format.plane_shapes, codes, strict=True)
     ]
     return DeviceBatch.from_frames(batch_of(format, planes), "cpu")
 

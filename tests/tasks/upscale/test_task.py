@@ -77,8 +77,7 @@ def test_an_even_grey_stays_that_grey_at_every_factor_and_depth(layout: str, fac
     unit = 1 << (format.layout.depth - 8)
     codes = (120 * unit, 128 * unit, 128 * unit)
     planes = [
-        np.full((2, *shape), code, format.layout.dtype)
-        for shape, code in zip(format.plane_shapes, codes, strict=True)
+        np.full((2, *shape), code, format.layout.dtype) for shape, code in zip(format.plane_shapes, codes, strict=True)
     ]
     larger = rendered([parse_task(f"upscale:factor={factor}")], batch_of(format, planes))
     assert (larger.format.width, larger.format.height) == (33 * factor, 21 * factor)
