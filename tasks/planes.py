@@ -34,14 +34,17 @@ def open_planes(arrays: tuple[Plane, ...], device: torch.device, owned: bool) ->
 
 def blank_planes(format: PictureFormat, count: int, device: torch.device) -> Planes:
     """Planes of `count` black pictures, on the device from the first."""
-    codes = (0, *(1 << (format.layout.depth - 1),) * 2)
+    if device.type != "cpu":
+        return DevicePlanes.blank(format, count, device)
     shapes = [(count, *shape) for shape in format.plane_shapes]
-    dtype = format.layout.dtype
-    if device.type == "cpu":
-        return HostPlanes(tuple(np.full(s, c, dtype) for s, c in zip(shapes, codes, strict=True)), owned=True)
-    kept = torch.uint8 if dtype == np.uint8 else torch.int16
-    tensors = [torch.full(s, c, dtype=kept, device=device) for s, c in zip(shapes, codes, strict=True)]
-    return DevicePlanes(tensors, [None] * len(tensors), dtype)
+    arrays = [np.full(*one, format.layout.dtype) for one in zip(shapes, _black(format), strict=True)]
+    return HostPlanes(tuple(arrays), owned=True)
+
+
+def _black(format: PictureFormat) -> tuple[int, int, int]:
+    """Code values of Y, Cb, Cr."""
+    middle = 1 << (format.layout.depth - 1)
+    return 0, middle, middle
 
 
 class HostPlanes:
@@ -82,6 +85,16 @@ class DevicePlanes:
     def uploaded(cls, arrays: tuple[Plane, ...], device: torch.device) -> "DevicePlanes":
         signed = [array if array.dtype == np.uint8 else array.view(np.int16) for array in arrays]
         return cls([torch.tensor(array, device=device) for array in signed], list(arrays), arrays[0].dtype)
+
+    @classmethod
+    def blank(cls, format: PictureFormat, count: int, device: torch.device) -> "DevicePlanes":
+        kept = torch.uint8 if format.layout.dtype == np.uint8 else torch.int16
+        tensors = [
+            # Through int32: the middle of 16 bits does not fit int16, but wraps to the same bits.
+            torch.full((count, *shape), code, dtype=torch.int32, device=device).to(kept)
+            for shape, code in zip(format.plane_shapes, _black(format), strict=True)
+        ]
+        return cls(tensors, [None] * len(tensors), format.layout.dtype)
 
     def window(self, plane: int, frames: int | slice, box: Box) -> torch.Tensor:
         codes = self._tensors[plane][frames, box.y0 : box.y1, box.x0 : box.x1]

@@ -45,7 +45,16 @@ def test_ffmpeg_is_set_as_the_output_it_is_compared_with(tmp_path: Path) -> None
 
 
 def test_every_row_has_a_name() -> None:
-    assert list(ROWS) == ["identity", "lip-sync", "memory", "index", "first-frame", "scheduler", "efficiency"]
+    assert list(ROWS) == [
+        "identity",
+        "lip-sync",
+        "upscale",
+        "memory",
+        "index",
+        "first-frame",
+        "scheduler",
+        "efficiency",
+    ]
 
 
 def test_efficiency_is_the_ideal_over_what_was_taken() -> None:

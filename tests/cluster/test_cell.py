@@ -10,7 +10,9 @@ import pytest
 import ray
 
 from cluster import transport
+from cluster.cell import Tally
 from cluster.connection import Connection
+from cluster.messages import Carried
 from cluster.packages import own_code
 from pipeline.engine import InProcessPool
 from pipeline.index import SourceIndex
@@ -40,6 +42,18 @@ def _in_process(index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[
         return list(pool.render(index, specs, leases))
     finally:
         pool.close()
+
+
+def test_what_a_stage_counts_stays_beside_what_came_before_it() -> None:
+    upstream = iter([Carried(None, {0: {"repeated": n}}, {}) for n in (1, 2)])  # type: ignore[arg-type]
+    tally = Tally()
+    batches = tally.unpacked(upstream)
+    next(batches)
+    tally.here.setdefault(0, {})["halve: batch 8 → 4"] = 1
+    next(batches)
+    assert tally.counts_of(0) == {"repeated": 2, "halve: batch 8 → 4": 1}
+    assert tally.carry(None, "render").counts == {0: tally.counts_of(0)}  # type: ignore[arg-type]
+    assert tally.counts_of(1) == {}
 
 
 @pytest.mark.parametrize("specs", [(), (_LABEL,), (_LARGER, _LABEL)], ids=["identity", "label", "larger, label"])

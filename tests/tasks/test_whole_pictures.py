@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from tasks.chroma import gathered, siting, spread
 from tasks.device_batch import DeviceBatch
 from tasks.picture import PictureFormat
+from tasks.planes import DevicePlanes
 from tests.tasks.pictures import BT709, LAYOUTS, ORIENTATIONS, batch_of, formats, picture_format, random_batch
 
 
@@ -51,6 +52,28 @@ def test_a_resized_batch_shows_the_same_frames_and_leaves_its_source_alone() -> 
     assert frames.pts is given_batch.pts and frames.source_frames is given_batch.source_frames
     assert {int(plane.max()) for plane in frames.planes} == {0, 128}, "black until it is written"
     assert batch.to_frames() is given_batch
+
+
+@pytest.mark.parametrize("name", ["yuv420p", "yuv422p10le", "yuv444p16le"])
+def test_planes_on_a_device_take_whole_pictures_as_those_in_host_memory(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_batch = random_batch(picture_format(name, 20, 14))
+    made = []
+    for kind in ("host", "device"):
+        if kind == "device":
+            monkeypatch.setattr(
+                "tasks.device_batch.open_planes", lambda arrays, device, owned: DevicePlanes.uploaded(arrays, device)
+            )
+            monkeypatch.setattr("tasks.device_batch.blank_planes", DevicePlanes.blank)
+        batch = DeviceBatch.from_frames(given_batch, "cpu")
+        larger = batch.resized(40, 28)
+        larger.write_whole([0, 1], batch.read_whole([0, 1]).repeat_interleave(2, 2).repeat_interleave(2, 3))
+        assert isinstance(larger._planes, DevicePlanes) == (kind == "device")
+        made.append(larger.to_frames())
+    for one, other in zip(made[0].planes, made[1].planes, strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
 
 
 def test_pictures_of_another_size_are_refused() -> None:

@@ -252,3 +252,21 @@ def test_the_key_knows_the_weights_that_ship_and_leaves_others_to_their_own(tmp_
         open_task(with_file("upscale", model=small_network(tmp_path, "compact", seed))).digest() for seed in (1, 2)
     )
     assert embedded != one == other
+
+
+def test_a_real_checkpoint_enlarges_four_times_and_its_tiles_leave_no_seam(test_data: Path) -> None:
+    path = test_data / "weights" / "realesr-animevideov3_from_ncnn_fp16.pth"
+    y, x = np.mgrid[:72, :100]
+    rings = (128 + 60 * np.sin(np.hypot(x - 40, y - 30) / 8)).astype(np.uint8)
+    batch = batch_of(picture_format("yuv420p", 100, 72), [rings[None], *(np.full((1, 36, 50), 128, np.uint8),) * 2])
+    whole, tiled = (rendered([with_file(f"upscale:factor=4{t}", model=path)], batch) for t in ("", ",tile=64"))
+    assert (whole.format.width, whole.format.height) == (400, 288)
+    assert np.abs(whole.planes[0].astype(int) - tiled.planes[0].astype(int)).max() <= 1
+    smaller = whole.planes[0][0].reshape(72, 4, 100, 4).mean((1, 3))
+    assert np.abs(smaller - rings)[4:-4, 4:-4].mean() < 6, "the same picture, larger"
+
+
+def test_a_checkpoint_of_another_network_is_told(test_data: Path) -> None:
+    path = test_data / "weights" / "RLFN_x4_ntire2022.pth"
+    with pytest.raises(WeightsError, match="expected those of RRDBNet or SRVGGNetCompact"):
+        open_task(with_file("upscale", model=path)).load("cpu")
