@@ -14,6 +14,7 @@ from pipeline.render import render_in_process
 from tasks.errors import SourceError
 from tasks.table import parse_task
 from tests.pipeline.test_journey import frames_of
+from tests.tasks.lip_sync.generators import Loud, random_weights, save
 
 DEMO = Path(__file__).parents[2] / "tasks" / "data" / "demo"
 FRAMES = 60
@@ -37,19 +38,28 @@ def moving_face(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _job(source: Path, output: Path, **more: object) -> RenderJob:
+@pytest.fixture(params=["embedded", "wav2lip"])
+def task(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Who draws; Wav2Lip's network is stood in for by one that needs no time."""
+    monkeypatch.setattr("tasks.lip_sync.wav2lip.backend.Generator", Loud)
+    checkpoint = tmp_path / "made.pth"
+    checkpoint.write_bytes(b"never read")
+    return "lip-sync" if request.param == "embedded" else f"lip-sync:model={checkpoint}"
+
+
+def _job(source: Path, output: Path, task: str = "lip-sync", **more: object) -> RenderJob:
     job = RenderJob(
-        str(source), str(output), tasks=(parse_task("lip-sync"),), audio=str(DEMO / "voice.wav"), fit="video",
+        str(source), str(output), tasks=(parse_task(task),), audio=str(DEMO / "voice.wav"), fit="video",
         encode=EncodeRequest(qp=0, preset="ultrafast"),
     )  # fmt: skip
     return replace(job, **more)  # type: ignore[arg-type]
 
 
-def test_one_segment_and_many_speak_alike(moving_face: Path, tmp_path: Path) -> None:
+def test_one_segment_and_many_speak_alike(moving_face: Path, tmp_path: Path, task: str) -> None:
     seen = []
     for seconds in (0.4, 1.0, 60.0):
         output = tmp_path / f"{seconds}.mp4"
-        report = render_in_process(_job(moving_face, output, segment_seconds=seconds))
+        report = render_in_process(_job(moving_face, output, task, segment_seconds=seconds))
         assert report.tasks[0]["kept"] == {}
         seen.append(frames_of(output))
     assert seen[0] == seen[1] == seen[2]
@@ -61,9 +71,9 @@ def _planes(path: Path) -> np.ndarray:
         return np.stack([frame.to_ndarray()[:480] for frame in container.decode(video=0)])
 
 
-def test_only_the_mouth_is_touched(moving_face: Path, tmp_path: Path) -> None:
+def test_only_the_mouth_is_touched(moving_face: Path, tmp_path: Path, task: str) -> None:
     output = tmp_path / "out.mp4"
-    render_in_process(_job(moving_face, output))
+    render_in_process(_job(moving_face, output, task))
     changed = _planes(moving_face) != _planes(output)
     rows, columns = np.nonzero(changed.any(axis=0))
     assert changed.any(axis=(1, 2)).mean() > 0.8, "the mouth should move in nearly every frame"
@@ -72,21 +82,37 @@ def test_only_the_mouth_is_touched(moving_face: Path, tmp_path: Path) -> None:
     assert rows.max() < 260
 
 
-def test_a_longer_voice_is_spoken_to_its_end(moving_face: Path, tmp_path: Path) -> None:
+def test_a_longer_voice_is_spoken_to_its_end(moving_face: Path, tmp_path: Path, task: str) -> None:
     output = tmp_path / "out.mp4"
-    report = render_in_process(_job(moving_face, output, fit="audio:ping-pong", segment_seconds=3.0))
+    report = render_in_process(_job(moving_face, output, task, fit="audio:ping-pong", segment_seconds=3.0))
     assert report.counts["frames"] == len(frames_of(output)) == 249
     with av.open(str(output)) as container:
         sound = container.streams.audio[0]
         assert abs(sound.duration * sound.time_base - Fraction(995, 100)) < Fraction(5, 100)
 
 
-def test_a_source_without_a_face_keeps_its_frames_or_fails_on_request(sources, tmp_path: Path) -> None:
+def test_a_source_without_a_face_keeps_its_frames_or_fails_on_request(sources, tmp_path: Path, task: str) -> None:
     source = sources.path("closed mp4")
-    report = render_in_process(_job(source, tmp_path / "kept.mp4"))
+    report = render_in_process(_job(source, tmp_path / "kept.mp4", task))
     assert sum(report.tasks[0]["kept"].values()) == len(frames_of(source))  # type: ignore[attr-defined]
     assert frames_of(tmp_path / "kept.mp4") == frames_of(source)
-    strict = _job(source, tmp_path / "strict.mp4", tasks=(parse_task("lip-sync:no_face=fail"),))
+    refused = f"{task}{',' if ':' in task else ':'}no_face=fail"
+    strict = _job(source, tmp_path / "strict.mp4", refused)
     with pytest.raises(SourceError, match="face"):
         render_in_process(strict)
     assert not (tmp_path / "strict.mp4").exists()
+
+
+def test_a_checkpoint_s_own_network_gives_one_result_however_the_video_is_cut(
+    moving_face: Path, tmp_path: Path
+) -> None:
+    """The real network, of random weights, over batches that come out short at every border."""
+    checkpoint = save(tmp_path / "random.pth", random_weights())
+    seen = []
+    for seconds in (0.2, 60.0):
+        output = tmp_path / f"{seconds}.mp4"
+        job = _job(moving_face, output, f"lip-sync:model={checkpoint}", segment_seconds=seconds)
+        report = render_in_process(replace(job, trim=(None, Fraction(4, 5))))
+        seen.append((report.counts["segments"], frames_of(output)))
+    assert seen[0][0] > 1 == seen[1][0]
+    assert seen[0][1] == seen[1][1]

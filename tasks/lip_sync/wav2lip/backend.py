@@ -72,6 +72,8 @@ class Generated:
         """Draw every mouth of the batch, so many faces at once as the generator takes."""
         if self._generator is None:
             raise JobError("lip-sync: the generator is not loaded; load the task with its weights before it renders")
+        if not (np.asarray(inputs.per_frame["face"], np.int16) >= 0).any():
+            return
         faces = _faces(inputs)
         for start in range(0, len(faces.frames), self._generator.batch):
             self._draw(batch, faces.at(start, start + self._generator.batch), self._generator)
@@ -120,6 +122,4 @@ def _faces(inputs: TaskInputs) -> _Faces:
     points, matrices, weights = (
         np.asarray(inputs.per_frame[name][frames, places], np.float64) for name in ("points", "matrix", "weights")
     )
-    return _Faces(
-        frames, matrices, points, weights, np.stack(heard) if heard else np.zeros((0, 80, COLUMNS), np.float32)
-    )
+    return _Faces(frames, matrices, points, weights, np.stack(heard))

@@ -42,12 +42,15 @@ def _hull(points: Array) -> list[tuple[float, float, float]]:
     jaw = points[list(_JAW)]
     lowered = jaw + np.array([0.0, BELOW_JAW])
     around = np.concatenate([jaw, lowered, points[list(_NOSTRILS)]]).astype(np.float32)
-    corners = cv2.convexHull(around, clockwise=True)[:, 0].astype(np.float64)  # in y-down pixels: inside on the right
+    corners = cv2.convexHull(around)[:, 0].astype(np.float64)
+    middle = corners.mean(0)
     lines = []
     for (x, y), (u, v) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        length = float(np.hypot(u - x, v - y))
-        if length > 1e-6:
-            a, b = -(v - y) / length, (u - x) / length
+        a, b = v - y, x - u
+        inwards = a * (middle[0] - x) + b * (middle[1] - y)
+        length = float(np.hypot(a, b)) * (1 if inwards > 0 else -1)
+        if abs(inwards) > 1e-6:
+            a, b = a / length, b / length
             feather = FEATHER_BELOW if b < -0.7 else FEATHER
             lines.append((a / feather, b / feather, -(a * x + b * y) / feather))
     return lines

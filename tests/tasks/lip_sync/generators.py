@@ -1,8 +1,8 @@
-"""Checkpoints with the keys of Wav2Lip that a test can make: of random weights, and of one that copies what it sees.
+"""Generators to test with: checkpoints with Wav2Lip's keys that a test can make, and one that needs no network.
 
 There is no trained checkpoint to test with.  Random weights prove that all is connected; the copying
 ones draw each face as it was given (to 1 % of white), so that whatever else a picture changes by is
-the doing of what is around the network.
+the doing of what is around the network.  `Loud` paints what it hears, in no time.
 """
 
 from pathlib import Path
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tasks.nets.wav2lip import Wav2Lip
+from tasks.weights import Weights
 from tests.tasks.recipe import shapes, weights
 
 #: Values between which the way through the last sigmoid is a straight line.
@@ -52,3 +53,24 @@ def copying_weights(gain: float = 1.0, lift: float = 0.0) -> dict[str, Tensor]:
 
 def _logit(x: np.ndarray) -> np.ndarray:
     return np.log(x / (1 - x))
+
+
+class Loud:
+    """Stands in for the network: the face as it is, a mouth in it the darker the louder its sound."""
+
+    batch = 4
+
+    def __init__(self, weights: Weights | None = None, device: str = "cpu") -> None:
+        self.runs = 0
+
+    def draw(self, mel: Tensor, faces: Tensor) -> Tensor:
+        assert len(mel) <= self.batch
+        self.runs += 1
+        drawn = faces.clone()
+        drawn[:, :, 64:80, 34:62] *= (0.6 - mel.mean((1, 2, 3)) / 10)[:, None, None, None]
+        return drawn
+
+
+def at_hand(path: Path) -> Weights:
+    """A checkpoint as it lies on this node after the plan fetched it."""
+    return Weights("model", str(path), "wav2lip-96", "0" * 64, path.name, path=str(path))
