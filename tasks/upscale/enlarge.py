@@ -1,4 +1,8 @@
-"""Pictures of any size out of a network of one scale: passes, resampling, and the view of HDR; knows no planes."""
+"""Pictures of any size out of a network of one scale, by passes and resampling; knows no planes.
+
+PQ and HLG signals are enlarged as they are: both step as the eye does, as SDR's does.  Detail that a network
+adds to a tone-mapped view was tried first: on the way back small detail of saturated colours became large.
+"""
 
 from dataclasses import dataclass
 
@@ -6,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tasks.tone_map import ToneMap
 from tasks.upscale.tiles import Enlarging, enlarge
 
 
@@ -33,18 +36,6 @@ def enlarged(network: Enlarging, rgb: Tensor, size: tuple[int, int], tiling: Til
     low = rgb.amin((1, 2, 3), keepdim=True).clamp(max=0)
     high = rgb.amax((1, 2, 3), keepdim=True).clamp(min=1)
     return torch.minimum(torch.maximum(resampled(x, size), low), high)
-
-
-def enlarged_hdr(network: Enlarging, rgb: Tensor, size: tuple[int, int], tiling: Tiling, view: ToneMap) -> Tensor:
-    """As `enlarged`, of PQ or HLG: the network adds its detail to the picture resampled in its own transfer.
-
-    It sees the view between black and white; what is brighter is resampled alone.
-    """
-    seen = view.to_sdr(rgb).clamp(0, 1)
-    detail = enlarged(network, seen, size, tiling) - resampled(seen, size)
-    even = resampled(rgb, size)
-    composed: Tensor = view.composite(even, view.to_sdr(even) + detail)
-    return composed
 
 
 def resampled(x: Tensor, size: tuple[int, int]) -> Tensor:

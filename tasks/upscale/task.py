@@ -15,8 +15,7 @@ from tasks.residency.ladder import Setting
 from tasks.residency.residents import Residents, residents_on
 from tasks.residency.shortage import told_as_out_of_vram
 from tasks.task import TaskInputs, TaskSpec
-from tasks.tone_map import tone_map
-from tasks.upscale.enlarge import Tiling, enlarged, enlarged_hdr
+from tasks.upscale.enlarge import Tiling, enlarged
 from tasks.upscale.networks import Choice, digest_of_embedded
 from tasks.upscale.size import AUTO, SMALLEST_TILE, output_size
 
@@ -81,16 +80,11 @@ class UpscaleTask(IdentityTask):
     def _rendered(self, batch: DeviceBatch, network: EnlargingNet, side: int, setting: Setting) -> DeviceBatch:
         size = output_size(self.spec, batch.format)
         tiling = Tiling(setting.tile_side or side, network.margin, setting.batch_frames)
-        view = tone_map(batch.format.colour)
         with told_as_out_of_vram(f"upscale on {batch.device}, tiles of {tiling.side}"), torch.inference_mode():
             larger = batch.resized(*size)
             for some in _groups(len(batch), setting.batch_frames):
                 rgb = batch.read_whole(some)
-                shown = larger.format.upright_size
-                drawn = (
-                    enlarged_hdr(network, rgb, shown, tiling, view) if view else enlarged(network, rgb, shown, tiling)
-                )
-                larger.write_whole(some, drawn)
+                larger.write_whole(some, enlarged(network, rgb, larger.format.upright_size, tiling))
         return larger
 
     def _side(self, network: EnlargingNet, pixels: int, longest: int) -> int:
