@@ -6,7 +6,6 @@ adds to a tone-mapped view was tried first: on the way back small detail of satu
 
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -35,7 +34,7 @@ def enlarged(network: Enlarging, rgb: Tensor, size: tuple[int, int], tiling: Til
         x = enlarge(network, x, side=tiling.side, margin=tiling.margin, tiles_at_once=tiling.at_once)
     low = rgb.amin((1, 2, 3), keepdim=True).clamp(max=0)
     high = rgb.amax((1, 2, 3), keepdim=True).clamp(min=1)
-    return torch.minimum(torch.maximum(resampled(x, size), low), high)
+    return resampled(x, size).clamp_(low, high)
 
 
 def resampled(x: Tensor, size: tuple[int, int]) -> Tensor:

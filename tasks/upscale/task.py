@@ -56,13 +56,15 @@ class UpscaleTask(IdentityTask):
         self._residents, self._network, self._device = residents, network, torch.device(device)
 
     def render(self, batch: DeviceBatch, inputs: TaskInputs) -> DeviceBatch:
-        """The pictures enlarged, in a batch of their own; `batch` stays as it was.
+        """The pictures enlarged, in a batch of their own; `batch` itself, as it was, where they have the size.
 
         Raises:
             OutOfVram: not even one small tile fits the device.
         """
         assert self._residents is not None and self._network is not None, "not loaded"
         width, height = batch.format.width, batch.format.height
+        if output_size(self.spec, batch.format) == (width, height):
+            return batch
         side = self._side(self._network, width * height, max(width, height))
         return self._residents.render(
             f"upscale {self._choice.name} of {width}x{height}",

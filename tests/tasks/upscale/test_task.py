@@ -100,6 +100,11 @@ def test_each_picture_is_drawn_alike_whatever_stands_beside_it() -> None:
         assert all(np.array_equal(a[i : i + 1], b) for a, b in zip(together.planes, one.planes, strict=True))
 
 
+def test_pictures_that_have_the_height_already_stay_bit_for_bit() -> None:
+    batch = random_batch(picture_format("yuv420p", 40, 28))
+    assert rendered([parse_task("upscale:height=28")], batch) is batch
+
+
 @pytest.mark.parametrize("size", [(130, 90), (131, 97)])
 def test_tiles_leave_no_seam(size: tuple[int, int]) -> None:
     batch = random_batch(picture_format("yuv444p", *size), count=1)
