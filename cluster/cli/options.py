@@ -49,6 +49,9 @@ class RenderOptions:
         str | None,
         _option("--no-face", panel=_WHAT, metavar="keep|fail", help="Frames without a usable face."),
     ] = None
+    height: Annotated[
+        str | None, _option("--height", panel=_WHAT, metavar="LINES", help="Lines of the output: with --task upscale.")
+    ] = None
     frame_rate: Annotated[
         str | None, _option("--frame-rate", panel=_WHAT, help="Constant rate: 25, 29.97, 30000/1001.")
     ] = None
