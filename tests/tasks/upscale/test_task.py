@@ -55,8 +55,8 @@ def with_file(text: str, **files: Path) -> TaskSpec:
     return dataclasses.replace(spec, weights=found)
 
 
-def rendered(specs: list[TaskSpec], batch: FrameBatch) -> FrameBatch:
-    chain = Chain([open_task(spec) for spec in specs], "cpu")
+def rendered(specs: list[TaskSpec], batch: FrameBatch, device: str = "cpu") -> FrameBatch:
+    chain = Chain([open_task(spec) for spec in specs], device)
     chain.load()
     try:
         return chain.render(batch, [TaskInputs(7, 7 + len(batch), {}, {})] * len(specs))
@@ -257,6 +257,16 @@ def test_the_key_knows_the_weights_that_ship_and_leaves_others_to_their_own(tmp_
         open_task(with_file("upscale", model=small_network(tmp_path, "compact", seed))).digest() for seed in (1, 2)
     )
     assert embedded != one == other
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("layout", ["yuv420p", "yuv444p10le"])
+def test_a_gpu_draws_what_the_processor_draws(layout: str) -> None:
+    batch = random_batch(picture_format(layout, 61, 47), count=5)
+    here, there = (rendered([parse_task("upscale:factor=3")], batch, device) for device in ("cpu", "cuda:0"))
+    for a, b in zip(here.planes, there.planes, strict=True):
+        assert np.abs(a.astype(int) - b.astype(int)).max() <= 1
 
 
 def test_a_real_checkpoint_enlarges_four_times_and_its_tiles_leave_no_seam(test_data: Path) -> None:
