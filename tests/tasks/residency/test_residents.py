@@ -64,9 +64,9 @@ def test_steps_are_told_once_in_words_that_are_equal_for_equal_moves() -> None:
     ],
 )
 def test_want_of_memory_on_any_device_is_told_as_such(error: RuntimeError) -> None:
-    with pytest.raises(OutOfVram, match="a task on cuda:0: .*; render fewer at a time, free the device"):
-        with told_as_out_of_vram("a task on cuda:0"):
-            raise error
+    told = pytest.raises(OutOfVram, match="a task on cuda:0: .*; render fewer at a time, free the device")
+    with told, told_as_out_of_vram("a task on cuda:0"):
+        raise error
 
 
 def test_other_failures_stay_what_they_are() -> None:
