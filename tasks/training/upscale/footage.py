@@ -52,12 +52,13 @@ FOOTAGE: Final = (
     Footage("odd/torchcodec__test_resources_testsrc2_vp8", 3, (_HALF,)),
     Footage("odd/torchcodec__test_resources_nasa_13013.mp4", 4, (_HALF,)),
 )
-#: Stills that come with libraries: CC0 or public domain in scikit-image, CC-BY 2.0 in scikit-learn.
+#: Stills that come with scikit-image: CC0, public domain or without a known restriction.
 STILLS: Final = (
     *("astronaut.png", "brick.png", "camera.png", "chelsea.png", "coffee.png", "coins.png", "grass.png"),
     *("gravel.png", "hubble_deep_field.jpg", "ihc.png", "moon.png", "rocket.jpg", "page.png", "text.png"),
-    *("china.jpg", "flower.jpg"),
 )
+#: Those of scikit-learn: CC-BY 2.0.
+PHOTOGRAPHS: Final = ("china.jpg", "flower.jpg")
 _STILL_FACTORS: Final = (_WHOLE, _TWO_THIRDS, _HALF)
 _LEAST_SIDE: Final = 128
 
@@ -83,8 +84,9 @@ def library_stills() -> list[Path]:
     import skimage
     import sklearn  # type: ignore[import-untyped]
 
-    folders = (Path(skimage.__file__).parent / "data", Path(sklearn.__file__).parent / "datasets" / "images")
-    return [folder / name for folder in folders for name in STILLS if (folder / name).is_file()]
+    pictures = Path(skimage.__file__).parent / "data"
+    photographs = Path(sklearn.__file__).parent / "datasets" / "images"
+    return [*(pictures / name for name in STILLS), *(photographs / name for name in PHOTOGRAPHS)]
 
 
 def _chosen(data: Path) -> Iterator[tuple[Path, Footage]]:
