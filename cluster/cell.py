@@ -132,7 +132,7 @@ class DecodeWorker(CellWorker):
 
         tally = Tally()
         lease = fetch(order.lease)
-        decoded = decode_lease(self._storage, fetch(order.index), lease, counts=tally.counts)
+        decoded = decode_lease(self._storage, fetch(order.index), lease, counts=tally.here)
         with ended(staged(self._until_stopped(order, decoded), self.stage, self.name)) as batches:
             for batch in batches:
                 yield tally.carry(batch, self.stage)
@@ -161,7 +161,7 @@ class RenderWorker(CellWorker):
         with self._chains.held(order.specs, order.device) as chain:
             tally = Tally()
             decoded = tally.unpacked(pull(decode, "batches", order, window=order.window))
-            rendered = render_batches(chain, fetch(order.lease), decoded, self._device_lock)
+            rendered = render_batches(chain, fetch(order.lease), decoded, self._device_lock, tally.here)
             with ended(decoded), ended(self._until_stopped(order, rendered)) as batches:
                 for batch in batches:
                     yield tally.carry(batch, self.stage)
@@ -242,7 +242,7 @@ class EncodeWorker(CellWorker):
             batches,
             self._scratch,
             details=lambda work: PartDetails(
-                tally.counts.get(work.segment.number, {}), tally.seconds_since(self.stage), self.name
+                tally.counts_of(work.segment.number), tally.seconds_since(self.stage), self.name
             ),
         )
         try:
@@ -274,7 +274,9 @@ class Tally:
     """What one stage of one order counted and used, with what came from the stages before it."""
 
     def __init__(self) -> None:
-        self.counts: Counts = {}
+        self.here: Counts = {}
+        "What this stage counted, by segment."
+        self._before: Counts = {}
         self._seconds: dict[str, float] = {}
         self._told: dict[str, float] = {}
         self._cpu = time.thread_time()
@@ -282,19 +284,23 @@ class Tally:
 
     def carry(self, batch: FrameBatch, stage: str) -> Carried:
         """The batch as it leaves this stage."""
-        counts = {segment: dict(found) for segment, found in self.counts.items()}
+        counts = {segment: self.counts_of(segment) for segment in {**self._before, **self.here}}
         return Carried(batch, counts, {**self._seconds, stage: time.thread_time() - self._cpu})
 
     def unpacked(self, stream: Iterator[Carried]) -> Iterator[FrameBatch]:
         """The batches of a stream; the tally becomes what it was where each batch left."""
         with ended(stream):
             for item in stream:
-                self.counts.update({segment: dict(found) for segment, found in item.counts.items()})
+                self._before.update({segment: dict(found) for segment, found in item.counts.items()})
                 self._seconds.update(item.seconds)
                 batch = item.batch
                 del item
                 yield batch
                 del batch
+
+    def counts_of(self, segment: int) -> dict[str, int]:
+        """What was counted of a segment, here and before."""
+        return {**self._before.get(segment, {}), **self.here.get(segment, {})}
 
     def seconds_since(self, stage: str) -> dict[str, float]:
         """CPU seconds by stage, and wall seconds, since this was last asked."""

@@ -23,7 +23,7 @@ _ENCODER_FACTOR = {
     "ffv1": 1.5,
 }
 #: Of a task: the part of a frame that it costs whatever the size (a mouth), and the part that grows with it.
-_TASK_MS = {"lip-sync": (18.0, 12.0), "label": (1.0, 1.0)}
+_TASK_MS = {"lip-sync": (18.0, 12.0), "label": (1.0, 1.0), "upscale": (0.0, 450.0)}
 
 
 @dataclass(frozen=True)

@@ -34,12 +34,12 @@ class FusedWorker(EncodeWorker):
         from pipeline.encode import encode_lease
 
         tally, lease, dropped = Tally(), fetch(order.lease), threading.Event()
-        decoded = decode_lease(self._storage, fetch(order.index), lease, counts=tally.counts)
+        decoded = decode_lease(self._storage, fetch(order.index), lease, counts=tally.here)
         batches = in_thread(staged(decoded, "decode", self.name), "decode", dropped)
         chain = self._chains.held(order.specs, order.device) if drawn else contextlib.nullcontext()
         with chain as loaded:
             if drawn:
-                rendered = render_batches(loaded, lease, batches, self._device_lock)
+                rendered = render_batches(loaded, lease, batches, self._device_lock, tally.here)
                 batches = in_thread(staged(rendered, "render", self.name), "render", dropped)
             try:
                 yield from encode_lease(
@@ -48,7 +48,7 @@ class FusedWorker(EncodeWorker):
                     self._counted(order, self._until_stopped(order, batches)),
                     self._scratch,
                     details=lambda work: PartDetails(
-                        tally.counts.get(work.segment.number, {}), tally.seconds_since(self.stage), self.name
+                        tally.counts_of(work.segment.number), tally.seconds_since(self.stage), self.name
                     ),
                 )
             finally:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from pipeline.job import EncodeRequest, RenderJob, parse_fit, parse_frame_rate, parse_trim
 from tasks.errors import JobError
-from tasks.table import parse_task, task_entry, task_spec
+from tasks.table import TASKS, parse_task, task_entry, task_spec
 from tasks.task import TaskSpec
 
 
@@ -129,6 +129,7 @@ FIELDS: Mapping[str, Field] = {
     "face": Field(_text, "shorthand"),
     "no_face": Field(_text, "shorthand"),
     "sync_offset": Field(_text, "shorthand"),
+    "height": Field(_text, "shorthand"),
     "frame_rate": Field(lambda name, value: parse_frame_rate(_text(name, value))),
     "trim": Field(_trim),
     "label": Field(_text),
@@ -229,7 +230,8 @@ def _with_shorthand(specs: tuple[TaskSpec, ...], name: str, value: str) -> tuple
     takers = [i for i, spec in enumerate(specs) if name in {o.name for o in task_entry(spec.name).options}]
     if not takers:
         found = ", ".join(spec.name for spec in specs) or "no task"
-        raise JobError(f"{option} {value}: none of the tasks takes it (found {found}); add --task lip-sync")
+        known = " or ".join(e.name for e in TASKS if name in {o.name for o in e.options})
+        raise JobError(f"{option} {value}: none of the tasks takes it (found {found}); add --task {known}")
     if len(takers) > 1:
         names = ", ".join(specs[i].name for i in takers)
         raise JobError(f"{option} {value}: taken by {names}; say it in each as --task NAME:{name}={value}")

@@ -49,10 +49,11 @@ def _look(storage: Storage, item: Item) -> tuple[VideoForecast, str]:
 def _forecast(empty: VideoForecast, plan: RenderPlan) -> VideoForecast:
     frames, source = len(plan.timeline), source_facts(plan)
     cost = frame_cost(plan.format.width * plan.format.height, plan.encode, [spec.name for spec in plan.specs])
+    before, after = (f"{format.width}x{format.height}" for format in (plan.formats[0], plan.format))
     return replace(
         empty,
-        picture=f"{source['codec']} {source['width']}x{source['height']} {source['pixel_format']}"
-        f" -> {plan.encode.encoder} {plan.encode.pixel_format}",
+        picture=f"{source['codec']} {before} {source['pixel_format']}"
+        f" -> {plan.encode.encoder} {f'{after} ' if after != before else ''}{plan.encode.pixel_format}",
         frames=frames,
         seconds=float(plan.timeline.duration_seconds),
         segments=len(plan.segments),

@@ -24,7 +24,6 @@ from av.video.stream import VideoStream
 
 from pipeline.encoder_frames import frames_of
 from pipeline.encoders import configure
-from pipeline.memory import return_freed_planes
 from pipeline.part import EncodeSpec, Part, PartDetails, content_uri, read_sidecar, sidecar_uri, write_sidecar
 from pipeline.scratch import held, remove_abandoned_once
 from pipeline.source import quiet_decoders
@@ -32,6 +31,7 @@ from pipeline.storage import Storage
 from pipeline.storage_errors import AlreadyThere
 from pipeline.work import Lease, SegmentWork
 from tasks.errors import ResourceShortage, StitchError
+from tasks.heap import return_freed_planes
 from tasks.picture import Colour, FrameBatch, pixel_layout
 
 #: dts of the part's file run ahead of its pts by this: more than any encoder reorders.

@@ -12,13 +12,21 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from tasks.errors import StitchError
 from tasks.picture import FrameBatch, PixelLayout
 
 Samples = npt.NDArray[Any]
 
+_PADDED_COLUMNS, _PADDED_ROWS = 1, 3
+
 
 def frames_of(batch: FrameBatch, layout: PixelLayout, width: int, height: int) -> "list[av.VideoFrame]":
-    """One frame a picture in the encoder's format, pts set; samples are shared where nothing changes."""
+    """One frame a picture in the encoder's format, pts set; samples are shared where nothing changes.
+
+    Raises:
+        StitchError: the pictures are not of the size that was planned.
+    """
+    _check_size(batch, width, height)
     planes: tuple[Samples, ...] = batch.planes
     if batch.format.layout != layout:
         planes = converted(planes, batch.format.layout, layout)
@@ -30,6 +38,16 @@ def frames_of(batch: FrameBatch, layout: PixelLayout, width: int, height: int) -
     for frame, pts in zip(frames, batch.pts.tolist(), strict=True):
         frame.pts = pts
     return frames
+
+
+def _check_size(batch: FrameBatch, width: int, height: int) -> None:
+    """Padding fills up a chroma cell, or one of each field: anything else is another picture."""
+    missing = (width - batch.format.width, height - batch.format.height)
+    if not (0 <= missing[0] <= _PADDED_COLUMNS and 0 <= missing[1] <= _PADDED_ROWS):
+        raise StitchError(
+            f"pictures of {batch.format.width}x{batch.format.height} came to be encoded, expected {width}x{height}: "
+            "a task made another size than it had told"
+        )
 
 
 def converted(planes: tuple[Samples, ...], source: PixelLayout, target: PixelLayout) -> tuple[Samples, ...]:

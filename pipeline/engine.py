@@ -142,7 +142,7 @@ class InProcessPool:
         decoded = staged(decode_lease(self._storage, index, lease, counts=counts), "decode", _HERE)
         batches = in_thread(seconds.timed(decoded, "decode"), "decode", self._stop)
         if chain is not None or lease.bake_rotation:
-            rendered = staged(render_batches(chain, lease, batches, self._device_lock), "render", _HERE)
+            rendered = staged(render_batches(chain, lease, batches, self._device_lock, counts), "render", _HERE)
             batches = in_thread(seconds.timed(rendered, "render"), "render", self._stop)
 
         def details(work: SegmentWork) -> PartDetails:

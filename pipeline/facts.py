@@ -22,6 +22,8 @@ def plan_facts(plan: RenderPlan) -> dict[str, object]:
         "frames": len(timeline),
         "duration_seconds": float(timeline.duration_seconds),
         "segments": [[segment.start, segment.end] for segment in plan.segments],
+        "width": plan.format.width,
+        "height": plan.format.height,
         "encoder": plan.encode.encoder,
         "pixel_format": plan.encode.pixel_format,
         "options": dict(plan.encode.options),

@@ -8,10 +8,27 @@ from typing import Final
 from pipeline.model import COMMERCIAL_USE, Model
 
 _HF: Final = "https://huggingface.co"
+_REAL_ESRGAN: Final = "https://github.com/xinntao/Real-ESRGAN/releases/download"
 _FACEFUSION: Final = f"{_HF}/facefusion"
 _NO_COMMERCE: Final = (COMMERCIAL_USE,)
 _WAV2LIP_LICENCE: Final = "research, academic and personal use only"
 _INSIGHTFACE_LICENCE: Final = "non-commercial research only"
+
+#: Real-ESRGAN's: name, architecture, release, file, bytes where known, sha256.
+_ENLARGING: Final = (
+    ("realesr-animevideov3", "srvgg", "v0.2.5.0", "realesr-animevideov3.pth", None,
+     "b8a8376811077954d82ca3fcf476f1ac3da3e8a68a4f4d71363008000a18b75d"),
+    ("realesr-general-x4v3", "srvgg", "v0.2.5.0", "realesr-general-x4v3.pth", None,
+     "8dc7edb9ac80ccdc30c3a5dca6616509367f05fbc184ad95b731f05bece96292"),
+    ("realesr-general-wdn-x4v3", "srvgg", "v0.2.5.0", "realesr-general-wdn-x4v3.pth", None,
+     "1641f8c4464b9f097c9fdda5589273713f67cf59f3d909e0bd688f0cee269dca"),
+    ("realesrgan-x4plus", "rrdb", "v0.1.0", "RealESRGAN_x4plus.pth", 67_040_989,
+     "4fa0d38905f75ac06eb49a7951b426670021be3018265fd191d2125df9d682f1"),
+    ("realesrgan-x2plus", "rrdb", "v0.2.1", "RealESRGAN_x2plus.pth", None,
+     "49fafd45f8fd7aa8d31ab2a22d14d91b536c34494a5cfe31eb5d89c2fa266abb"),
+    ("realesrgan-x4plus-anime-6b", "rrdb", "v0.2.2.4", "RealESRGAN_x4plus_anime_6B.pth", None,
+     "f872d837d3c90ed2e05227bed711af5671a6fd1c9f7d7e91c911a61f155e99da"),
+)  # fmt: skip
 
 MODELS: Final = (
     Model(
@@ -178,5 +195,18 @@ MODELS: Final = (
         forbids=_NO_COMMERCE,
         urls=("https://github.com/sczhou/CodeFormer/releases/download/v0.1.0/codeformer.pth",),
         key="params_ema",
+    ),
+    *(
+        Model(
+            name=name,
+            task="upscale",
+            architecture=architecture,
+            file=file,
+            sha256=sha256,
+            size_bytes=size_bytes,
+            licence="BSD-3-Clause",
+            urls=(f"{_REAL_ESRGAN}/{release}/{file}",),
+        )
+        for name, architecture, release, file, size_bytes, sha256 in _ENLARGING
     ),
 )

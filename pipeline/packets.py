@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.index import DTS, FLAGS, KEYFRAME, NO_VALUE, POS, PTS, SIZE, SourceIndex
-from pipeline.memory import return_freed_planes
 from pipeline.source import picture_stream, quiet_decoders
 from pipeline.split import is_split_point
 from pipeline.storage import Storage
 from tasks.errors import SourceError
+from tasks.heap import return_freed_planes
 
 AnyPacket: TypeAlias = "av.Packet[Any]"
 Packets = Iterator["av.Packet[Any]"]

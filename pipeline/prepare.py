@@ -21,7 +21,7 @@ from pipeline.timeline import Timeline, plan_timeline
 from pipeline.weights import check_models, terms_of, with_weights
 from tasks.errors import JobError, ResourceShortage
 from tasks.picture import PictureFormat
-from tasks.table import task_entry
+from tasks.table import formats_through, task_entry
 from tasks.task import TaskSpec
 from tasks.upright import upright_format
 
@@ -41,8 +41,10 @@ class RenderPlan:
     units: tuple[ScanUnit, ...]
     specs: tuple[TaskSpec, ...]
     "The tasks of the job, the label last."
+    formats: tuple[PictureFormat, ...]
+    "Of what enters each task, and last of what leaves them all."
     format: PictureFormat
-    "Of the frames that enter the encoder."
+    "Of the frames that enter the encoder: the last of these, upright where that is baked in."
     encode: EncodeSpec
     carry: CarryPlan
     notes: tuple[str, ...]
@@ -83,18 +85,18 @@ def prepare(storage: Storage, job: RenderJob, *, cached: bool = True) -> RenderP
     _check_source(index, job, bool(specs))
     audio = open_audio(storage, job.audio) if job.audio else None
     timeline = plan_timeline(index, job, audio.duration_seconds if audio else None)
-    format = decoded_format(index, deinterlace=job.deinterlace)
-    format = upright_format(format) if job.bake_rotation else format
+    formats = formats_through(specs, decoded_format(index, deinterlace=job.deinterlace))
+    format = upright_format(formats[-1]) if job.bake_rotation else formats[-1]
     encode = choose_encoding(format, timeline, job.encode, container, hdr=index.codec_hdr)
     carry = plan_carry(index, timeline, container, new_audio=audio is not None, bake_rotation=job.bake_rotation)
     content = content_key(storage, index)
     audio_key = storage.identity(job.audio).key if job.audio else None
-    said = (_read_whole(storage, index), index.conversion, *encode.notes, *carry.lines, *terms_of(specs))
-    notes = tuple(dict.fromkeys(filter(None, said)))
+    said = (_read_whole(storage, index), index.conversion, _resized(formats), *encode.notes, *carry.lines)
+    notes = tuple(dict.fromkeys(filter(None, (*said, *terms_of(specs)))))
     return RenderPlan(
         job, job_key(job, content, audio_key), prefix, index, audio, timeline,
         plan_segments(index, timeline, job.segment_seconds), plan_scan_units(index, timeline),
-        specs, format, encode, carry, notes, content,
+        specs, formats, format, encode, carry, notes, content,
     )  # fmt: skip
 
 
@@ -105,6 +107,17 @@ def _read_whole(storage: Storage, index: SourceIndex) -> str:
     return (
         f"{index.uri}: all {index.identity.size / 1e6:.0f} MB were read once for the index, which a file of kind "
         f"{index.container} does not have; .mp4 is indexed by a few MB"
+    )
+
+
+def _resized(formats: tuple[PictureFormat, ...]) -> str:
+    """What is said of pictures that get another size; empty where they keep theirs."""
+    before, after = formats[0], formats[-1]
+    if (before.width, before.height) == (after.width, after.height):
+        return ""
+    return (
+        f"size {before.width}x{before.height} becomes {after.width}x{after.height}: every pixel is drawn anew, "
+        "none is the source's"
     )
 
 
@@ -160,7 +173,7 @@ def _check_source(index: SourceIndex, job: RenderJob, altered: bool) -> None:
 
 
 def check_scratch(plan: RenderPlan, scratch: Path) -> None:
-    """Room for the parts in flight and the stitched file, from the source's own bit rate.
+    """Room for the parts in flight and the stitched file, from the source's own bit rate and the output's size.
 
     Raises:
         ResourceShortage: less is free than is likely needed.
@@ -169,7 +182,8 @@ def check_scratch(plan: RenderPlan, scratch: Path) -> None:
     lossless = plan.encode.encoder in ("ffv1", "prores_ks") or ("qp", "0") in plan.encode.options
     raw = len(plan.timeline) * plan.format.frame_bytes
     rate = plan.index.identity.size / max(1.0, float(_source_seconds(plan.index)))
-    need = int(raw * 0.6) if lossless else int(min(raw * 0.1, 3 * rate * seconds) + 64e6)
+    larger = plan.format.frame_bytes / plan.formats[0].frame_bytes
+    need = int(raw * 0.6) if lossless else int(min(raw * 0.1, 3 * rate * seconds * larger) + 64e6)
     free = shutil.disk_usage(scratch).free
     if free < need:
         raise ResourceShortage(

@@ -176,6 +176,6 @@ def leases(plan: RenderPlan, missing: list[SegmentWork]) -> list[Lease]:
     """One lease a segment; all of them in one where the source is decoded once, in order."""
     if not missing:
         return []
-    count = frames_per_batch(plan.index.format.frame_bytes, plan.format.frame_bytes)
+    count = frames_per_batch(plan.index.format.frame_bytes, *(format.frame_bytes for format in plan.formats))
     groups = [tuple(missing)] if plan.index.mode == "linear" else [(work,) for work in missing]
     return [Lease(group, count, plan.job.damaged, plan.job.deinterlace, plan.job.bake_rotation) for group in groups]

@@ -9,9 +9,10 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
-from pipeline.memory import return_freed_planes
+from pipeline.decode import Counts
 from pipeline.work import Lease
 from tasks.errors import OutOfVram, ReelyardError, SegmentError
+from tasks.heap import return_freed_planes
 from tasks.picture import FrameBatch
 from tasks.upright import upright_batch
 
@@ -146,8 +147,12 @@ def render_batches(
     lease: Lease,
     batches: Iterator[FrameBatch],
     device_lock: AbstractContextManager[object] | None = None,
+    counts: Counts | None = None,
 ) -> Iterator[FrameBatch]:
-    """Batches after all tasks of the chain, one at a time on the device; none crosses a work's border."""
+    """Batches after all tasks of the chain, one at a time on the device; none crosses a work's border.
+
+    `counts` gains, by segment, what gave way on the device for want of memory.
+    """
     return_freed_planes()
     lock = device_lock or nullcontext()
     works = iter(lease.works)
@@ -159,6 +164,10 @@ def render_batches(
         inputs = [task_inputs.narrow(first, last) for task_inputs in work.inputs]
         with lock:
             rendered = batch if chain is None else chain.render(batch, inputs, owned=True)
+            steps = () if chain is None else chain.steps_since_told()
+        if counts is not None:
+            found = counts.setdefault(work.segment.number, {})
+            found.update({step: found.get(step, 0) + 1 for step in steps})
         yield upright_batch(rendered) if lease.bake_rotation else rendered
         del batch, rendered
 

@@ -82,10 +82,9 @@ def conclude(
 
         settle_arithmetic()
         voice = make_voice(storage, plan.job.audio, scratch)
-    output = plan.timeline.output_frames(plan.index.format)
     return [
-        task.conclude(stored_measurements(storage, works), output, voice)
-        for task, works in zip(tasks, measured, strict=True)
+        task.conclude(stored_measurements(storage, works), plan.timeline.output_frames(format), voice)
+        for task, works, format in zip(tasks, measured, plan.formats, strict=False)
     ]
 
 

@@ -7,8 +7,9 @@ import cv2
 import torch
 
 from tasks.device_batch import DeviceBatch
-from tasks.errors import OutOfVram
 from tasks.picture import FrameBatch
+from tasks.residency.residents import residents_on
+from tasks.residency.shortage import told_as_out_of_vram
 from tasks.task import Task, TaskInputs
 
 
@@ -50,22 +51,22 @@ class Chain:
         pictures = DeviceBatch.from_frames(batch, self.device, owned=owned)
         for position, (task, values) in enumerate(zip(self.tasks, inputs, strict=True)):
             started = time.perf_counter()
-            self._render_one(task, pictures, values)
+            pictures = self._render_one(task, pictures, values)
             self.seconds[position] += time.perf_counter() - started
         return pictures.to_frames()
 
-    def _render_one(self, task: Task, pictures: DeviceBatch, values: TaskInputs) -> None:
-        try:
-            task.render(pictures, values)
+    def _render_one(self, task: Task, pictures: DeviceBatch, values: TaskInputs) -> DeviceBatch:
+        size = f"{pictures.format.width}x{pictures.format.height}"
+        what = f"task {task.spec.name} ran out of memory on {self.device} with {len(pictures)} pictures of {size}"
+        with told_as_out_of_vram(what):
+            rendered = task.render(pictures, values)
             if pictures.device.type == "cuda":
                 torch.cuda.synchronize(pictures.device)
-        except torch.OutOfMemoryError as error:
-            shown = pictures.format
-            raise OutOfVram(
-                f"task {task.spec.name} ran out of memory on {self.device} with {len(pictures)} pictures of "
-                f"{shown.width}x{shown.height}: {str(error).splitlines()[0]}; render fewer at a time, free the "
-                "device from other work, or use --device cpu"
-            ) from error
+        return rendered
+
+    def steps_since_told(self) -> tuple[str, ...]:
+        """What gave way on the device for want of memory since this was last asked, in words of the report."""
+        return residents_on(self.device).steps_since_told()
 
     def release(self) -> None:
         """Free the device; every task is asked, the first failure is raised at the end."""

@@ -3,22 +3,38 @@
 The round trip is exact: chroma is repeated to every pixel it covers (nearest up), averaged over
 the same pixels on the way back (box down), and RGB is never clamped; only code values are rounded.
 What no task touched is never converted.
+
+A task that changes the size of pictures reads them whole, writes them whole into a `resized` batch, and
+hands that on: there is no untouched pixel then, and chroma is interpolated where it is sited.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as functional
 
+from tasks.chroma import Siting, gathered, siting, spread
 from tasks.colour import conversion
 from tasks.picture import FrameBatch, PictureFormat
-from tasks.planes import open_planes
+from tasks.planes import Planes, blank_planes, open_planes
 from tasks.tone_map import ToneMap, tone_map
 from tasks.turning import Box, clipped, orientation_of, stored_box
 
 __all__ = ["Box", "DeviceBatch"]
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """Which pictures of the output a batch is, whatever their size."""
+
+    first_frame: int
+    pts: npt.NDArray[np.int64]
+    source_frames: npt.NDArray[np.int64]
+    given: FrameBatch | None
+    "The batch that came in, as long as its planes may still be those; None for another size."
 
 
 class DeviceBatch:
@@ -28,10 +44,11 @@ class DeviceBatch:
     whole batch, unless `owned` says that the arrays are the batch's to write to.
     """
 
-    def __init__(self, batch: FrameBatch, device: str, *, owned: bool = False) -> None:
-        self._batch = batch
-        self._planes = open_planes(batch.planes, torch.device(device), owned)
-        self._conversion = conversion(batch.format.colour, batch.format.layout)
+    def __init__(self, format: PictureFormat, shown: "Shown", planes: Planes) -> None:
+        self.format = format
+        self._shown = shown
+        self._planes = planes
+        self._conversion = conversion(format.colour, format.layout)
 
     @classmethod
     def from_frames(cls, batch: FrameBatch, device: str, *, owned: bool = False) -> "DeviceBatch":
@@ -40,26 +57,29 @@ class DeviceBatch:
         Raises:
             JobError: the colour matrix is one that cannot be converted.
         """
-        return cls(batch, device, owned=owned)
+        shown = Shown(batch.first_frame, batch.pts, batch.source_frames, batch)
+        return cls(batch.format, shown, open_planes(batch.planes, torch.device(device), owned))
+
+    def resized(self, width: int, height: int) -> "DeviceBatch":
+        """As many black pictures of another stored size, for `write_whole`; this batch stays as it is."""
+        format = replace(self.format, width=width, height=height)
+        shown = replace(self._shown, given=None)
+        return DeviceBatch(format, shown, blank_planes(format, len(self), self.device))
 
     def __len__(self) -> int:
-        return len(self._batch)
-
-    @property
-    def format(self) -> PictureFormat:
-        return self._batch.format
+        return len(self._shown.pts)
 
     @property
     def first_frame(self) -> int:
-        return self._batch.first_frame
+        return self._shown.first_frame
 
     @property
     def pts(self) -> npt.NDArray[np.int64]:
-        return self._batch.pts
+        return self._shown.pts
 
     @property
     def source_frames(self) -> npt.NDArray[np.int64]:
-        return self._batch.source_frames
+        return self._shown.source_frames
 
     @property
     def device(self) -> torch.device:
@@ -67,11 +87,29 @@ class DeviceBatch:
 
     def to_frames(self) -> FrameBatch:
         """The pictures as planes in host memory; the batch that came in where nothing was written."""
-        planes = self._planes.to_arrays()
-        if all(new is old for new, old in zip(planes, self._batch.planes, strict=True)):
-            return self._batch
-        batch = self._batch
-        return FrameBatch(batch.format, planes, batch.first_frame, batch.pts, batch.source_frames)
+        planes, given = self._planes.to_arrays(), self._shown.given
+        if given is not None and all(new is old for new, old in zip(planes, given.planes, strict=True)):
+            return given
+        return FrameBatch(self.format, planes, self.first_frame, self.pts, self.source_frames)
+
+    def read_whole(self, frames: Sequence[int]) -> torch.Tensor:
+        """(N, 3, H, W) float32 R'G'B' of upright pictures, white at 1.0, not clamped, chroma interpolated.
+
+        Raises:
+            JobError: the source is turned by an odd angle.
+        """
+        return self._turned_upright(torch.stack([self._whole(frame) for frame in frames])).contiguous()
+
+    def write_whole(self, frames: Sequence[int], rgb: torch.Tensor) -> None:
+        """Replace pictures by those of `read_whole`'s shape and meaning, in order.
+
+        Raises:
+            JobError: the source is turned by an odd angle.
+        """
+        if tuple(rgb.shape) != (len(frames), 3, *self.format.upright_size):
+            raise ValueError(f"pictures are {tuple(rgb.shape)}, expected {(len(frames), 3, *self.format.upright_size)}")
+        for frame, picture in zip(frames, self._turned_back(rgb), strict=True):
+            self._put_whole(frame, picture)
 
     def read(self, frames: Sequence[int], boxes: Sequence[Box], *, tone_mapped: bool = False) -> torch.Tensor:
         """(N, 3, h, w) float32 R'G'B' of one upright box per entry, white at 1.0, not clamped.
@@ -146,6 +184,38 @@ class DeviceBatch:
             codes = self._planes.window(plane, slice(None), window)
             codes.mul_(keep[plane]).add_(add[plane]).round_().clamp_(0, self._conversion.largest)
             self._planes.put(plane, slice(None), window, codes)
+
+    def _whole(self, frame: int) -> torch.Tensor:
+        """(3, h, w) R'G'B' of a stored picture."""
+        to = self._conversion
+        luma, cb, cr = (self._planes.window(plane, frame, self._all_of(plane)) for plane in range(3))
+        luma.sub_(to.luma_offset).mul_(1 / to.luma_span)
+        cb, cr = (
+            spread(codes.sub_(to.chroma_offset).mul_(1 / to.chroma_span), self.format.plane_shapes[0], self._siting)
+            for codes in (cb, cr)
+        )
+        green = (cb * to.green_cb).add_(cr, alpha=to.green_cr)
+        return torch.stack((cr * to.red_cr, green, cb * to.blue_cb)).add_(luma)
+
+    def _put_whole(self, frame: int, rgb: torch.Tensor) -> None:
+        """Replace a stored picture."""
+        to = self._conversion
+        red, green, blue = rgb
+        luma = (green * to.kg).add_(red, alpha=to.kr).add_(blue, alpha=to.kb)
+        planes = [(luma, to.luma_span, to.luma_offset)]
+        for other, factor in ((blue, to.blue_cb), (red, to.red_cr)):
+            planes.append((gathered(other - luma, self._siting), to.chroma_span / factor, to.chroma_offset))
+        for plane, (values, span, offset) in enumerate(planes):
+            codes = (values * span).add_(offset).round_().clamp_(0, to.largest)
+            self._planes.put(plane, frame, self._all_of(plane), codes)
+
+    def _all_of(self, plane: int) -> Box:
+        height, width = self.format.plane_shapes[plane]
+        return Box(0, 0, width, height)
+
+    @property
+    def _siting(self) -> tuple[Siting, Siting]:
+        return siting(self.format)
 
     def _view(self) -> ToneMap | None:
         return tone_map(self.format.colour)

@@ -30,8 +30,9 @@ class IdentityTask:
     def conclude(self, units: Iterable[UnitMeasurement], output: OutputFrames, voice: Voice | None) -> TaskPlan:
         return TaskPlan()
 
-    def render(self, batch: DeviceBatch, inputs: TaskInputs) -> None:
-        """Nothing to change."""
+    def render(self, batch: DeviceBatch, inputs: TaskInputs) -> DeviceBatch:
+        """Nothing is changed."""
+        return batch
 
     def release(self) -> None:
         """Nothing to free."""

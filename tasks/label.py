@@ -49,7 +49,7 @@ class LabelTask(IdentityTask):
     def digest(self) -> str:
         return f"label-{_VERSION}-pillow-{PIL.__version__}"
 
-    def render(self, batch: DeviceBatch, inputs: TaskInputs) -> None:
+    def render(self, batch: DeviceBatch, inputs: TaskInputs) -> DeviceBatch:
         """Draw the label into every picture.
 
         Raises:
@@ -60,6 +60,7 @@ class LabelTask(IdentityTask):
             self._overlays = {key: plane_overlay(self._text, batch.format, batch.device)}
         overlay = self._overlays[key]
         batch.blend_planes(overlay.box, overlay.keep, overlay.add)
+        return batch
 
     def release(self) -> None:
         self._overlays = {}

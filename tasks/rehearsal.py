@@ -40,7 +40,7 @@ class RehearsalTask:
     def conclude(self, units: Iterable[UnitMeasurement], output: OutputFrames, voice: Voice | None) -> TaskPlan:
         return TaskPlan()
 
-    def render(self, batch: DeviceBatch, inputs: TaskInputs) -> None:
+    def render(self, batch: DeviceBatch, inputs: TaskInputs) -> DeviceBatch:
         """Nothing is changed.
 
         Raises:
@@ -52,6 +52,7 @@ class RehearsalTask:
         if inputs.start <= self._fails_at < inputs.end:
             raise RuntimeError(f"task rehearsal was asked to fail at frame {self._fails_at}")
         self._pace(inputs.end - inputs.start)
+        return batch
 
     def _pace(self, pictures: int) -> None:
         """Back at the time when a device that works without a break would be done with these."""

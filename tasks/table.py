@@ -8,11 +8,14 @@ import difflib
 import importlib
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tasks.errors import JobError
+from tasks.picture import PictureFormat
 from tasks.task import Task, TaskSpec
+from tasks.upscale import size
+from tasks.upscale.size import ARCHITECTURES
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,10 @@ class Option:
     "Of the weights that a value other than the default names: a model of the catalogue, or a file."
 
 
+def same_size(spec: TaskSpec, format: PictureFormat) -> tuple[int, int]:
+    return format.width, format.height
+
+
 @dataclass(frozen=True)
 class TaskEntry:
     """One row of the table."""
@@ -40,6 +47,10 @@ class TaskEntry:
     options: tuple[Option, ...] = ()
     needs_audio: bool = False
     "As the task's own `needs` says; here it can be read without importing the task."
+    needs_scan: bool = False
+    "Likewise."
+    output_size: Callable[[TaskSpec, PictureFormat], tuple[int, int]] = same_size
+    "(width, height) as stored of what leaves the task, by what enters it; JobError where it cannot be."
     internal: bool = False
     "Asked for by an option of the command, not by `--task`."
 
@@ -135,6 +146,36 @@ TASKS: tuple[TaskEntry, ...] = (
             ),
         ),
         needs_audio=True,
+        needs_scan=True,
+    ),
+    TaskEntry(
+        "upscale",
+        "larger pictures, their detail drawn by a network",
+        "tasks.upscale.task",
+        "UpscaleTask",
+        (
+            Option(
+                "factor", size.AUTO, "how many times larger: 2, 3, 4; 2 by itself", one_of(size.AUTO, *size.FACTORS)
+            ),
+            Option("height", size.AUTO, "lines as shown, in place of a factor: 2160", size.height_fault),
+            Option(
+                "model",
+                "embedded",
+                "whose detail: embedded (needs no download), a model of `reelyard models list`, or a file of weights",
+                any_text,
+                ARCHITECTURES,
+            ),
+            Option(
+                "mix",
+                "none",
+                "a second model of the same network, as realesr-general-wdn-x4v3 beside realesr-general-x4v3",
+                any_text,
+                ARCHITECTURES,
+            ),
+            Option("denoise", "1", "share of `model` against `mix`, which removes less noise", number(0, 1, "a share")),
+            Option("tile", size.AUTO, "side of the tiles that the network sees: auto, or pixels", size.tile_fault),
+        ),
+        output_size=size.output_size,
     ),
 )
 
@@ -187,6 +228,25 @@ def task_entry(name: str) -> TaskEntry:
             return entry
     names = [entry.name for entry in TASKS if not entry.internal]
     raise JobError(f"there is no task {name!r}{_nearest(name, names)}; tasks are {', '.join(names)}")
+
+
+def formats_through(specs: Sequence[TaskSpec], format: PictureFormat) -> tuple[PictureFormat, ...]:
+    """What enters each task of a chain, and last what leaves it.
+
+    Raises:
+        JobError: a task cannot take what would come to it; says in what order it could.
+    """
+    formats = [format]
+    for spec in specs:
+        entry, before = task_entry(spec.name), formats[-1]
+        if entry.needs_scan and before != format:
+            raise JobError(
+                f"task {spec.name!r} looks at the source's pictures ({format.width}x{format.height}), but stands after "
+                f"a task that makes them {before.width}x{before.height}: put it first"
+            )
+        width, height = entry.output_size(spec, before)
+        formats.append(replace(before, width=width, height=height))
+    return tuple(formats)
 
 
 def open_task(spec: TaskSpec) -> Task:

@@ -52,7 +52,6 @@ class Needs:
     audio: bool = False
     "Mel spectrogram of the job's voice (80 columns a second)."
     scan: bool = False
-    scale: int = 1
     frame_rate_factor: Fraction = Fraction(1)
     vram_bytes: int = 0
 
@@ -186,8 +185,11 @@ class Task(Protocol):
     def conclude(self, units: Iterable[UnitMeasurement], output: OutputFrames, voice: Voice | None) -> TaskPlan:
         """The whole-video result; pure, reads units in order and may hold only what it needs of each."""
 
-    def render(self, batch: "DeviceBatch", inputs: TaskInputs) -> None:
-        """Change the batch's pictures in place; `inputs` covers exactly its frames."""
+    def render(self, batch: "DeviceBatch", inputs: TaskInputs) -> "DeviceBatch":
+        """The batch to go on with: `batch`, changed in place, or one `resized` to the task's output size.
+
+        `inputs` covers exactly its frames.
+        """
 
     def release(self) -> None:
         """Free the device."""

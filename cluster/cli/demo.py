@@ -21,6 +21,7 @@ def register(app: typer.Typer) -> None:
         "label",
         "face",
         "no_face",
+        "height",
         "trim",
         "fit",
         "damaged",

@@ -44,12 +44,13 @@ def list_models(cache: Cache = None, catalogue: Added = None, json: Json = False
         if json:
             print_json([_facts(model, store) for model in known.values()])
             return
+        width = 2 + max(len(name) for name in known)
         for model in known.values():
             size = f"{model.size_bytes / 1e6:.1f} MB" if model.size_bytes else "size unknown"
             here = "here" if store.has(model) else "-"
             forbids = f"; forbids {', '.join(model.forbids)}" if model.forbids else ""
-            typer.echo(f"{model.name:<16}{model.task:<18}{size:>13}  {here:<5} {model.licence}{forbids}")
-        say("Lip sync runs with what it ships; `--task lip-sync:model=NAME` takes one of those for it.")
+            typer.echo(f"{model.name:<{width}}{model.task:<18}{size:>13}  {here:<5} {model.licence}{forbids}")
+        say("Lip sync and upscale run with what they ship; `--task NAME:model=MODEL` takes one of those for them.")
 
 
 def fetch(

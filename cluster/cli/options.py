@@ -53,6 +53,9 @@ class RenderOptions:
         str | None,
         _option("--sync-offset", panel=_WHAT, metavar="MS", help="Milliseconds by which the mouth comes later; 0."),
     ] = None
+    height: Annotated[
+        str | None, _option("--height", panel=_WHAT, metavar="LINES", help="Lines of the output: with --task upscale.")
+    ] = None
     frame_rate: Annotated[
         str | None, _option("--frame-rate", panel=_WHAT, help="Constant rate: 25, 29.97, 30000/1001.")
     ] = None

@@ -72,6 +72,7 @@ def plan_document(plan: "RenderPlan", device: str) -> dict[str, object]:
         "timeline": f"{facts['timeline']}: {facts['frames']} frames, {seconds(float(plan.timeline.duration_seconds))}",
         "tasks": [f"{spec.name} {dict(spec.options)}" for spec in plan.specs] or "none: pictures unchanged",
         "encoder": f"{plan.encode.encoder} {plan.encode.pixel_format} {dict(plan.encode.options)}",
+        "size": f"{plan.format.width}x{plan.format.height}",
         "segments": [f"{s.number}: frames {s.start}-{s.end}" for s in plan.segments],
         "kept_or_lost": list(plan.notes) or "everything is kept",
         "parts_under": plan.prefix,

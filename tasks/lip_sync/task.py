@@ -83,10 +83,11 @@ class LipSyncTask:
             _refuse_kept(plan, output)
         return plan
 
-    def render(self, batch: DeviceBatch, inputs: TaskInputs) -> None:
+    def render(self, batch: DeviceBatch, inputs: TaskInputs) -> DeviceBatch:
         """Draw every mouth of the batch."""
         if "face" in inputs.per_frame:
             self._backend.render(batch, inputs)
+        return batch
 
     def release(self) -> None:
         self._scanner = None

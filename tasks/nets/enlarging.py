@@ -9,14 +9,18 @@ from torch import Tensor
 
 from tasks.checkpoint import fill
 from tasks.errors import WeightsError
+from tasks.nets.detail_net import DetailNet
 from tasks.nets.rrdb_net import RRDBNet
 from tasks.nets.srvgg_net import SRVGGNet
 
+EnlargingNet = RRDBNet | SRVGGNet | DetailNet
+
 _RRDB: Final = ("conv_first.weight", "body.0.rdb1.conv1.weight")
+_DETAIL: Final = ("detail.0.weight", "detail.1.weight")
 _SRVGG: Final = ("body.0.weight", "body.1.weight")
 
 
-def enlarging_network(state: Mapping[str, Tensor], source: str) -> RRDBNet | SRVGGNet:
+def enlarging_network(state: Mapping[str, Tensor], source: str) -> EnlargingNet:
     """The network that `state` was trained as, with its weights.
 
     Raises:
@@ -28,14 +32,16 @@ def enlarging_network(state: Mapping[str, Tensor], source: str) -> RRDBNet | SRV
     return network
 
 
-def _empty(state: Mapping[str, Tensor], source: str) -> RRDBNet | SRVGGNet:
+def _empty(state: Mapping[str, Tensor], source: str) -> EnlargingNet:
     if all(name in state and state[name].ndim == 4 for name in _RRDB):
         return _rrdb(state)
     if all(name in state for name in _SRVGG):
         return _srvgg(state, source)
+    if all(name in state for name in _DETAIL):
+        return DetailNet(_count(state, r"detail\.(\d+)\.weight") // 2 - 1, state["detail.0.weight"].shape[0])
     raise WeightsError(
         f"weights {source} begin with {next(iter(state), 'nothing')!r}; expected those of RRDBNet or "
-        "SRVGGNetCompact (Real-ESRGAN's networks): name such a checkpoint"
+        "SRVGGNetCompact (Real-ESRGAN's networks), or of our own DetailNet: name such a checkpoint"
     )
 
 

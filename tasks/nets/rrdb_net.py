@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+_MARGIN: Final = 32
+"Pixels seen around what is kept of a tile: far fewer than the field spans, so tiles differ a little."
 _RESIDUAL: Final = 0.2
 "Scale of each dense block's and each triple's residual (ESRGAN, section 3.1)."
 
@@ -60,6 +62,8 @@ class RRDBNet(nn.Module):
             raise ValueError(f"scale is {scale}, expected 1, 2 or 4")
         self.scale = scale
         self.multiple = 4 // scale
+        self.margin = _MARGIN
+        self.pixel_bytes = 4 * (features + 4 * growth + 3 * features * scale**2)
         self.conv_first = _conv(3 * self.multiple**2, features)
         self.body = nn.Sequential(*(_Triple(features, growth) for _ in range(blocks)))
         self.conv_body = _conv(features, features)

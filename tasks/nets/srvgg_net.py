@@ -8,7 +8,7 @@ class SRVGGNet(nn.Module):
     """(N, 3, H, W) RGB in 0..1 -> (N, 3, scale * H, scale * W), not clamped.
 
     `depth` convolutions lie between the first and the last, so one output pixel depends on no input pixel
-    farther than `radius`: tiles with that much around them are exact.
+    farther than `margin`: tiles with that much around them are exact.
     """
 
     multiple = 1
@@ -16,7 +16,8 @@ class SRVGGNet(nn.Module):
     def __init__(self, scale: int = 4, depth: int = 16, features: int = 64) -> None:
         super().__init__()
         self.scale = scale
-        self.radius = depth + 2
+        self.margin = depth + 2
+        self.pixel_bytes = 4 * (2 * features + 2 * 3 * scale**2)
         layers: list[nn.Module] = [nn.Conv2d(3, features, 3, 1, 1), nn.PReLU(features)]
         for _ in range(depth):
             layers += [nn.Conv2d(features, features, 3, 1, 1), nn.PReLU(features)]

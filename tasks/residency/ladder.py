@@ -35,6 +35,11 @@ class Step:
     reason: str
 
     def __str__(self) -> str:
+        return f"{self.words} ({self.reason})"
+
+    @property
+    def words(self) -> str:
+        """The move alone: equal for equal moves, whatever made them necessary."""
         moved = [
             f"{name} {old} → {new}"
             for name, old, new in (
@@ -44,7 +49,7 @@ class Step:
             )
             if old != new
         ]
-        return f"{self.kind}: {', '.join(moved) or 'nothing smaller is left on this device'} ({self.reason})"
+        return f"{self.kind}: {', '.join(moved) or 'nothing smaller is left on this device'}"
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,10 @@ class TorchMover:
         self._host[name], self._places[name] = block, places
         return size_bytes
 
+    def remove(self, name: str) -> None:
+        """Forget a network that lies in host memory, where it stays its owner's."""
+        del self._host[name], self._places[name]
+
     def bring(self, name: str) -> None:
         """Start the copy; on a GPU beside what it computes.
 

@@ -69,6 +69,16 @@ class Pool:
             if pinned:
                 self._pinned.add(name)
 
+    def remove(self, name: str) -> None:
+        """Forget a model, which nobody uses; its room is given back."""
+        with self._changed:
+            if name in self._holding.names:
+                self._mover.evict(name)
+                self._holding = self._holding.without([name])
+            self._pinned.discard(name)
+            del self._sizes[name]
+            self._changed.notify_all()
+
     def expect(self, queue: Sequence[str]) -> None:
         """Tell what will be used next, in order, as far as it is known; each use takes its name off the front."""
         with self._changed:

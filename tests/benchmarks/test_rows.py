@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tasks.training.upscale.figures import Score
 from tests.benchmarks.commands import IN_PROCESS, RAY, ffmpeg_identity, x264_settings
 from tests.benchmarks.meter import Line, Measured, Sample
 from tests.benchmarks.pictures import nearly_still
-from tests.benchmarks.rows import ROWS, efficiency
+from tests.benchmarks.rows import ROWS, efficiency, upscale
 from tests.benchmarks.rows.identity import Cost, figures_of
 from tests.benchmarks.sources import Source, write_unit
 
@@ -49,12 +50,20 @@ def test_every_row_has_a_name() -> None:
         "identity",
         "lip-sync",
         "wav2lip",
+        "upscale",
         "memory",
         "index",
         "first-frame",
         "scheduler",
         "efficiency",
     ]
+
+
+def test_an_enlargement_is_told_by_its_gain_over_bicubic() -> None:
+    found = [Score("a", 30.0, 33.0), Score("b", 34.0, 36.4)]
+    figure = upscale.gain_figure("Set5", 2.8, "FSRCNN 3.3", found)
+    assert (round(figure.value, 3), figure.holds) == (2.7, False)
+    assert figure.against == "34.70 dB, bicubic 32.00; by their papers FSRCNN 3.3"
 
 
 def test_efficiency_is_the_ideal_over_what_was_taken() -> None:

@@ -21,6 +21,7 @@ from cluster.scheduling.values import Video
 from cluster.transport import Worker
 from pipeline.index import SourceIndex
 from pipeline.storage import Storage
+from tasks.task import TaskSpec
 
 #: Frames of the source, its keyframes, its size.
 FRAMES, GOP, WIDTH, HEIGHT = 100, 10, 320, 180
@@ -48,9 +49,10 @@ def write_numbered(path: Path, frames: int = FRAMES, gop: int = GOP) -> Path:
 
 
 def numbers_of(path: Path | str) -> list[int]:
-    """The numbers that the frames of a video bear, in order."""
+    """The numbers that the frames of a video bear, in order, whatever their size became."""
     with av.open(str(path)) as container:
-        return [_number(frame.to_ndarray(format="gray")) for frame in container.decode(video=0)]
+        frames = (frame.reformat(WIDTH, HEIGHT, "gray") for frame in container.decode(video=0))
+        return [_number(frame.to_ndarray()) for frame in frames]
 
 
 def _number(luma: np.ndarray) -> int:
@@ -143,7 +145,7 @@ def leases_over(
     index: SourceIndex,
     folder: Path,
     cuts: Sequence[int],
-    specs: Sequence[object],
+    specs: Sequence[TaskSpec],
     batch_frames: int,
     damaged: str,
 ) -> Sequence[object]:
@@ -152,11 +154,13 @@ def leases_over(
     from pipeline.segments import Segment
     from pipeline.timeline import plan_timeline
     from pipeline.work import Lease, SegmentWork
+    from tasks.table import formats_through
     from tasks.task import TaskInputs
 
     folder.mkdir(parents=True, exist_ok=True)
     timeline = plan_timeline(index, RenderJob(index.uri, "out.mkv"), None)
-    encode = choose_encoding(index.format, timeline, EncodeRequest("ffv1"), "mkv")
+    drawn = formats_through(specs, index.format)[-1]
+    encode = choose_encoding(drawn, timeline, EncodeRequest("ffv1"), "mkv")
     made = []
     for number, (a, b) in enumerate(itertools.pairwise(cuts)):
         end = int(timeline.pts[b]) if b < len(timeline) else timeline.end_pts

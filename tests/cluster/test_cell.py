@@ -10,7 +10,9 @@ import pytest
 import ray
 
 from cluster import transport
+from cluster.cell import Tally
 from cluster.connection import Connection
+from cluster.messages import Carried
 from cluster.packages import own_code
 from pipeline.engine import InProcessPool
 from pipeline.index import SourceIndex
@@ -24,6 +26,7 @@ from tests.cluster.conftest import FRAMES, GOP, CellPool, leases_over, numbers_o
 
 _CUTS = (0, 30, 60, FRAMES)
 _LABEL = task_spec("label", {"text": "a test"})
+_LARGER = task_spec("upscale", {})
 #: Takes three seconds of 600 frames, however quick the machine: time to lose a worker in.
 _PACED = task_spec("rehearsal", {"milliseconds": "5"})
 
@@ -43,7 +46,19 @@ def _in_process(index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[
         pool.close()
 
 
-@pytest.mark.parametrize("specs", [(), (_LABEL,)], ids=["identity", "label"])
+def test_what_a_stage_counts_stays_beside_what_came_before_it() -> None:
+    upstream = iter([Carried(None, {0: {"repeated": n}}, {}) for n in (1, 2)])  # type: ignore[arg-type]
+    tally = Tally()
+    batches = tally.unpacked(upstream)
+    next(batches)
+    tally.here.setdefault(0, {})["halve: batch 8 → 4"] = 1
+    next(batches)
+    assert tally.counts_of(0) == {"repeated": 2, "halve: batch 8 → 4": 1}
+    assert tally.carry(None, "render").counts == {0: tally.counts_of(0)}  # type: ignore[arg-type]
+    assert tally.counts_of(1) == {}
+
+
+@pytest.mark.parametrize("specs", [(), (_LABEL,), (_LARGER, _LABEL)], ids=["identity", "label", "larger, label"])
 def test_a_cell_and_one_process_give_the_same_bytes(
     specs: tuple[TaskSpec, ...],
     ray_pool: MakePool,

@@ -31,6 +31,11 @@ def test_what_is_typed_arrives_in_the_job() -> None:
     assert job.storage_options == (("anon", "true"), ("region", "eu"))
 
 
+def test_the_height_goes_to_the_task_that_makes_it() -> None:
+    job = job_of(_options(task=["lip-sync", "upscale"], audio="v.wav", height="2160"))
+    assert job.tasks[1].option("height") == "2160"
+
+
 def test_no_task_means_the_source_unchanged() -> None:
     assert job_of(_options()).tasks == ()
 
@@ -41,6 +46,8 @@ def test_no_task_means_the_source_unchanged() -> None:
         ({"task": ["lipsync"]}, "lip-sync"),
         ({"task": ["lip-sync:fase=left"]}, "face"),
         ({"face": "left"}, "none of the tasks takes it .found no task.; add --task lip-sync"),
+        ({"height": "2160"}, "none of the tasks takes it .found no task.; add --task upscale"),
+        ({"height": "2160", "task": ["upscale:height=tall"]}, "expected auto, or 16 to 16384 lines"),
         ({"no_face": "keep", "task": ["identity"]}, "found identity"),
         ({"face": "left", "task": ["lip-sync", "lip-sync"]}, "--task NAME:face=left"),
         ({"task": ["lip-sync"], "face": "middle"}, "largest, all, left, right"),

@@ -225,3 +225,11 @@ def test_abort_leaves_no_file(tmp_path: Path) -> None:
     encoder.write(next(batches(format, TIMELINE)))
     encoder.abort()
     assert not list(tmp_path.iterdir())
+
+
+def test_pictures_of_another_size_than_planned_are_refused(tmp_path: Path) -> None:
+    """Padding is for odd sizes: a frame that is too small must not be filled up in silence."""
+    planned, came = picture_format("yuv420p", 320, 192), picture_format("yuv420p", 160, 96)
+    spec = choose_encoding(planned, TIMELINE, EncodeRequest("h264"), "mp4")
+    with pytest.raises(StitchError, match="pictures of 160x96 came to be encoded, expected 320x192"):
+        encode_all(came, TIMELINE, spec, [0, 30], tmp_path)

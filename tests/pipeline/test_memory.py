@@ -23,7 +23,7 @@ from tests.sources import Sources
 _PROGRAM = """
 import pathlib, sys
 import numpy as np
-from pipeline.memory import return_freed_planes
+from tasks.heap import return_freed_planes
 
 def resident():
     return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * 4096

@@ -28,10 +28,11 @@ class Painter(IdentityTask):
             raise WeightsError("no weights")
         self.log.append(f"load {self.shade}")
 
-    def render(self, batch: DeviceBatch, inputs: TaskInputs) -> None:
+    def render(self, batch: DeviceBatch, inputs: TaskInputs) -> DeviceBatch:
         self.log.append(f"render {self.shade} at {inputs.start}")
         frames = range(len(batch))
         batch.write(frames, [Box(0, 0, 8, 8)] * len(batch), torch.full((len(batch), 3, 8, 8), self.shade))
+        return batch
 
     def release(self) -> None:
         self.log.append(f"release {self.shade}")
@@ -117,7 +118,7 @@ def test_a_thread_of_the_pipeline_renders_on_one_thread_too() -> None:
 
 def test_a_device_out_of_memory_is_named_for_the_ladder() -> None:
     class Greedy(Painter):
-        def render(self, batch: DeviceBatch, inputs: TaskInputs) -> None:
+        def render(self, batch: DeviceBatch, inputs: TaskInputs) -> DeviceBatch:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB\nmore")
 
     batch = random_batch(picture_format())

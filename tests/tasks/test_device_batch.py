@@ -109,7 +109,7 @@ def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     """Both kinds of planes; the device's are tried on the CPU, as torch's code is the same."""
     if request.param == "device":
         monkeypatch.setattr(
-            "tasks.device_batch.open_planes", lambda arrays, device, owned: DevicePlanes(arrays, device)
+            "tasks.device_batch.open_planes", lambda arrays, device, owned: DevicePlanes.uploaded(arrays, device)
         )
     return request.param
 

@@ -130,7 +130,9 @@ def test_the_label_is_the_same_on_both_kinds_of_planes(monkeypatch: pytest.Monke
 
     batch = random_batch(picture_format("yuv420p10le", 161, 91))
     host = labelled(batch)
-    monkeypatch.setattr("tasks.device_batch.open_planes", lambda arrays, device, owned: DevicePlanes(arrays, device))
+    monkeypatch.setattr(
+        "tasks.device_batch.open_planes", lambda arrays, device, owned: DevicePlanes.uploaded(arrays, device)
+    )
     for a, b in zip(host.planes, labelled(batch).planes, strict=True):
         assert np.array_equal(a, b)
     assert torch.get_default_dtype() == torch.float32

@@ -9,6 +9,7 @@ from tests.benchmarks.rows.index_bytes import measure_index_bytes
 from tests.benchmarks.rows.lip_sync import measure_lip_sync
 from tests.benchmarks.rows.peak_memory import measure_peak_memory
 from tests.benchmarks.rows.scheduler import measure_scheduler
+from tests.benchmarks.rows.upscale import measure_upscale
 from tests.benchmarks.rows.wav2lip import measure_wav2lip
 from tests.benchmarks.settings import Settings
 from tests.benchmarks.table import Figure
@@ -17,6 +18,7 @@ ROWS: dict[str, Callable[[Settings], list[Figure]]] = {
     "identity": measure_identity,
     "lip-sync": measure_lip_sync,
     "wav2lip": measure_wav2lip,
+    "upscale": measure_upscale,
     "memory": measure_peak_memory,
     "index": measure_index_bytes,
     "first-frame": measure_first_frame,

@@ -71,7 +71,7 @@ def test_a_checkpoint_tells_its_network(name: str, tmp_path: Path) -> None:
 def test_real_weights_enlarge_a_picture(test_data: Path) -> None:
     path = test_data / "weights" / "realesr-animevideov3_from_ncnn_fp16.pth"
     network = enlarging_network(read(path), path.name)
-    assert isinstance(network, SRVGGNet) and (network.scale, network.radius) == (4, 18)
+    assert isinstance(network, SRVGGNet) and (network.scale, network.margin) == (4, 18)
     flat = torch.full((1, 3, 40, 40), 0.5)
     with torch.inference_mode():
         assert (network(flat)[..., 72:-72, 72:-72] - 0.5).abs().max() < 0.05

@@ -24,8 +24,9 @@ class Noted(IdentityTask):
         super().__init__(task_spec("identity", {}))
         self.models, self.notes = models, notes
 
-    def render(self, batch: DeviceBatch, inputs: TaskInputs) -> None:
+    def render(self, batch: DeviceBatch, inputs: TaskInputs) -> DeviceBatch:
         self.notes += self.models
+        return batch
 
 
 def recorded(jobs: Sequence[Sequence[Sequence[str]]], batches: int, segments: int) -> list[str]:

@@ -46,7 +46,7 @@ def compact() -> SRVGGNet:
 def test_tiles_with_the_receptive_radius_are_exact(size: tuple[int, int], at_once: int) -> None:
     network = compact()
     pictures = torch.rand(2, 3, *size)
-    tiled = enlarge(network, pictures, side=16, margin=network.radius, tiles_at_once=at_once)
+    tiled = enlarge(network, pictures, side=16, margin=network.margin, tiles_at_once=at_once)
     assert torch.allclose(tiled, network(pictures), atol=1e-6)
 
 
@@ -54,7 +54,7 @@ def test_tiles_with_the_receptive_radius_are_exact(size: tuple[int, int], at_onc
 def test_a_margin_one_short_of_the_radius_shows() -> None:
     network = compact()
     pictures = torch.rand(1, 3, 40, 40)
-    tiled = enlarge(network, pictures, side=15, margin=network.radius - 1)
+    tiled = enlarge(network, pictures, side=15, margin=network.margin - 1)
     assert (tiled - network(pictures)).abs().max() > 1e-6
 
 
@@ -91,7 +91,7 @@ def test_real_weights_in_tiles_stay_within_one_code_of_the_whole_frame(test_data
     network = enlarging_network(read(path), path.name)
     assert isinstance(network, SRVGGNet)
     picture = torch.rand((1, 3, 48, 64), generator=torch.Generator().manual_seed(3))
-    tiled = enlarge(network, picture, side=48, margin=network.radius)
+    tiled = enlarge(network, picture, side=48, margin=network.margin)
     assert (tiled - network(picture)).abs().max() <= 1e-5
 
 

@@ -1,0 +1,1 @@
+"""Training of the embedded network that enlarges twice, and its figures."""

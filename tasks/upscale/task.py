@@ -1,0 +1,120 @@
+"""The task that makes pictures larger: a network over each, held on the device with all others there."""
+
+import hashlib
+from collections.abc import Iterator
+from functools import partial
+from typing import Final
+
+import torch
+
+from tasks.device_batch import DeviceBatch
+from tasks.heap import keep_freed_layers
+from tasks.identity import IdentityTask
+from tasks.nets.enlarging import EnlargingNet
+from tasks.residency.ladder import Setting
+from tasks.residency.residents import Residents, residents_on
+from tasks.residency.shortage import told_as_out_of_vram
+from tasks.task import TaskInputs, TaskSpec
+from tasks.upscale.enlarge import Tiling, enlarged
+from tasks.upscale.networks import Choice, digest_of_embedded
+from tasks.upscale.size import AUTO, SMALLEST_TILE, output_size
+
+#: Bumped by hand when the same network draws otherwise.
+_VERSION: Final = 1
+#: What a network may compute with at once, for each kind of device.
+_WORKING_BYTES: Final = {"cpu": 256_000_000, "cuda": 2_000_000_000}
+_LARGEST_BATCH: Final = {"cpu": 1, "cuda": 16}
+"On a processor one picture at a time is fastest: it stays in the cache."
+
+
+class UpscaleTask(IdentityTask):
+    """Every picture at `output_size`; needs no scan.  Options as the table of tasks tells them."""
+
+    def __init__(self, spec: TaskSpec) -> None:
+        super().__init__(spec)
+        self._choice = Choice.of(spec)
+        self._residents: Residents | None = None
+        self._network: EnlargingNet | None = None
+        self._device = torch.device("cpu")
+
+    def digest(self) -> str:
+        """Of what ships; a model that is named counts for itself."""
+        shipped = digest_of_embedded() if self._choice.model is None else ""
+        return hashlib.sha256(f"upscale-{_VERSION} {shipped}".encode()).hexdigest()
+
+    def load(self, device: str) -> None:
+        """The network among those of the device, in host memory until its first use.
+
+        Raises:
+            WeightsError: the weights cannot be read, or are no enlarging network's.
+        """
+        if torch.device(device).type == "cpu":
+            keep_freed_layers()
+        residents = residents_on(device)
+        network = residents.add(self._choice.name, self._choice.network)
+        assert isinstance(network, EnlargingNet)
+        self._residents, self._network, self._device = residents, network, torch.device(device)
+
+    def render(self, batch: DeviceBatch, inputs: TaskInputs) -> DeviceBatch:
+        """The pictures enlarged, in a batch of their own; `batch` itself, as it was, where they have the size.
+
+        Raises:
+            OutOfVram: not even one small tile fits the device.
+        """
+        assert self._residents is not None and self._network is not None, "not loaded"
+        width, height = batch.format.width, batch.format.height
+        if output_size(self.spec, batch.format) == (width, height):
+            return batch
+        side = self._side(self._network, width * height, max(width, height))
+        return self._residents.render(
+            f"upscale {self._choice.name} of {width}x{height}",
+            (self._choice.name,),
+            partial(self._rendered, batch, self._network, side),
+            batch_frames=self._at_once(self._network, min(side * side, width * height)),
+            tile_sides=_smaller_sides(min(side, max(width, height)), self._network.margin),
+        )
+
+    def release(self) -> None:
+        if self._residents is not None:
+            self._residents.remove(self._choice.name)
+        self._residents = self._network = None
+
+    def _rendered(self, batch: DeviceBatch, network: EnlargingNet, side: int, setting: Setting) -> DeviceBatch:
+        size = output_size(self.spec, batch.format)
+        tiling = Tiling(setting.tile_side or side, network.margin, setting.batch_frames)
+        with told_as_out_of_vram(f"upscale on {batch.device}, tiles of {tiling.side}"), torch.inference_mode():
+            larger = batch.resized(*size)
+            for some in _groups(len(batch), setting.batch_frames):
+                rgb = batch.read_whole(some)
+                larger.write_whole(some, enlarged(network, rgb, larger.format.upright_size, tiling))
+        return larger
+
+    def _side(self, network: EnlargingNet, pixels: int, longest: int) -> int:
+        """Of the tiles that are wanted: as asked, else what can be computed at once, a whole picture if that can."""
+        asked = self.spec.option("tile")
+        if asked != AUTO:
+            return _whole_multiple(max(int(asked), 3 * network.margin), network.multiple)
+        room = _WORKING_BYTES[self._device.type] // network.pixel_bytes
+        side = max(int(room**0.5), SMALLEST_TILE, 3 * network.margin)
+        return _whole_multiple(max(side, longest) if pixels <= room else side, network.multiple)
+
+    def _at_once(self, network: EnlargingNet, tile_pixels: int) -> int:
+        fitting = _WORKING_BYTES[self._device.type] // (network.pixel_bytes * tile_pixels)
+        return max(1, min(_LARGEST_BATCH[self._device.type], fitting))
+
+
+def _groups(count: int, size: int) -> Iterator[range]:
+    for start in range(0, count, size):
+        yield range(start, min(start + size, count))
+
+
+def _smaller_sides(side: int, margin: int) -> tuple[int, ...]:
+    """Halves of the wanted side, down to where more is seen than kept."""
+    sides = []
+    while (side := _whole_multiple(side // 2, 4)) >= max(SMALLEST_TILE, 4 * margin):
+        sides.append(side)
+    return tuple(sides)
+
+
+def _whole_multiple(side: int, multiple: int) -> int:
+    return -(-side // multiple) * multiple
