@@ -106,9 +106,7 @@ def mesh_in_picture(
     return mesh, confidence
 
 
-def points_in_picture(
-    teacher: FaceMesh, picture: NDArray[np.uint8], mesh: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def points_in_picture(teacher: FaceMesh, picture: NDArray[np.uint8], mesh: NDArray[np.float32]) -> NDArray[np.float32]:
     """The 51 points in picture pixels, looked at both ways, of the face whose mesh was found before."""
     region = region_of_mesh(mesh)
     return apply(region, points_both_ways(teacher, cut(picture, region)[None])[0])
