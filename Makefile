@@ -14,7 +14,7 @@ help:
 	@echo "make demo    install, then render the demonstration: a photo speaks"
 	@echo "make test    install, then run the tests"
 	@echo "make proofs  the slower tests"
-	@echo "make chaos   200 videos while workers, nodes, drivers and the store fail (half an hour)"
+	@echo "make chaos   200 videos while workers, nodes, drivers and the store fail (a quarter of an hour)"
 	@echo "make check   ruff, mypy and the layer test"
 	@echo "make check-deploy  the image, k8s/ and terraform/, without a cluster or a cloud account"
 	@echo "make check-image   build the image without a daemon and render in it (ten minutes)"

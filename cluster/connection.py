@@ -17,6 +17,7 @@ from cluster.address import Place
 from cluster.budget import local_store_bytes
 from cluster.lean_ray import lean_start
 from cluster.packages import PACKAGES, own_code
+from cluster.quiet_ray import quiet
 from tasks.errors import JobError, ResourceShortage
 
 log = logging.getLogger("reelyard")
@@ -55,7 +56,7 @@ def connected(place: Place, local_cpus: int | None = None) -> Iterator[Connectio
         JobError: the cluster to join does not answer, refuses the token, or runs another version.
         ResourceShortage: a local Ray could not be started.
     """
-    with _local_ray(local_cpus) if place.kind == "local" else _joined_ray(place.address):
+    with quiet(), _local_ray(local_cpus) if place.kind == "local" else _joined_ray(place.address):
         yield _measured(place.kind == "local")
 
 

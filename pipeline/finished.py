@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from pipeline.source import open_container
 from pipeline.storage import Storage
-from tasks.errors import ReelyardError
+from tasks.errors import SourceError
 from tasks.task import TaskSpec
 
 _KEY = re.compile(r"\bjob ([0-9a-f]{40})\b")
@@ -19,10 +19,14 @@ def statement_of(key: str, specs: Sequence[TaskSpec]) -> str:
 
 
 def output_job_key(storage: Storage, uri: str) -> str | None:
-    """The key of the job whose output this is, None where it is another's."""
+    """The key of the job whose output this is, None where it is another's.
+
+    Raises:
+        StorageError: the store failed, which says nothing of whose it is.
+    """
     try:
         with open_container(storage, uri) as container:
             values = [str(value) for value in container.metadata.values()]
-    except ReelyardError:
+    except SourceError:
         return None
     return next((found.group(1) for value in values if (found := _KEY.search(value))), None)

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from pipeline.part import Part, read_sidecar, sidecar_uri
 from pipeline.storage import Storage
+from pipeline.storage_errors import NotFound
 from pipeline.work import SegmentWork
-from tasks.errors import StorageError
 
 
 class Ledger:
@@ -32,7 +32,7 @@ class Ledger:
     def _read(self, uri: str) -> Part | None:
         try:
             return read_sidecar(self._storage.read(uri))
-        except (StorageError, ValueError):
+        except (NotFound, ValueError):
             return None
 
     def write_plan(self, key: str, plan: dict[str, object]) -> None:

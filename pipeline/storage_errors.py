@@ -47,7 +47,7 @@ def explain(error: BaseException, uri: str, verb: str) -> StorageError | SourceE
     """The error of our tree: what failed, on what, what to do."""
     error = _met(error)
     text = " ".join(str(error).split()) or type(error).__name__
-    status = getattr(error, "status", 0)
+    status = _status(error)
     if "PreconditionFailed" in text or "pre-conditions" in text or status == 412:
         return AlreadyThere(f"{uri}: already there; nothing was written") if verb == "write" else changed(uri)
     if isinstance(error, FileExistsError):
@@ -71,6 +71,14 @@ def explain(error: BaseException, uri: str, verb: str) -> StorageError | SourceE
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(f"{uri}: no space left to {verb}; free some or choose another place")
     return StorageError(f"{uri}: could not {verb}: {type(error).__name__}: {text}")
+
+
+def _status(error: BaseException) -> int:
+    """The store's answer as a number of HTTP, where the error carries one; 0 where not."""
+    found: int = getattr(error, "status", 0)
+    if not found:  # botocore's errors carry the whole answer.
+        found = getattr(error, "response", {}).get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return found
 
 
 def _met(error: BaseException) -> BaseException:

@@ -1,9 +1,8 @@
 """What a journey waits for: units asked of the cells, and results as they come."""
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from queue import Empty, Queue
+from queue import Queue
 from typing import Protocol
 
 from cluster.fleet.values import RenderWork, ScanWork
@@ -15,8 +14,6 @@ from pipeline.stages import Stopped
 from tasks.errors import ReelyardError, SegmentError
 
 Result = Part | ScanUnit
-#: How often a waiting journey looks whether it was told to stop.
-_LOOK_SECONDS = 0.5
 
 
 class WorkOf(Protocol):
@@ -37,7 +34,7 @@ class Ticket:
     later_megapixels: float
     "Work of the video that will be asked for when this is done."
     progress: Callable[[str, int], None]
-    results: "Queue[Result | ReelyardError]" = field(default_factory=Queue)
+    results: "Queue[Result | ReelyardError | Stopped]" = field(default_factory=Queue)
     decisions: list[Decision] = field(default_factory=list)
     failed: dict[int, str] = field(default_factory=dict)
     "Units whose last attempt failed, and how: they are tried again or given up."
@@ -51,27 +48,22 @@ class Ticket:
         stretch = work.works[0].unit
         return f" (source frames {stretch.start}-{stretch.end})"
 
-    def collected(self, stopped: threading.Event) -> Iterator[Result]:
+    def stop(self) -> None:
+        """Whoever waits for results is told that none are wanted any more; from any thread."""
+        self.results.put(Stopped())
+
+    def collected(self) -> Iterator[Result]:
         """One result for each unit, in any order.
 
         Raises:
             ReelyardError: a unit was given up.
-            Stopped: `stopped` was set while waiting.
+            Stopped: the ticket was stopped.
         """
         for _ in self.units:
-            yield self._next(stopped)
-
-    def _next(self, stopped: threading.Event) -> Result:
-        while True:
-            try:
-                result = self.results.get(timeout=_LOOK_SECONDS)
-            except Empty:
-                if stopped.is_set():
-                    raise Stopped from None
-                continue
-            if isinstance(result, ReelyardError):
+            result = self.results.get()
+            if isinstance(result, Exception):
                 raise result
-            return result
+            yield result
 
 
 def given_up(unit: Unit, failures: Sequence[Failure], quarantined: bool, place: str) -> SegmentError:

@@ -36,6 +36,7 @@ class VideoPool:
         self._video = video
         self._progress = progress
         self._stopped = threading.Event()
+        self._ticket: Ticket | None = None
         self._decided: list[Decision] = []
 
     @property
@@ -87,9 +88,12 @@ class VideoPool:
         self, index: SourceIndex, units: Sequence[Unit], work_of: Callable[..., Any], later: float
     ) -> Iterator[Any]:
         ticket = Ticket(self._video, tuple(units), work_of, index.mode == "linear", later, self._progress)
+        self._ticket = ticket
+        if self._stopped.is_set():  # Before `close` could see the ticket.
+            raise Stopped
         self._dispatcher.ask(ticket)
         try:
-            yield from ticket.collected(self._stopped)
+            yield from ticket.collected()
         except BaseException:
             self._dispatcher.withdraw(self._video.name)
             raise
@@ -104,6 +108,8 @@ class VideoPool:
     def close(self) -> None:
         """The journey is to end: whatever it waits for raises Stopped."""
         self._stopped.set()
+        if self._ticket is not None:
+            self._ticket.stop()
 
 
 def _megapixels(index: SourceIndex) -> float:

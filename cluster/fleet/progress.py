@@ -9,8 +9,10 @@ from cluster.fleet.standing import StandingCell
 from cluster.fleet.values import RenderWork
 from tasks.errors import ReelyardError
 
-#: How often a cell is asked for its frames: until the first frame of the run, and then.
-_FIRST_SECONDS, _ASK_SECONDS = 0.1, 0.5
+#: How often a cell is asked for its frames: until the first frame of the run, then, and at the longest.
+_FIRST_SECONDS, _ASK_SECONDS, _MOST_SECONDS = 0.1, 0.5, 10.0
+#: Of the time since the first frame, that passes before a cell is asked again: the bar of a long run moves slowly.
+_ASK_SHARE = 0.2
 #: An encoder that leaves a question unanswered for so long is stuck, whatever its stream waits for.
 SILENT_SECONDS = 90.0
 #: Calls a second at most, whatever the number of cells: each costs the driver about half a millisecond.
@@ -20,7 +22,8 @@ _ASKS_PER_SECOND = 100
 async def watch_progress(attempts: Callable[[], Collection[RunningAttempt]], idle_seconds: float) -> None:
     """Runs until it is cancelled; an attempt without a frame or result for `idle_seconds` hangs."""
     asking: set[str] = set()
-    first = True
+    clock = asyncio.get_running_loop().time
+    first: float | None = None
 
     async def ask(cell: StandingCell, running: list[RunningAttempt]) -> None:
         nonlocal first
@@ -34,14 +37,15 @@ async def watch_progress(attempts: Callable[[], Collection[RunningAttempt]], idl
         else:
             for attempt in running:
                 attempt.pass_frames(passed.get(attempt.attempt.number, 0))
-            first = first and not any(passed.values())
+            if first is None and any(passed.values()):
+                first = clock()
         finally:
             asking.discard(cell.name)
 
     beside: set[asyncio.Task[None]] = set()
     while True:
         cells = _rendering(attempts())
-        await asyncio.sleep(_FIRST_SECONDS if first else max(_ASK_SECONDS, len(cells) / _ASKS_PER_SECOND))
+        await asyncio.sleep(_FIRST_SECONDS if first is None else _pause(clock() - first, len(cells)))
         for cell, running in cells:
             if cell.name not in asking:
                 asking.add(cell.name)
@@ -49,6 +53,11 @@ async def watch_progress(attempts: Callable[[], Collection[RunningAttempt]], idl
                 beside.add(task)
                 task.add_done_callback(beside.discard)
         _end_idle(attempts(), idle_seconds)
+
+
+def _pause(age: float, cells: int) -> float:
+    """Seconds between two questions to a cell, `age` seconds after the first frame of the run."""
+    return max(min(_MOST_SECONDS, max(_ASK_SECONDS, _ASK_SHARE * age)), cells / _ASKS_PER_SECOND)
 
 
 def _rendering(attempts: Collection[RunningAttempt]) -> list[tuple[StandingCell, list[RunningAttempt]]]:

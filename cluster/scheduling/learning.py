@@ -12,10 +12,11 @@ _FIRST = 0.25
 
 def progressed(books: Books, running: Running, frames: int, now: float) -> None:
     """Frames went through an attempt; the first ones tell how long it took to get there."""
+    cell, recipe = running.cell, running.video.video.recipe
     running.frames += frames
+    running.told_served = cell.served(now)
     if running.progressed:
         return
-    cell, recipe = running.cell, running.video.video.recipe
     if recipe in cell.warm:
         cell.warm[recipe] = True
     if frames > _FIRST * running.attempt.units[0].frames:  # Told too late to tell loading from working.
@@ -40,7 +41,7 @@ def finished(books: Books, running: Running, unit: Unit, now: float) -> None:
         books.costs.learn(recipe, unit.work, kind, unit.megapixels, seconds)
     if recipe in cell.warm:
         cell.warm[recipe] = True
-    running.unit_started, running.unit_served = now, served
+    running.unit_started, running.unit_served, running.told_served = now, served, served
     running.frames = max(0, running.frames - unit.frames)
     cell.suspects.clear()
     cell.rests = 0

@@ -30,6 +30,8 @@ class SchedulerSettings:
     "Of the pool's rate: an attempt that is faster is no straggler."
     look_seconds: float = 1.0
     "Between two looks for stragglers."
+    told_seconds: float = 10.0
+    "Frames that passed are told so late, at most."
     free_losses: int = 2
     "So many times a unit may lose its worker before that counts as its own failure."
     quarantine_failures: int = 3

@@ -83,7 +83,9 @@ class Running:
     unit_served: float = 0.0
     progressed: bool = False
     frames: int = 0
-    "Of the unit that is on."
+    "Of the unit that is on, as last told."
+    told_served: float = 0.0
+    "Served seconds of its cell when they were told."
     taken: set[Key] = field(default_factory=set)
     "Units that another attempt took over before they were begun."
     cancelled: bool = False

@@ -86,10 +86,11 @@ class Tail:
         """When the attempt will be done: by its own rate where it shows one, else by what is usual there."""
         cell = victim.cell
         usual = self.costs.rate(victim.video.video.recipe, victim.attempt.work, cell.cell.kind) * cell.slowness.value
-        had = cell.served(now) - victim.unit_served
-        first = undone[0]
+        had, first = cell.served(now) - victim.unit_served, undone[0]
         passed = min(1.0, victim.frames / max(1, first.frames))
-        left = had / passed - had if passed > 0.05 else max(usual * first.megapixels - had, had)
+        left = max(usual * first.megapixels - had, had)
+        if passed > 0.05:
+            left = max(0.0, self._when_told(victim, had) / passed - had)
         left += usual * sum(unit.megapixels for unit in undone[1:])
         return now + left * max(1, len(cell.running))
 
@@ -107,7 +108,11 @@ class Tail:
         if had <= max(settings.straggler_factor * predicted, high):
             return False
         passed = unit.megapixels * victim.frames / max(1, unit.frames)
-        return passed * self.costs.pool_rate(recipe, work) < settings.straggler_rate * had
+        return passed * self.costs.pool_rate(recipe, work) < settings.straggler_rate * self._when_told(victim, had)
+
+    def _when_told(self, victim: Running, had: float) -> float:
+        """Served seconds of its unit for the frames that it is known to have passed."""
+        return max(victim.told_served - victim.unit_served, had - self.settings.told_seconds)
 
 
 def _kept(victim: Running) -> bool:

@@ -14,6 +14,7 @@ from cluster.connection import Connection, connected
 from cluster.dispatch.dispatcher import Dispatcher
 from cluster.dispatch.journal import Journal
 from cluster.dispatch.video_pool import VideoPool
+from cluster.fleet import progress
 from cluster.fleet.ray_fleet import RayFleet
 from cluster.scheduling.scheduler import Scheduler
 from cluster.scheduling.values import Video
@@ -66,6 +67,14 @@ def index(source: Path) -> SourceIndex:
     from pipeline.probe import probe
 
     return probe(Storage(), str(source), cache_prefix=None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _progress_at_once() -> Iterator[None]:
+    """Fleets of long runs ask for frames seldom; tests that wait for some of them ask as in a run's first seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(progress, "_ASK_SHARE", 0.0)
+        yield
 
 
 @pytest.fixture(scope="session")

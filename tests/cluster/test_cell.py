@@ -24,6 +24,8 @@ from tests.cluster.conftest import FRAMES, GOP, CellPool, leases_over, numbers_o
 
 _CUTS = (0, 30, 60, FRAMES)
 _LABEL = task_spec("label", {"text": "a test"})
+#: Takes three seconds of 600 frames, however quick the machine: time to lose a worker in.
+_PACED = task_spec("rehearsal", {"milliseconds": "5"})
 
 MakePool = Callable[..., CellPool]
 PlanLeases = Callable[..., Sequence[Any]]
@@ -85,16 +87,16 @@ def test_a_worker_that_dies_costs_no_frame(stage: str, ray_pool: MakePool, tmp_p
     labelling = ray_pool()
     from pipeline.probe import probe
 
-    source = write_numbered(tmp_path / "long.mp4", frames=300)
+    source = write_numbered(tmp_path / "long.mp4", frames=600)
     index = probe(Storage(), str(source), cache_prefix=None)
-    specs, cuts = (_LABEL,), (0, 150, 300)
+    specs, cuts = (_LABEL, _PACED), (0, 300, 600)
     whole = _in_process(index, specs, leases_over(index, tmp_path / "whole", cuts, specs, 2, "fail"), tmp_path)
     retries = len(labelling.decisions)
     before = {worker.name: encoded_frames(worker) for worker in labelling.workers if worker.stage == "encode"}
 
     def kill_in_the_middle() -> None:
         while not (busy := [name for name, frames in before.items() if encoded_by(labelling, name) >= frames + 10]):
-            time.sleep(0.01)
+            time.sleep(0.05)
         number = busy[0].rpartition("-")[2]
         victim = next(worker for worker in labelling.workers if worker.name == f"{stage}-{number}")
         ray.kill(victim.handle, no_restart=False)

@@ -25,6 +25,8 @@ from tests.cluster.listener import LONG_SECONDS, Listener, alive_actors, placeme
 from tests.cluster.nodes import Nodes, more_nodes
 
 _LABEL = task_spec("label", {"text": "a test"})
+#: Takes three seconds of 300 frames, however quick the machine: time to lose a worker in.
+_PACED = task_spec("rehearsal", {"milliseconds": "10"})
 _CUTS = (0, 50, FRAMES)
 
 
@@ -146,9 +148,9 @@ def test_a_cell_that_loses_its_workers_three_times_in_a_row_is_started_anew(
     fleet: RayFleet, listener: Listener, long: SourceIndex, tmp_path: Path
 ) -> None:
     (cell,) = listener.up(1)
-    (lease,) = leases_over(long, tmp_path, (0, 300), (_LABEL,), 1, "fail")
+    (lease,) = leases_over(long, tmp_path, (0, 300), (_PACED,), 1, "fail")
     for _ in range(3):
-        attempt = listener.start(cell, RenderWork(long, (_LABEL,), lease))
+        attempt = listener.start(cell, RenderWork(long, (_PACED,), lease))
         listener.until(lambda told, attempt=attempt: isinstance(told, Passed) and told.attempt == attempt)
         ray.kill(fleet._census.cells[cell].encode.handle, no_restart=False)
         error = listener.ended(attempt).error
@@ -157,7 +159,7 @@ def test_a_cell_that_loses_its_workers_three_times_in_a_row_is_started_anew(
     assert down == CellDown(cell, "its workers were lost 3 times in a row")
     up = listener.until(lambda told: isinstance(told, CellUp))
     assert isinstance(up, CellUp) and up.cell.name != cell
-    again = listener.start(up.cell.name, RenderWork(long, (_LABEL,), lease))
+    again = listener.start(up.cell.name, RenderWork(long, (_PACED,), lease))
     assert listener.ended(again).error is None
     assert any("started anew" in decision.choice for decision in fleet.decisions)
 

@@ -41,7 +41,7 @@ def test_a_worker_finds_what_was_shipped_before_what_lies_around(tmp_path: Path)
     program = (
         "import sys; sys.path[:0] = ['', sys.argv[1]]\n"
         f"exec({_source_of_host()!r})\n"
-        "Host = host_class(); host = Host.__new__(Host)\n"
+        "Host = host_class('decode'); host = Host.__new__(Host)\n"
         "host.install('/nowhere', sys.argv[2])\n"
         "import tasks.errors; print(tasks.errors.__file__)"
     )
