@@ -1,7 +1,8 @@
 """`python -m tasks.training.landmarks.figures --data DIR --teacher FILE`: figures on unseen people.
 
 The people are those of the clips that may not train what ships, so the network never saw them.
-The reference is the teacher, following each face by its own rule; nobody labelled these by hand.
+The reference is the teacher, following each face by its own rule and looking at it both ways (one way alone it errs to
+one side); nobody labelled these by hand.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from tasks.training.landmarks.rgb_pictures import RgbPictures
 from tasks.training.landmarks.teacher import (
     load_teacher,
     mesh_in_picture,
+    points_in_picture,
     region_of_box,
     region_of_mesh,
 )
@@ -93,7 +95,7 @@ def reference(teacher: FaceMesh, frames: Sequence[NDArray[np.uint8]]) -> NDArray
             mesh, sure = mesh_in_picture(teacher, frame, region, rounds)
             if sure > 0.9:
                 last = mesh
-                out[t] = mesh[list(face.FACEMESH_VERTICES)]
+                out[t] = points_in_picture(teacher, frame, mesh)
                 break
     return out
 

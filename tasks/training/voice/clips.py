@@ -23,6 +23,7 @@ from tasks.training.landmarks.footage import permitted
 from tasks.training.landmarks.teacher import (
     load_teacher,
     mesh_in_picture,
+    points_in_picture,
     region_of_box,
     region_of_mesh,
 )
@@ -106,7 +107,7 @@ def _track(path: Path, teacher: FaceMesh) -> Iterator[tuple[float, Array]]:
         mesh, sure = mesh_in_picture(teacher, picture, region, rounds) if region is not None else (None, 0.0)
         mesh = mesh if sure > _SURE else None
         if mesh is not None:
-            yield seconds, mesh[list(FACEMESH_VERTICES)]
+            yield seconds, points_in_picture(teacher, picture, mesh)
     film.release()
 
 

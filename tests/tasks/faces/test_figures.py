@@ -30,15 +30,15 @@ def figures(test_data: Path, model: LandmarkModel) -> list[ClipFigures]:
 
 
 def test_lips_of_unseen_people_are_near_the_teachers(figures: list[ClipFigures]) -> None:
-    assert float(np.mean([f.lips for f in figures])) < 0.03
+    assert float(np.mean([f.lips for f in figures])) < 0.025
 
 
 def test_openings_of_unseen_people_follow_the_teachers(figures: list[ClipFigures]) -> None:
-    assert float(np.mean([f.opening_r for f in figures])) > 0.85
+    assert float(np.mean([f.opening_r for f in figures])) > 0.9
 
 
-def test_smoothed_points_are_calmer_than_the_teachers(figures: list[ClipFigures]) -> None:
-    assert all(f.jitter_smoothed < f.jitter_teacher for f in figures)
+def test_points_are_calmer_than_the_teachers_even_unsmoothed(figures: list[ClipFigures]) -> None:
+    assert all(f.jitter_smoothed < f.jitter_raw < f.jitter_teacher for f in figures)
 
 
 def test_unseen_people_are_found_once_and_kept(figures: list[ClipFigures]) -> None:

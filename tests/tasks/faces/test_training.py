@@ -10,6 +10,8 @@ import torch
 from tasks.faces import points as face
 from tasks.faces.landmarks import LandmarkModel
 from tasks.faces.region import SIDE
+from tasks.nets.face_mesh import SIDE as TEACHER_SIDE
+from tasks.nets.face_mesh import VERTICES
 from tasks.nets.landmark_net import LandmarkNet, folded
 from tasks.training.landmarks.__main__ import main
 from tasks.training.landmarks.augment import example
@@ -18,6 +20,7 @@ from tasks.training.landmarks.fit import Cycle, Schedule, chances, fit, loss_of,
 from tasks.training.landmarks.footage import DEMO_PORTRAIT, permitted, pictures, sources
 from tasks.training.landmarks.labels import Labelled
 from tasks.training.landmarks.rgb_pictures import RgbPictures
+from tasks.training.landmarks.teacher import load_teacher, points_both_ways
 from tasks.training.landmarks.variants import SMILE, mixture, other_mouth, shows_teeth
 from tests.tasks.faces.made import portrait
 from tests.tasks.faces.test_tracks import shape
@@ -74,6 +77,33 @@ def test_one_command_goes_from_footage_to_weights_that_load(test_data: Path, tmp
     looks = [model.look(RgbPictures([portrait()]), 0, region).points for model in (first, second)]
     assert np.isfinite(looks).all()
     assert not np.array_equal(*looks)
+
+
+class _LeaningTeacher(torch.nn.Module):
+    """Puts every vertex on the brightest pixel, and three pixels to the right of it."""
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        brightest = x.mean(1).flatten(1).argmax(1)
+        across, down = brightest % TEACHER_SIDE + 3.5, brightest // TEACHER_SIDE + 0.5
+        mesh = torch.stack((across, down, torch.zeros_like(down)), -1)
+        return mesh[:, None].expand(-1, VERTICES, 3).float(), torch.zeros(len(x))
+
+
+def test_a_teacher_that_leans_to_one_side_stands_straight_when_it_looks_both_ways() -> None:
+    crops = np.zeros((2, TEACHER_SIDE, TEACHER_SIDE, 3), np.uint8)
+    crops[0, 40, 100] = crops[1, 150, 7] = 255
+    points = points_both_ways(_LeaningTeacher(), crops)  # type: ignore[arg-type]
+    assert points.shape == (2, 51, 2)
+    np.testing.assert_allclose(points[0], np.broadcast_to((100, 40), (51, 2)))
+    np.testing.assert_allclose(points[1], np.broadcast_to((7, 150), (51, 2)))
+
+
+def test_both_ways_a_mirrored_picture_has_the_mirrored_points(test_data: Path) -> None:
+    teacher = load_teacher(test_data / "weights" / "facemesh.pth")
+    crops = cv2.resize(portrait(), (TEACHER_SIDE, TEACHER_SIDE))[None].astype(np.uint8)
+    points, mirrored = points_both_ways(teacher, crops)[0], points_both_ways(teacher, crops[:, :, ::-1].copy())[0]
+    back = mirrored[list(face.MIRROR)] * (-1, 1) + (TEACHER_SIDE - 1, 0)
+    np.testing.assert_allclose(points, back, atol=1e-3)
 
 
 def few_files(data: Path, out: Path, starts: tuple[str, ...]) -> Path:
