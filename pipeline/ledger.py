@@ -40,16 +40,17 @@ class Ledger:
         text = json.dumps(plan, indent=1, default=str)
         self._storage.put_bytes(text.encode(), f"{self._prefix}/plan-{key}.json")
 
-    def clear(self, key: str, works: Iterable[SegmentWork], parts: Iterable[Part]) -> None:
-        """Remove this job's plan, sidecars and parts; what other jobs left under the prefix stays."""
-        for work in works:
-            self._storage.delete(sidecar_uri(work.part_uri))
-        for part in parts:
-            self._storage.delete(part.uri)
-        self._storage.delete(f"{self._prefix}/plan-{key}.json")
+    def files_of(self, key: str, works: Iterable[SegmentWork], parts: Iterable[Part]) -> tuple[str, ...]:
+        """This job's sidecars, parts and plan, in the order in which they may go; not what other jobs left there."""
+        sidecars, pictures = (sidecar_uri(work.part_uri) for work in works), (part.uri for part in parts)
+        return (*sidecars, *pictures, f"{self._prefix}/plan-{key}.json")
+
+    def clear(self, uris: Iterable[str]) -> None:
+        """Remove these, in order."""
+        for uri in uris:
+            self._storage.delete(uri)
 
     def clear_all(self) -> None:
         """Remove everything under the prefix; only for a prefix that is one output's own."""
-        for uri in self._storage.list(self._prefix):
-            self._storage.delete(uri)
+        self.clear(self._storage.list(self._prefix))
         self._storage.delete_empty_folders(self._prefix)

@@ -23,7 +23,7 @@ from pipeline.prepare import RenderPlan, check_request, scan_prefix, work_prefix
 from pipeline.run_report import Clock, RunReport
 from pipeline.scan import not_measured, unit_works
 from pipeline.segments import Segment
-from pipeline.steps import conclude, copy_for_any_order, plan_render, stitch_output
+from pipeline.steps import clear_work, conclude, copy_for_any_order, plan_render, stitch_output
 from pipeline.storage import Storage
 from pipeline.work import Decoding, Lease, SegmentWork
 from tasks.errors import ReelyardError, StorageError
@@ -75,7 +75,7 @@ def render(job: RenderJob, pool: Pool, storage: Storage, progress: Progress) -> 
     if done:
         log.info("%s is this job's output already", job.output)
         if job.work is None and not job.keep_parts:
-            ledger.clear_all()
+            pool.do(clear_work, plan.prefix, None)
         return report_of(plan, [], [], pool, clock, "already done")
     ledger.write_plan(plan.key, plan_facts(plan))
     plan = _in_any_order(plan, pool, clock)
@@ -95,10 +95,8 @@ def render(job: RenderJob, pool: Pool, storage: Storage, progress: Progress) -> 
                 raise
             continue
         break
-    if not job.keep_parts and job.work is None:
-        ledger.clear_all()
-    elif not job.keep_parts:
-        ledger.clear(plan.key, works, parts)
+    if not job.keep_parts:
+        pool.do(clear_work, plan.prefix, ledger.files_of(plan.key, works, parts) if job.work else None)
     return report_of(plan, parts, task_plans, pool, clock, "rendered", resumed, lines)
 
 

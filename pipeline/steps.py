@@ -12,6 +12,7 @@ from pipeline.finished import output_job_key, statement_of
 from pipeline.index import SourceIndex
 from pipeline.intermediate import make_intermediate
 from pipeline.job import RenderJob
+from pipeline.ledger import Ledger
 from pipeline.part import Part
 from pipeline.prepare import RenderPlan, check_scratch, prepare
 from pipeline.probe import probe
@@ -94,6 +95,15 @@ def copy_output(storage: Storage, scratch: Path, source: str, target: str, overw
     with storage.open(source) as reading, copy.open("wb") as writing:
         shutil.copyfileobj(reading, writing, 4 << 20)
     storage.put_file(copy, target, create_only=not overwrite)
+
+
+def clear_work(storage: Storage, scratch: Path, prefix: str, uris: tuple[str, ...] | None) -> None:
+    """What a finished job leaves under its work prefix is removed: these files, or everything."""
+    ledger = Ledger(storage, prefix)
+    if uris is None:
+        ledger.clear_all()
+    else:
+        ledger.clear(uris)
 
 
 def stitch_output(storage: Storage, scratch: Path, plan: RenderPlan, parts: list[Part]) -> tuple[str, ...]:

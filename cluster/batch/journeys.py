@@ -16,11 +16,10 @@ from cluster.manifest.values import Item
 from cluster.scheduling.values import Video
 from pipeline.claims import Claims
 from pipeline.keys import digest_of
-from pipeline.ledger import Ledger
 from pipeline.prepare import work_prefix
 from pipeline.run_report import RunReport
 from pipeline.stages import Stopped
-from pipeline.steps import copy_output
+from pipeline.steps import clear_work, copy_output
 from pipeline.storage import Storage
 from tasks.errors import JobError, ReelyardError, ResourceShortage, SegmentError, SourceError, StorageError, WorkerLost
 
@@ -98,7 +97,7 @@ class Journey:
         if self._like is not None and self._means.storage.exists(self._like.job.output):
             self._pool.do(copy_output, self._like.job.output, job.output, job.overwrite)
             if job.work is None and not job.keep_parts:
-                Ledger(self._means.storage, work_prefix(job)).clear_all()
+                self._pool.do(clear_work, work_prefix(job), None)
             self.tell("duplicate", message=f"shows what {self._like.job.output} shows: copied")
             return
         report = render(job, self._pool, self._means.storage, lambda stage, frames: None)
