@@ -87,7 +87,7 @@ def pool_at(place: Place, job: RenderJob, device: str, scratch: Path, watch: Run
             yield pool, lambda: [usage_here("in-process")]
         return
     _refuse_memory(job)
-    threading.Thread(target=_import_ahead, args=(job,), daemon=True, name="import").start()
+    threading.Thread(target=_import_ahead, args=(job, place), daemon=True, name="import").start()
     options, local = dict(job.storage_options), _local_uris(job)
     with fleet_at(place, options, device, altering=altering, local_uris=local) as fleet:
         journal = Journal()
@@ -100,13 +100,13 @@ def pool_at(place: Place, job: RenderJob, device: str, scratch: Path, watch: Run
             dispatcher.close()
 
 
-def _import_ahead(job: RenderJob) -> None:
-    """What the journey imports, while Ray starts."""
+def _import_ahead(job: RenderJob, place: Place) -> None:
+    """What the journey imports, while Ray starts; tasks too where its steps may run in this process."""
     import pipeline.render
     from tasks.table import open_task
 
     with contextlib.suppress(ReelyardError):  # The journey will say it in its place.
-        for spec in job.tasks:
+        for spec in job.tasks if place.kind == "local" else ():
             open_task(spec)
     log.debug("%s imported", pipeline.render.__name__)
 

@@ -19,6 +19,7 @@ from pipeline.segments import ScanUnit, Segment, plan_scan_units, plan_segments
 from pipeline.storage import Storage
 from pipeline.timeline import Timeline, plan_timeline
 from pipeline.weights import check_models, terms_of, with_weights
+from pipeline.work import Decoding
 from tasks.errors import JobError, ResourceShortage
 from tasks.picture import PictureFormat
 from tasks.table import formats_through, task_entry
@@ -68,6 +69,10 @@ def scan_prefix(job: RenderJob, content: str) -> str:
         return f"{work_prefix(job)}/scan"
     folder, slash, _ = job.output.rpartition("/")
     return f"{folder}{slash}.reelyard/{content[:16]}/scan"
+
+
+def decoding_of(job: RenderJob) -> Decoding:
+    return Decoding(job.damaged, job.deinterlace)
 
 
 def prepare(storage: Storage, job: RenderJob, *, cached: bool = True) -> RenderPlan:

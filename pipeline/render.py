@@ -19,16 +19,16 @@ from pipeline.keys import part_key
 from pipeline.ledger import Ledger
 from pipeline.part import Part
 from pipeline.pool import Pool, Progress
-from pipeline.prepare import RenderPlan, check_request, scan_prefix, work_prefix
+from pipeline.prepare import RenderPlan, check_request, decoding_of, scan_prefix, work_prefix
 from pipeline.run_report import Clock, RunReport
-from pipeline.scan import not_measured, unit_works
+from pipeline.scan import not_measured
 from pipeline.segments import Segment
-from pipeline.steps import clear_work, conclude, copy_for_any_order, plan_render, stitch_output
+from pipeline.steps import clear_work, conclude, copy_for_any_order, plan_render, scan_works, stitch_output
 from pipeline.storage import Storage
-from pipeline.work import Decoding, Lease, SegmentWork
+from pipeline.work import Lease, SegmentWork, UnitWork
 from tasks.errors import ReelyardError, StorageError
 from tasks.picture import frames_per_batch
-from tasks.table import open_task
+from tasks.table import task_entry
 from tasks.task import TaskPlan
 
 log = logging.getLogger("reelyard")
@@ -141,27 +141,32 @@ def _in_any_order(plan: RenderPlan, pool: Pool, clock: Clock) -> RenderPlan:
 
 
 def _scan(plan: RenderPlan, pool: Pool, storage: Storage) -> list[TaskPlan]:
-    """What each task will do; only units that are not yet in storage are measured."""
-    decoding, prefix = Decoding(plan.job.damaged, plan.job.deinterlace), scan_prefix(plan.job, plan.content)
-    tasks = [open_task(spec) for spec in plan.specs]
-    works = tuple(unit_works(prefix, plan.index, task, plan.units, decoding) for task in tasks)
-    for task, units in zip(tasks, works, strict=True):
-        missing = not_measured(storage, prefix, units)
-        for _ in pool.measure(plan.index, task.spec, missing, decoding) if missing else ():
+    """What each task will do; only units that are not yet in storage are measured.
+
+    The tasks themselves are opened by whoever does the steps: a driver has no use for what they import.
+    """
+    if not plan.specs:
+        return []
+    works: tuple[tuple[UnitWork, ...], ...] = ((),) * len(plan.specs)
+    if any(task_entry(spec.name).needs_scan for spec in plan.specs):
+        works = pool.do(scan_works, plan)
+    for spec, units in zip(plan.specs, works, strict=True):
+        missing = not_measured(storage, scan_prefix(plan.job, plan.content), units)
+        for _ in pool.measure(plan.index, spec, missing, decoding_of(plan.job)) if missing else ():
             pass
-    concluded: list[TaskPlan] = pool.do(conclude, plan, works) if tasks else []
+    concluded: list[TaskPlan] = pool.do(conclude, plan, works)
     return concluded
 
 
 def segment_works(plan: RenderPlan, task_plans: list[TaskPlan], device_class: str) -> list[SegmentWork]:
     """Every segment with its inputs and key, in order."""
     policies = (device_class, plan.job.damaged, plan.job.alpha, plan.job.deinterlace, plan.job.bake_rotation)
-    digests = [open_task(spec).digest() for spec in plan.specs]
 
     def work(segment: Segment) -> SegmentWork:
         a, b = segment.start, segment.end
         shown = plan.timeline.source_frames[a:b], plan.timeline.pts[a:b]
         inputs = tuple(task_plan.slice(a, b) for task_plan in task_plans)
+        digests = [task_plan.digest for task_plan in task_plans]
         chain = list(zip(plan.specs, digests, inputs, strict=True))
         key = part_key(plan.index, (a, b), shown, chain, plan.encode, policies)
         end = int(plan.timeline.pts[b]) if b < len(plan.timeline) else plan.timeline.end_pts

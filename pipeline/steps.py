@@ -4,6 +4,7 @@ Arguments and answers are values that travel; pictures stay in storage.
 """
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.audio import encode_audio
@@ -14,9 +15,9 @@ from pipeline.intermediate import make_intermediate
 from pipeline.job import RenderJob
 from pipeline.ledger import Ledger
 from pipeline.part import Part
-from pipeline.prepare import RenderPlan, check_scratch, prepare
+from pipeline.prepare import RenderPlan, check_scratch, decoding_of, prepare, scan_prefix
 from pipeline.probe import probe
-from pipeline.scan import stored_measurements
+from pipeline.scan import stored_measurements, unit_works
 from pipeline.stitch import StitchRequest, stitch
 from pipeline.storage import Storage
 from pipeline.voice import make_voice
@@ -72,6 +73,12 @@ def copy_for_any_order(storage: Storage, scratch: Path, plan: RenderPlan) -> Sou
     return make_intermediate(storage, plan.index, f"{plan.prefix}/intermediate", scratch, damaged=plan.job.damaged)
 
 
+def scan_works(storage: Storage, scratch: Path, plan: RenderPlan) -> tuple[tuple[UnitWork, ...], ...]:
+    """For each task its scan units, with where their measurements lie; none for a task without a scan."""
+    prefix, decoding = scan_prefix(plan.job, plan.content), decoding_of(plan.job)
+    return tuple(unit_works(prefix, plan.index, open_task(spec), plan.units, decoding) for spec in plan.specs)
+
+
 def conclude(
     storage: Storage, scratch: Path, plan: RenderPlan, measured: tuple[tuple[UnitWork, ...], ...]
 ) -> list[TaskPlan]:
@@ -83,10 +90,11 @@ def conclude(
 
         settle_arithmetic()
         voice = make_voice(storage, plan.job.audio, scratch)
-    return [
+    concluded = [
         task.conclude(stored_measurements(storage, works), plan.timeline.output_frames(format), voice)
         for task, works, format in zip(tasks, measured, plan.formats, strict=False)
     ]
+    return [replace(found, digest=task.digest()) for task, found in zip(tasks, concluded, strict=True)]
 
 
 def copy_output(storage: Storage, scratch: Path, source: str, target: str, overwrite: bool) -> None:

