@@ -1,0 +1,25 @@
+"""How often a run asks its cells for their frames."""
+
+import pytest
+
+from cluster.fleet import progress
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_run(_progress_at_once: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests ask at once; these hold what a run does."""
+    monkeypatch.setattr(progress, "_ASK_SHARE", 0.2)
+
+
+@pytest.mark.parametrize(
+    ("age", "cells", "seconds"),
+    [(None, 1, 0.1), (None, 40, 2.0), (0.0, 1, 0.5), (10.0, 1, 2.0), (3600.0, 8, 10.0), (3600.0, 2000, 20.0)],
+)
+def test_cells_are_asked_often_at_first_and_seldom_in_a_long_run(age: float | None, cells: int, seconds: float) -> None:
+    assert progress._pause(age, cells) == pytest.approx(seconds)
+
+
+def test_a_stalled_attempt_is_asked_many_times_before_it_is_given_up() -> None:
+    from cluster.dispatch.dispatcher import STALL_SECONDS
+
+    assert STALL_SECONDS / progress._pause(1e6, 512) > 10
