@@ -59,6 +59,7 @@ def report_of(
         decisions=pool.decisions, notes=tuple(dict.fromkeys((*plan.notes, *lines))), counts=counts, parts=tuple(parts),
         stages=tuple(clock.spans), wall_seconds=clock.seconds,
         frames_per_second=frames / rendering if rendering else 0.0,
+        shown=tuple(one for done in task_plans for one in done.shown),
     )  # fmt: skip
 
 

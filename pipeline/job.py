@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from pipeline.speakers import Speaker
 from tasks.errors import JobError
 from tasks.task import TaskSpec
 
@@ -28,6 +29,10 @@ class RenderJob:
     output: str
     tasks: tuple[TaskSpec, ...] = ()
     audio: str | None = None
+    speakers: tuple[Speaker, ...] = ()
+    "Each with a voice of their own, beside `audio`."
+    sound: str = "mix"
+    "mix | main: of several voices all are heard, or `audio` alone."
     fit: str = "audio:ping-pong"
     "audio:loop | audio:ping-pong | audio:hold | video; only read where `audio` is given."
     frame_rate: Fraction | None = None

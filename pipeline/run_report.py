@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pipeline.part import Part
 from pipeline.pool import Decision
+from tasks.task import Shown
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class RunReport:
     wall_seconds: float = 0.0
     frames_per_second: float = 0.0
     versions: Mapping[str, str] = field(default_factory=dict)
+    shown: tuple[Shown, ...] = ()
+    "Small pictures for the page: who was found, and examples of frames that were left alone."
 
 
 @dataclass

@@ -8,6 +8,7 @@ photograph; figures stand in weights/appearance.md.
 
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -57,8 +58,8 @@ def textures(picture: Picture) -> NDArray[np.float32]:
     edges = np.linspace(0, len(codes), _CELLS + 1).astype(int)
     cells = [
         np.bincount(codes[a:b, c:d].ravel(), minlength=_BINS) / ((b - a) * (d - c))
-        for a, b in zip(edges, edges[1:], strict=False)
-        for c, d in zip(edges, edges[1:], strict=False)
+        for a, b in pairwise(edges)
+        for c, d in pairwise(edges)
     ]
     return np.asarray(np.sqrt(np.concatenate(cells)), np.float32)
 
