@@ -21,7 +21,7 @@ from tasks.faces.portraits import SIDE, Picture, Portrait
 
 MEAN_FACE: Final = Path(__file__).parents[1] / "weights" / "appearance.npy"
 #: Of cosines between portraits, as measured (weights/appearance.md).
-LIKENESS: Final = Likeness(same=0.40, other=0.10, near=0.30)
+LIKENESS: Final = Likeness(same=0.40, even=0.26, other=0.10, near=0.30)
 
 _CELLS: Final = 6
 #: Patterns with at most two changes between light and dark round the circle, and one bin for all others.

@@ -16,7 +16,7 @@ from tasks.weights import Weights
 
 #: Of cosines: facefusion takes (1 - cos) / 2 < 0.3 for one person, cos > 0.4; insightface's own examples 0.28.
 #: Not measured here, where no trained weights were at hand.
-LIKENESS: Final = Likeness(same=0.45, other=0.15, near=0.30)
+LIKENESS: Final = Likeness(same=0.45, even=0.28, other=0.15, near=0.30)
 
 Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 

@@ -28,6 +28,8 @@ class Likeness:
 
     same: float
     "mean over two sets of sightings, from which on they are one person"
+    even: float
+    "at which one person is as likely as two"
     other: float
     "below which they surely are two"
     near: float
@@ -66,13 +68,19 @@ def _parted(rows: Rows, seams: Rows, shot: Rows, sightings: Sightings) -> list[R
     parts, known = [[pieces[0]]], sightings.of(pieces[0])
     for piece in pieces[1:]:
         seen = sightings.of(piece)
-        least = _LEAST_IN_SHOT if shot[parts[-1][-1][-1]] == shot[piece[0]] else 1
-        if min(len(known), len(seen)) >= least and _alike(known, seen) < sightings.likeness.other:
+        cut = bool(shot[parts[-1][-1][-1]] != shot[piece[0]])
+        if _others(known, seen, sightings.likeness, cut=cut):
             parts.append([])
             known = seen[:0]
         parts[-1].append(piece)
         known = np.concatenate([known, seen])
     return [np.concatenate(part) for part in parts]
+
+
+def _others(known: NDArray[np.float32], seen: NDArray[np.float32], likeness: Likeness, *, cut: bool) -> bool:
+    """Whether these are two people: within a shot surely, over a cut, where place says little, likely."""
+    least, limit = (1, likeness.even) if cut else (_LEAST_IN_SHOT, likeness.other)
+    return min(len(known), len(seen)) >= least and _alike(known, seen) < limit
 
 
 def _seams(rows: Rows, frame: Rows, shot: Rows, met: NDArray[np.bool_]) -> Rows:

@@ -24,10 +24,9 @@ SIDE: Final = 112
 TEMPLATE: Final = np.array(
     [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)]
 )
-#: Source frames between portraits of a face; portraits of one face, of faces that cannot be drawn, and of one unit.
+#: Source frames between portraits of a face; clear portraits of one face, and portraits of one unit.
 _EVERY_FRAMES: Final = 25
 _PER_FACE: Final = 8
-_PER_LIMIT: Final = 2
 _PER_UNIT: Final = 64
 #: Of a whole video.
 _PER_VIDEO: Final = 2000
@@ -72,7 +71,21 @@ class Portrait:
 @dataclass
 class _Face:
     points: NDArray[np.float32]
-    taken: list[Portrait] = field(default_factory=list)
+    taken: list[int] = field(default_factory=list)
+    "frames of the clear portraits"
+    limits: set[str] = field(default_factory=set)
+    "of which there is an example"
+
+    def wants(self, frame: int, limit: str) -> bool:
+        if limit:
+            return limit not in self.limits
+        return len(self.taken) < _PER_FACE and (not self.taken or frame - self.taken[-1] >= _EVERY_FRAMES)
+
+    def took(self, frame: int, limit: str) -> None:
+        if limit:
+            self.limits.add(limit)
+        else:
+            self.taken.append(frame)
 
 
 class PortraitKeeper:
@@ -81,39 +94,28 @@ class PortraitKeeper:
     def __init__(self) -> None:
         self._every: list[Portrait] = []
         self._faces: list[_Face] = []
-        self._limited: dict[str, int] = {}
+        self._nobody = False
 
     def look(self, frame: int, faces: FrameFaces, pictures: Cropping, i: int, size: tuple[int, int]) -> None:
         """Take from picture `i` of `size` (width, height), which is the source's `frame`, what is worth keeping."""
         if faces.cut:
             self._faces = []
-        if not faces.faces and self._room_for("no face", 1):
+        if not faces.faces and not self._nobody:
+            self._nobody = True
             points = np.zeros((layout.POINTS, 2), np.float32)
-            self._every.append(Portrait(frame, points, False, _jpeg(pictures.crop(i, _whole(*size), SIDE))))
+            self._every.append(Portrait(frame, points, False, _jpeg(_whole(pictures, i, *size))))
         for one in faces.faces:
             face = self._face_of(one.points)
             face.points = one.points
-            if self._wanted(frame, face, _limit(one)):
+            limit = _limit(one)
+            if len(self._every) < _PER_UNIT and face.wants(frame, limit):
                 crop = pictures.crop(i, portrait_matrix(one.points), SIDE)
-                taken = Portrait(frame, one.points, not _limit(one), _jpeg(crop))
-                self._every.append(taken)
-                if taken.clear:
-                    face.taken.append(taken)
+                self._every.append(Portrait(frame, one.points, not limit, _jpeg(crop)))
+                face.took(frame, limit)
 
     def kept(self) -> tuple[Portrait, ...]:
         """All of them, in frame order."""
         return tuple(sorted(self._every, key=lambda one: (one.frame, float(one.points[0, 0]))))
-
-    def _wanted(self, frame: int, face: _Face, limit: str) -> bool:
-        if len(self._every) >= _PER_UNIT:
-            return False
-        if limit:
-            return self._room_for(limit, _PER_LIMIT)
-        return len(face.taken) < _PER_FACE and (not face.taken or frame - face.taken[-1].frame >= _EVERY_FRAMES)
-
-    def _room_for(self, limit: str, most: int) -> bool:
-        self._limited[limit] = self._limited.get(limit, 0) + 1
-        return self._limited[limit] <= most
 
     def _face_of(self, points: NDArray[np.float32]) -> _Face:
         for face in self._faces:
@@ -152,12 +154,15 @@ def _five(points: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.concatenate([corners[:2].mean(0)[None], corners[2:].mean(0)[None], rest]).astype(np.float64)
 
 
-def _whole(width: int, height: int) -> NDArray[np.float32]:
-    """From portrait pixels to the picture, all of which is seen."""
-    step = max(width, height) / SIDE
-    middle = (SIDE - 1) / 2
+def _whole(pictures: Cropping, i: int, width: int, height: int) -> Picture:
+    """The whole picture, black where a square is larger than it."""
+    step, middle = max(width, height) / SIDE, (SIDE - 1) / 2
     offset = ((width - 1) / 2 - middle * step, (height - 1) / 2 - middle * step)
-    return np.array([[step, 0, offset[0]], [0, step, offset[1]]], np.float32)
+    crop = pictures.crop(i, np.array([[step, 0, offset[0]], [0, step, offset[1]]], np.float32), SIDE).copy()
+    beside, above = (int((SIDE - side / step) / 2) for side in (width, height))
+    crop[:, :beside] = crop[:, SIDE - beside :] = 0
+    crop[:above] = crop[SIDE - above :] = 0
+    return crop
 
 
 def _limit(one: FaceMeasurement) -> str:

@@ -40,9 +40,9 @@ class People:
 
     tracks: tuple[FaceTrack, ...]
     portraits: Mapping[int, tuple[Portrait, ...]] = field(default_factory=dict)
-    "by the number of the person; clear ones, in frame order"
+    "by the number of the person, in frame order"
     directions: Mapping[int, NDArray[np.float32]] = field(default_factory=dict)
-    "(k, D) of these portraits"
+    "(k, D) of the clear ones of these"
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -68,16 +68,19 @@ def people_of(
     """The people of a video whose measurements begin at source frame `first`."""
     if not len(found.frame):
         return People(())
-    seen = [(one, row) for one in portraits if one.clear and (row := _row_of(one, found, first)) is not None]
-    directions = eye.embed([one for one, _ in seen])
-    rows = np.array([row for _, row in seen], np.int64)
+    clear = [(one, row) for one in portraits if one.clear and (row := _row_of(one, found, first)) is not None]
+    directions = eye.embed([one for one, _ in clear])
+    rows = np.array([row for _, row in clear], np.int64)
     tracks = associate(found, frame_rate, Sightings(rows, directions, eye.likeness))
-    whose = [_whose(tracks, one, first) for one, _ in seen]
-    numbers = dict.fromkeys(track.id for track in tracks)
+    whose = [_whose(tracks, one, first) for one, _ in clear]
+    all_of: dict[int, list[Portrait]] = {track.id: [] for track in tracks}
+    for one in portraits:
+        if (who := _whose(tracks, one, first)) in all_of:
+            all_of[who].append(one)
     return People(
         tracks,
-        {n: tuple(one for (one, _), who in zip(seen, whose, strict=True) if who == n) for n in numbers},
-        {n: directions[[k for k, who in enumerate(whose) if who == n]] for n in numbers},
+        {n: tuple(those) for n, those in all_of.items()},
+        {n: directions[np.array(whose, np.int64) == n] for n in all_of},
     )
 
 

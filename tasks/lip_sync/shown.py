@@ -56,11 +56,11 @@ def _person(people: People, number: int, scan: Scan, seconds: NDArray[np.float64
     return Shown("people", f"track {number}", line, _best(people.portraits.get(number, ())))
 
 
-def _best(clear: Sequence[Portrait]) -> bytes:
-    """The largest clear portrait; nothing where there is none."""
-    if not clear:
+def _best(portraits: Sequence[Portrait]) -> bytes:
+    """The largest clear portrait, else the largest; nothing where there is none."""
+    if not portraits:
         return b""
-    return max(clear, key=lambda one: (float(np.ptp(one.points[:, 0])), -one.frame)).jpeg
+    return max(portraits, key=lambda one: (one.clear, float(np.ptp(one.points[:, 0])), -one.frame)).jpeg
 
 
 def _side(place: NDArray[np.floating], width: int) -> str:

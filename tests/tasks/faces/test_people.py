@@ -14,7 +14,7 @@ from tests.tasks.faces.test_tracks import measured
 RATE = Fraction(25)
 #: Two people as an embedding would see them, and somebody between them.
 ANNA, BEN, CLEO = np.eye(3, dtype=np.float32)
-LIKENESS = Likeness(same=0.6, other=0.2, near=0.4)
+LIKENESS = Likeness(same=0.6, even=0.4, other=0.2, near=0.4)
 
 
 def sighted(found: Measurements, looks: dict[int, NDArray[np.float32]], every: int = 5) -> Sightings:
