@@ -21,7 +21,8 @@ import numpy as np
 
 from cluster.address import Place
 from cluster.batch.start import BatchRequest, run_batch
-from cluster.events import Event, LeaseBegan, SlotsIdle, UnitDone
+from cluster.events import Event, FramesPassed, LeaseBegan, SlotsIdle, UnitDone
+from cluster.fleet import progress
 from cluster.manifest.values import Item
 from pipeline.job import EncodeRequest, RenderJob
 from tasks.table import task_spec
@@ -66,23 +67,32 @@ def write_clip(path: Path, seconds: int, number: int) -> Path:
 
 
 class Watch:
-    """From when all cells stood and had work, to the last segment; and what the driver used meanwhile."""
+    """From when every cell has passed frames, models loaded, to the last segment; and what the driver used meanwhile.
+
+    Until then cells are asked for their frames twice a second, so that what was done before is known to half a second.
+    """
 
     def __init__(self, cells: int) -> None:
         self._cells = cells
-        self._busy: set[str] = set()
-        self._lease_cell: dict[int, str] = {}
+        self._working: set[str] = set()
+        self._cell_of: dict[int, str] = {}
+        self._share, progress._ASK_SHARE = progress._ASK_SHARE, 0.0
         self.begun: float | None = None
         self.cpu_begun = self.cpu_ended = 0.0
         self.ended = 0.0
-        self.units = self.frames = self.frames_before = 0
+        self.units = self.leases = self.frames = self.passed = self.frames_before = 0
         self.idle: dict[str, float] = {}
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, LeaseBegan):
-            self._busy.add(event.cell)
-            if self.begun is None and len(self._busy) == self._cells:
-                self.begun, self.cpu_begun, self.frames_before = event.at, time.process_time(), self.frames
+            self._cell_of[event.attempt] = event.cell
+            self.leases += self.begun is not None
+        elif isinstance(event, FramesPassed):
+            self.passed += event.frames
+            self._working.add(self._cell_of[event.attempt])
+            if self.begun is None and len(self._working) == self._cells:
+                self.begun, self.cpu_begun, self.frames_before = event.at, time.process_time(), self.passed
+                progress._ASK_SHARE = self._share
         elif isinstance(event, UnitDone):
             self.frames += event.frames
             self.ended, self.cpu_ended = event.at, time.process_time()
@@ -113,6 +123,7 @@ def run(count: int, milliseconds: float, clips: Sequence[Path], segment_seconds:
         "ideal_seconds": frames * milliseconds / 1000 / count,
         "driver_ms_a_segment": 1000 * (watch.cpu_ended - watch.cpu_begun) / watch.units,
         "segments": watch.units,
+        "leases": watch.leases,
         "idle": watch.idle,
         "busy_share": end.document["speed"]["busy_share"],
     }
