@@ -29,12 +29,12 @@ class RenderJob:
     output: str
     tasks: tuple[TaskSpec, ...] = ()
     audio: str | None = None
+    fit: str = "audio:ping-pong"
+    "audio:loop | audio:ping-pong | audio:hold | video; only read where `audio` is given."
     speakers: tuple[Speaker, ...] = ()
     "Each with a voice of their own, beside `audio`."
     sound: str = "mix"
     "mix | main: of several voices all are heard, or `audio` alone."
-    fit: str = "audio:ping-pong"
-    "audio:loop | audio:ping-pong | audio:hold | video; only read where `audio` is given."
     frame_rate: Fraction | None = None
     trim: tuple[Fraction | None, Fraction | None] = (None, None)
     "[start, end) in seconds of the source."

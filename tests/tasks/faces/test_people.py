@@ -83,7 +83,7 @@ def test_nobody_is_in_two_places_at_once() -> None:
 
 
 def test_what_is_between_same_and_other_stays_as_place_has_it() -> None:
-    doubtful = (ANNA + BEN) / np.sqrt(2) * np.float32(0.55) + CLEO * np.float32(np.sqrt(1 - 0.55**2))
+    doubtful = (ANNA + BEN) / np.sqrt(2) * np.float32(0.7) + CLEO * np.float32(np.sqrt(1 - 0.7**2))
     assert numbers(film([[(100, ANNA)]] * 15 + [[(102, doubtful)]] * 15, cuts=(15,))) == [(0, 0, 30)]
     assert numbers(film([[(100, ANNA)]] * 15 + [[(402, doubtful)]] * 15, cuts=(15,))) == [(0, 0, 15), (1, 15, 30)]
 
