@@ -153,10 +153,10 @@ def check_request(storage: Storage, job: RenderJob, *, voiced: bool = True) -> N
     """
     container_of(job.output)
     _check_uris(storage, job)
+    check_speakers(job.speakers, job.tasks, job.audio)
     needing = [spec.name for spec in job.tasks if task_entry(spec.name).needs_audio]
     if voiced and needing and job.audio is None:
         raise JobError(f"{', '.join(needing)} needs a voice; found none; give one with --audio FILE")
-    check_speakers(job.speakers, job.tasks, job.audio)
     for spec in job.tasks:
         check_models(spec)
     for what, uri in inputs_of(job):
