@@ -18,6 +18,7 @@ from pipeline.part import Part
 from pipeline.prepare import RenderPlan, check_scratch, decoding_of, prepare, scan_prefix
 from pipeline.probe import probe
 from pipeline.scan import stored_measurements, unit_works
+from pipeline.source_sound import kept_source_sound, source_sound_key
 from pipeline.stitch import StitchRequest, stitch
 from pipeline.storage import Storage
 from pipeline.voice import make_voice
@@ -25,7 +26,7 @@ from pipeline.weights import check_weights
 from pipeline.work import UnitWork
 from tasks.errors import JobError
 from tasks.table import open_task
-from tasks.task import TaskPlan
+from tasks.task import SoundStretch, TaskPlan
 
 
 def index_source(storage: Storage, scratch: Path, uri: str, cache_prefix: str | None = None) -> SourceIndex:
@@ -90,11 +91,22 @@ def conclude(
 
         settle_arithmetic()
         voice = make_voice(storage, plan.job.audio, scratch)
+    sound = _source_sound(storage, plan) if any(task.needs.source_sound for task in tasks) else ()
     concluded = [
-        task.conclude(stored_measurements(storage, works), plan.timeline.output_frames(format), voice)
+        task.conclude(
+            stored_measurements(storage, works),
+            replace(plan.timeline.output_frames(format), source_sound=sound),
+            voice,
+        )
         for task, works, format in zip(tasks, measured, plan.formats, strict=False)
     ]
     return [replace(found, digest=task.digest()) for task, found in zip(tasks, concluded, strict=True)]
+
+
+def _source_sound(storage: Storage, plan: RenderPlan) -> tuple[SoundStretch, ...]:
+    """The source's own sound, kept with its scan: another voice for it decodes none of it again."""
+    uri = f"{scan_prefix(plan.job, plan.content)}/{source_sound_key(plan.index, plan.timeline.source_frames)}.npz"
+    return kept_source_sound(storage, plan.index, plan.timeline.source_frames, uri)
 
 
 def copy_output(storage: Storage, scratch: Path, source: str, target: str, overwrite: bool) -> None:

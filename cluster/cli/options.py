@@ -51,7 +51,12 @@ class RenderOptions:
     ] = None
     sync_offset: Annotated[
         str | None,
-        _option("--sync-offset", panel=_WHAT, metavar="MS", help="Milliseconds by which the mouth comes later; 0."),
+        _option(
+            "--sync-offset",
+            panel=_WHAT,
+            metavar="MS|auto",
+            help="Milliseconds by which the mouth comes later than the voice; auto: as the source's own does. 0.",
+        ),
     ] = None
     height: Annotated[
         str | None, _option("--height", panel=_WHAT, metavar="LINES", help="Lines of the output: with --task upscale.")

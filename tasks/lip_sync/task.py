@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from tasks.lip_sync.backend import Backend
 from tasks.lip_sync.candidates import CandidateKeeper, candidates_to_arrays
 from tasks.lip_sync.looks import LookKeeper, looks_to_arrays
 from tasks.lip_sync.seen import KEPT_REASONS, SILENCE, read_units
+from tasks.lip_sync.source_offset import SourceOffset, applied_sentence, asked_offset_seconds, source_offset
 from tasks.lip_sync.voice import WEIGHTS as VOICE
 from tasks.picture import FrameBatch
 from tasks.plane_pictures import PlanePictures
@@ -39,7 +41,7 @@ class LipSyncTask:
 
     @property
     def needs(self) -> Needs:
-        return Needs(audio=True, scan=True, vram_bytes=self._backend.vram_bytes)
+        return Needs(audio=True, scan=True, source_sound=True, vram_bytes=self._backend.vram_bytes)
 
     def digest(self) -> str:
         """Of what is shipped: the scan is the same for any model, whose weights count for themselves."""
@@ -78,7 +80,10 @@ class LipSyncTask:
         """
         if voice is None:
             raise JobError("lip-sync has no voice to speak: found no audio, expected one; give it with --audio FILE")
-        plan = self._backend.plan(read_units(units), output, voice, self._selector)
+        scan, asked = read_units(units), self.spec.option("sync_offset")
+        source = source_offset(scan, output, self._selector)
+        plan = self._backend.plan(scan, output, voice, self._selector, asked_offset_seconds(asked, source))
+        plan = replace(plan, facts={**plan.facts, **source.facts}, notes=_told(asked, source))
         if self.spec.option("no_face") == "fail":
             _refuse_kept(plan, output)
         return plan
@@ -95,16 +100,14 @@ class LipSyncTask:
 
 
 def _backend(spec: TaskSpec) -> Backend:
-    offset_seconds = float(spec.option("sync_offset")) / 1000
     if spec.option("model") == "embedded":
         _refuse_generator_options(spec)
         from tasks.lip_sync.embedded import Embedded
 
-        return Embedded(offset_seconds)
+        return Embedded()
     from tasks.lip_sync.wav2lip.backend import Generated, Manner
 
     how = Manner(
-        offset_seconds,
         precision=spec.option("precision"),
         box=spec.option("mask") == "box",
         before=spec.option("occlusion") == "keep",
@@ -129,6 +132,11 @@ def _selector(text: str) -> FaceSelector:
         return parse_face_selector(text)
     except ValueError as error:
         raise JobError(f"task 'lip-sync': {error}") from error
+
+
+def _told(asked: str, source: SourceOffset) -> tuple[str, ...]:
+    """Of the source's offset, where it has sound."""
+    return tuple(filter(None, (source.sentence if source.found else "", applied_sentence(asked, source))))
 
 
 def _refuse_kept(plan: TaskPlan, output: OutputFrames) -> None:
