@@ -7,6 +7,9 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from pipeline.audio import encode_audio
 from pipeline.encoders import container_of
 from pipeline.finished import output_job_key, statement_of
@@ -17,6 +20,7 @@ from pipeline.ledger import Ledger
 from pipeline.part import Part
 from pipeline.prepare import RenderPlan, check_scratch, decoding_of, prepare, scan_prefix
 from pipeline.probe import probe
+from pipeline.quality import LooksAt, Verdict, picture_jumps, stored_looks, verdict_of
 from pipeline.scan import stored_measurements, unit_works
 from pipeline.source_sound import kept_source_sound, source_sound_key
 from pipeline.stitch import StitchRequest, stitch
@@ -25,6 +29,7 @@ from pipeline.voice import make_voice
 from pipeline.weights import check_weights
 from pipeline.work import UnitWork
 from tasks.errors import JobError
+from tasks.quality import SelfChecking
 from tasks.table import open_task
 from tasks.task import SoundStretch, TaskPlan
 
@@ -124,6 +129,24 @@ def clear_work(storage: Storage, scratch: Path, prefix: str, uris: tuple[str, ..
         ledger.clear_all()
     else:
         ledger.clear(uris)
+
+
+def check_quality(
+    storage: Storage,
+    scratch: Path,
+    plan: RenderPlan,
+    looks: tuple[LooksAt, ...],
+    asked: list[npt.NDArray[np.floating] | None],
+) -> Verdict:
+    """How good what was drawn came out, from what was seen while it was rendered; a segment at a time."""
+    tasks = [open_task(spec) for spec in plan.specs]
+    for position, task in enumerate(tasks):
+        if isinstance(task, SelfChecking):
+            jumps = picture_jumps(plan.timeline.source_frames)
+            found = task.judge(stored_looks(storage, looks, position), asked[position], jumps)
+            start_seconds = plan.timeline.output_frames(plan.format).start_seconds
+            return verdict_of(found, plan.job.quality_gate, start_seconds)
+    return Verdict()
 
 
 def stitch_output(storage: Storage, scratch: Path, plan: RenderPlan, parts: list[Part]) -> tuple[str, ...]:
