@@ -75,6 +75,11 @@ def number(low: float, high: float, unit: str) -> Callable[[str], str]:
     return fault
 
 
+def number_or(word: str, low: float, high: float, unit: str) -> Callable[[str], str]:
+    fault = number(low, high, unit)
+    return lambda value: "" if value == word or not fault(value) else f"{fault(value)}, or {word}"
+
+
 def face_selector(value: str) -> str:
     try:
         parse_face_selector(value)
@@ -125,8 +130,8 @@ TASKS: tuple[TaskEntry, ...] = (
             Option(
                 "sync_offset",
                 "0",
-                "milliseconds by which the mouth comes later",
-                number(-2000, 2000, "milliseconds"),
+                "milliseconds by which the mouth comes later; auto: as early or late as the source's own mouth is",
+                number_or("auto", -2000, 2000, "milliseconds"),
             ),
             Option(
                 "model",

@@ -66,6 +66,8 @@ class Needs:
     audio: bool = False
     "Mel spectrogram of the job's voice (80 columns a second)."
     scan: bool = False
+    source_sound: bool = False
+    "Some of the source's own sound, where it has any."
     frame_rate_factor: Fraction = Fraction(1)
     vram_bytes: int = 0
 
@@ -81,6 +83,18 @@ class Voice:
     "Those of the job's further speakers, in the order of `TaskSpec.speakers`."
 
 
+@dataclass(frozen=True, eq=False)
+class SoundStretch:
+    """The source's own sound while some of its frames are shown, and a little around them."""
+
+    start: int
+    "The first of the source frames."
+    seconds: npt.NDArray[np.float64]
+    "(n,) when each of them is shown, from column 0 of the mel spectrogram on."
+    mel: npt.NDArray[np.float32]
+    "(80, T)"
+
+
 @dataclass(frozen=True)
 class OutputFrames:
     """Which source frame each of the n output frames shows, and when."""
@@ -91,6 +105,8 @@ class OutputFrames:
     "(n,) from the start of the output."
     duration_seconds: npt.NDArray[np.float64]
     format: PictureFormat
+    source_sound: tuple[SoundStretch, ...] = ()
+    "Of the source itself, where a task needs it and there is any."
 
     def __len__(self) -> int:
         return len(self.source_frames)
@@ -183,6 +199,10 @@ class TaskPlan:
     "What the report should say (faces found, chosen track, gain)."
     shown: tuple[Shown, ...] = ()
     "Few and small."
+    notes: tuple[str, ...] = ()
+    "What a person should be told at once, as sentences."
+    asked: npt.NDArray[np.floating] | None = None
+    "(n,) what a check holds what was drawn against; no part of it reaches a renderer."
     digest: str = ""
     "Of the task and its weights, for the keys of what it draws; filled in by whoever concludes."
 

@@ -37,7 +37,7 @@ def write_report(finished: "Run", job: "RenderJob", asked: str | None) -> tuple[
     """(document, (report, page)); what cannot be written is logged, since the video itself is there."""
     from cluster.report.page import page_of
     from cluster.report.people import people_sheet
-    from cluster.report.pictures import pictures_of
+    from cluster.report.pictures import pictures_of, worst_pictures
 
     storage = Storage(dict(job.storage_options))
     uris = report_uris(job.output, asked)
@@ -45,7 +45,8 @@ def write_report(finished: "Run", job: "RenderJob", asked: str | None) -> tuple[
     people = [one for one in finished.report.shown if one.group == "people"]
     try:
         storage.put_bytes(json.dumps(document, indent=2, default=str, ensure_ascii=False).encode(), uris[0])
-        page = page_of(document, pictures_of(storage, job.output), finished.report.shown)
+        pictures = pictures_of(storage, finished.report.put_aside or job.output)
+        page = page_of(document, pictures, worst_pictures(finished.report.quality), finished.report.shown)
         storage.put_bytes(page.encode(), uris[1])
         if people:
             storage.put_bytes(people_sheet(people), people_uri(uris[0]))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster.report.chart import ROW, WIDTH, chart_of
-from cluster.report.pictures import Pictures
+from cluster.report.pictures import Picture, Pictures
 from tasks.task import Shown
 
 if TYPE_CHECKING:
@@ -20,12 +20,18 @@ _GROUPS = (
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
 
 
-def page_of(document: Mapping[str, Any], pictures: Pictures, shown: Sequence[Shown] = ()) -> str:
-    """The page; every text of the document is escaped."""
+def page_of(
+    document: Mapping[str, Any], pictures: Pictures, worst: Sequence[Picture] = (), shown: Sequence[Shown] = ()
+) -> str:
+    """The page; every text of the document is escaped.
+
+    `worst` are the pictures of its worst frames in their order, `shown` those of people and of frames left alone.
+    """
     template = environment().from_string(_TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
         report=document,
         pictures=pictures,
+        worst=worst,
         chart=chart_of(document["stages"]),
         chart_width=WIDTH,
         row=ROW,

@@ -20,8 +20,8 @@ class Backend(Protocol):
             WeightsError: its weights are missing or of another network.
         """
 
-    def plan(self, scan: Scan, output: OutputFrames, voice: Voice, cast: Cast) -> TaskPlan:
-        """What is drawn in each output frame; pure arithmetic over the whole video."""
+    def plan(self, scan: Scan, output: OutputFrames, voice: Voice, cast: Cast, offset_seconds: float) -> TaskPlan:
+        """What is drawn in each output frame, `offset_seconds` later than its voice; pure, over the whole video."""
 
     def render(self, batch: DeviceBatch, inputs: TaskInputs) -> None:
         """Draw every mouth of the batch."""

@@ -1,11 +1,12 @@
 """The lip-sync task: scans faces, concludes over the whole video, and has a backend draw mouths into batches."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.device_batch import DeviceBatch
 from tasks.errors import JobError, SourceError
@@ -20,13 +21,18 @@ from tasks.lip_sync.backend import Backend
 from tasks.lip_sync.candidates import CandidateKeeper, candidates_to_arrays
 from tasks.lip_sync.cast import Cast, People, cast_of, people_of
 from tasks.lip_sync.looks import LookKeeper, looks_to_arrays
+from tasks.lip_sync.quality.verdict import judge
+from tasks.lip_sync.quality.watch import Watch, Watched
 from tasks.lip_sync.seen import KEPT_REASONS, SILENCE, Scan, frame_rate_of, read_units
 from tasks.lip_sync.shown import kept_shown, people_shown, source_seconds, words_of
+from tasks.lip_sync.source_offset import SourceOffset, applied_sentence, asked_offset_seconds, source_offset
 from tasks.lip_sync.voice import WEIGHTS as VOICE
+from tasks.lip_sync.voice import asked_openings
 from tasks.picture import FrameBatch
 from tasks.plane_pictures import PlanePictures
+from tasks.quality import Quality
 from tasks.table import task_entry
-from tasks.task import Needs, OutputFrames, Shown, TaskInputs, TaskPlan, TaskSpec, UnitMeasurement, Voice
+from tasks.task import Arrays, Needs, OutputFrames, Shown, TaskInputs, TaskPlan, TaskSpec, UnitMeasurement, Voice
 
 #: Bumped by hand when the same plan is drawn or scanned otherwise.
 VERSION: Final = 4
@@ -42,10 +48,11 @@ class LipSyncTask:
         self._selectors = tuple(_selector(text) for text in (spec.option("face"), *spec.speakers))
         self._backend = _backend(spec)
         self._scanner: FaceScanner | None = None
+        self._watch = Watch()
 
     @property
     def needs(self) -> Needs:
-        return Needs(audio=True, scan=True, vram_bytes=self._backend.vram_bytes)
+        return Needs(audio=True, scan=True, source_sound=True, vram_bytes=self._backend.vram_bytes)
 
     def digest(self) -> str:
         """Of what is shipped: the scan is the same for any model, whose weights count for themselves."""
@@ -96,9 +103,17 @@ class LipSyncTask:
         """
         if voice is None:
             raise JobError("lip-sync has no voice to speak: found no audio, expected one; give it with --audio FILE")
-        scan = read_units(units)
-        cast = self._cast(scan, output)
-        plan = self._told(self._backend.plan(scan, output, voice, cast), scan, output, cast)
+        scan, asked = read_units(units), self.spec.option("sync_offset")
+        players = self._cast(scan, output)
+        source = source_offset(scan, output, _within_stretches(self._selectors[0]))
+        offset_seconds = asked_offset_seconds(asked, source)
+        plan = self._shown(self._backend.plan(scan, output, voice, players, offset_seconds), scan, output, players)
+        plan = replace(
+            plan,
+            facts={**plan.facts, **source.facts},
+            notes=_told(asked, source),
+            asked=None if voice.others else asked_openings(voice, output, offset_seconds),
+        )
         if self.spec.option("no_face") == "fail":
             _refuse_kept(plan, output)
         return plan
@@ -122,7 +137,7 @@ class LipSyncTask:
         photos = {photo.uri: photo for photo in self.spec.photos}
         return {one: face_of_photo(photos[one.photo], one) for one in self._selectors if one.kind == "like"}
 
-    def _told(self, plan: TaskPlan, scan: Scan, output: OutputFrames, cast: Cast) -> TaskPlan:
+    def _shown(self, plan: TaskPlan, scan: Scan, output: OutputFrames, cast: Cast) -> TaskPlan:
         people = people_shown(cast.people, scan, source_seconds(scan, output), output.format.upright_size[0])
         facts = {**plan.facts, "people": words_of(people, cast.people)}
         return replace(plan, facts=facts, shown=(*people, *kept_shown(plan.kept, scan, output, cast)))
@@ -133,22 +148,34 @@ class LipSyncTask:
             self._backend.render(batch, inputs)
         return batch
 
+    def look_before(self, batch: DeviceBatch, inputs: TaskInputs, frames: Sequence[int]) -> object:
+        """The mouths of these pictures as the source has them."""
+        return self._watch.before(batch, inputs, frames)
+
+    def look_after(self, before: object, batch: DeviceBatch, inputs: TaskInputs) -> Arrays:
+        """What became of them."""
+        return self._watch.after(cast("list[Watched]", before), batch)
+
+    def judge(
+        self, looks: Iterable[UnitMeasurement], asked: NDArray[np.floating] | None, cuts: NDArray[np.bool_]
+    ) -> Quality:
+        """How good the drawing of a whole video came out."""
+        return judge(looks, asked, cuts)
+
     def release(self) -> None:
         self._scanner = None
         self._backend.release()
 
 
 def _backend(spec: TaskSpec) -> Backend:
-    offset_seconds = float(spec.option("sync_offset")) / 1000
     if spec.option("model") == "embedded":
         _refuse_generator_options(spec)
         from tasks.lip_sync.embedded import Embedded
 
-        return Embedded(offset_seconds)
+        return Embedded()
     from tasks.lip_sync.wav2lip.backend import Generated, Manner
 
     how = Manner(
-        offset_seconds,
         precision=spec.option("precision"),
         box=spec.option("mask") == "box",
         before=spec.option("occlusion") == "keep",
@@ -173,6 +200,16 @@ def _selector(text: str) -> FaceSelector:
         return parse_face_selector(text)
     except ValueError as error:
         raise JobError(f"task 'lip-sync': {error}") from error
+
+
+def _within_stretches(selector: FaceSelector) -> FaceSelector:
+    """Whose mouths the source's own sound is held against: numbers are of the whole video, a stretch has its own."""
+    return FaceSelector("all") if selector.kind in ("track", "like") else selector
+
+
+def _told(asked: str, source: SourceOffset) -> tuple[str, ...]:
+    """Of the source's offset, where it has sound."""
+    return tuple(filter(None, (source.sentence if source.found else "", applied_sentence(asked, source))))
 
 
 def _refuse_kept(plan: TaskPlan, output: OutputFrames) -> None:

@@ -31,8 +31,6 @@ _VRAM_BYTES: Final = 900_000_000
 class Manner:
     """How a generator is to be used."""
 
-    offset_seconds: float
-    "by which the mouth comes later"
     precision: str = "fp32"
     box: bool = False
     "the lower half of the crop is shown, not mouth and jaw alone"
@@ -82,9 +80,9 @@ class Generated:
         if self._weights is not None and self._weights.path:
             self._generator = Generator(self._weights, device, precision=self._how.precision)
 
-    def plan(self, scan: Scan, output: OutputFrames, voice: Voice, cast: Cast) -> TaskPlan:
+    def plan(self, scan: Scan, output: OutputFrames, voice: Voice, cast: Cast, offset_seconds: float) -> TaskPlan:
         """Crops of every face in each output frame, and the sound it hears."""
-        return plan_generated(scan, output, voice, cast, self._how.offset_seconds, resting=self._how.resting)
+        return plan_generated(scan, output, voice, cast, offset_seconds, resting=self._how.resting)
 
     def render(self, batch: DeviceBatch, inputs: TaskInputs) -> None:
         """Draw every mouth of the batch, so many faces at once as the generator takes."""
