@@ -5,9 +5,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, cast
 
 from pipeline.job import EncodeRequest, RenderJob, parse_fit, parse_frame_rate, parse_trim
+from pipeline.model import Model
+from pipeline.model_file import read_models
 from pipeline.speakers import Speaker, read_speaker
 from tasks.errors import JobError
 from tasks.quality import parse_gate
@@ -97,6 +100,12 @@ def _speakers(name: str, value: object) -> tuple[Speaker, ...]:
     return tuple(one if isinstance(one, Speaker) else read_speaker(_text(name, one)) for one in listed)
 
 
+def _catalogue(name: str, value: object) -> tuple[Model, ...]:
+    """The models of TOML files, seen from the folder in which the command was typed."""
+    listed = value if isinstance(value, list | tuple) else [value]
+    return tuple(model for one in listed for model in read_models(Path(_text(name, one))))
+
+
 def _trim(name: str, value: object) -> object:
     """The string grammar, or [start, end]."""
     if isinstance(value, list | tuple) and len(value) == 2:
@@ -162,6 +171,7 @@ FIELDS: Mapping[str, Field] = {
     "keep_parts": Field(_flag),
     "work": Field(_text),
     "models": Field(_text),
+    "catalogue": Field(_catalogue),
     "name": Field(_text, "item"),
     "priority": Field(_integer, "item"),
     "group": Field(_text, "item"),

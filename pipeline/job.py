@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from pipeline.model import Model
 from pipeline.speakers import Speaker
 from tasks.errors import JobError
 from tasks.task import TaskSpec
@@ -55,6 +56,8 @@ class RenderJob:
     keep_parts: bool = False
     models: str = ""
     "A prefix asked for weights before public addresses; empty: none."
+    catalogue: tuple[Model, ...] = ()
+    "Models of the user's own, beside those that Reelyard knows."
     work: str | None = None
     "URI under which parts, scans and indexes lie; beside the output where not given."
     storage_options: tuple[tuple[str, str], ...] = ()

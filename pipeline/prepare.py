@@ -110,7 +110,7 @@ def prepare(storage: Storage, job: RenderJob, *, cached: bool = True) -> RenderP
 
 def _known(storage: Storage, spec: TaskSpec, job: RenderJob) -> TaskSpec:
     """The specification with all that the plan knows of it: weights, photos, who has which voice."""
-    return with_photos(storage, with_speakers(with_weights(spec, mirror=job.models), job.speakers))
+    return with_photos(storage, with_speakers(with_weights(spec, mirror=job.models, added=job.catalogue), job.speakers))
 
 
 def voices_of(job: RenderJob) -> tuple[str, ...]:
@@ -158,7 +158,7 @@ def check_request(storage: Storage, job: RenderJob, *, voiced: bool = True) -> N
     if voiced and needing and job.audio is None:
         raise JobError(f"{', '.join(needing)} needs a voice; found none; give one with --audio FILE")
     for spec in job.tasks:
-        check_models(spec)
+        check_models(spec, job.catalogue)
     for what, uri in inputs_of(job):
         path = storage.local_path(uri)
         if path is not None and not path.exists():

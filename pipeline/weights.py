@@ -18,26 +18,30 @@ from tasks.task import Task, TaskSpec
 from tasks.weights import Weights
 
 
-def with_weights(spec: TaskSpec, *, mirror: str = "", models: Mapping[str, Model] | None = None) -> TaskSpec:
+def with_weights(
+    spec: TaskSpec, *, mirror: str = "", models: Mapping[str, Model] | None = None, added: Sequence[Model] = ()
+) -> TaskSpec:
     """The specification with what is known of the weights that its options name; nothing is fetched.
+
+    `models` are all that are known, by themselves Reelyard's own and those `added` by the user.
 
     Raises:
         JobError: an option names a model that is not in the catalogue, or one of another architecture.
         WeightsError: it names a file that is not there.
     """
-    known = catalogue(MODELS, ()) if models is None else models
+    known = catalogue(MODELS, added) if models is None else models
     found = [_weights(spec, option, known, mirror) for option in _naming(spec)]
     return replace(spec, weights=tuple(found))
 
 
-def check_models(spec: TaskSpec) -> None:
-    """Refuse at once what `with_weights` would; reads no file.
+def check_models(spec: TaskSpec, added: Sequence[Model] = ()) -> None:
+    """Refuse at once what `with_weights` would; reads no file.  `added` are models of the user's own.
 
     Raises:
         JobError: an option names a model that is not in the catalogue, or one of another architecture.
         WeightsError: it names a file that is not there.
     """
-    known = catalogue(MODELS, ())
+    known = catalogue(MODELS, added)
     for option in _naming(spec):
         value = spec.option(option.name)
         if is_file(value):

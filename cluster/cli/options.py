@@ -132,6 +132,10 @@ class RenderOptions:
         str | None,
         _option("--models", panel=_WHERE, metavar="URI", help="A prefix asked for weights before public addresses."),
     ] = None
+    catalogue: Annotated[
+        list[str] | None,
+        _option("--catalogue", panel=_WHERE, metavar="FILE.toml", help="Models of your own, by name."),
+    ] = None
     overwrite: Annotated[bool, _option("--overwrite", panel=_OUTPUT, help="Replace an output of another job.")] = False
     keep_parts: Annotated[bool, _option("--keep-parts", panel=_OUTPUT, help="Leave the parts in place.")] = False
     quality: Annotated[

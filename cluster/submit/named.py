@@ -28,6 +28,8 @@ def with_named(values: Mapping[str, object], place: Place, *, one_machine: bool)
         found["speaker"] = [str(one) for one in placed]
     if given := _texts(values.get("task")):
         found["task"] = [task_text(absolute(photos.placed(parse_task(text), place), weights)) for text in given]
+    if given := _texts(values.get("catalogue")):
+        found["catalogue"] = [weights(path) for path in given]
     for name in ("face", "identity"):
         text = values.get(name)
         if isinstance(text, str) and text.startswith("like:"):
