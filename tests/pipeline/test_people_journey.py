@@ -28,8 +28,13 @@ SIDE, FRAMES, CUT = 360, 50, 30
 ANN, BOB = 1, 0
 
 
-def _pair(left: np.ndarray, right: np.ndarray, shift: int) -> np.ndarray:
-    return np.hstack([np.roll(one, shift, axis=1)[:SIDE, 60 : 60 + SIDE] for one in (left, right)])
+def _pair(left: np.ndarray, right: np.ndarray, shift: int, *, near: bool = False) -> np.ndarray:
+    """Both side by side; `near`: larger and darker, as another camera would see them."""
+    halves = [np.roll(one, shift, axis=1)[:SIDE, 60 : 60 + SIDE] for one in (left, right)]
+    if near:
+        closer = [cv2.resize(np.ascontiguousarray(half[20:270, 40:290]), (SIDE, SIDE)) for half in halves]
+        halves = [(half * np.linspace(0.9, 0.3, SIDE)[:, None, None]).astype(np.uint8) for half in closer]
+    return np.hstack(halves)
 
 
 def _film(path: Path) -> Path:
@@ -41,8 +46,7 @@ def _film(path: Path) -> Path:
         stream.codec_context.gop_size = 10
         for number in range(FRAMES):
             shift = round(6 * np.sin(number / 5))
-            shown = _pair(ann, bob, shift) if number < CUT else 255 - _pair(255 - bob, 255 - ann, shift)
-            shown = shown if number < CUT else np.roll(shown, 12, axis=0)
+            shown = _pair(ann, bob, shift) if number < CUT else _pair(bob, ann, shift, near=True)
             output.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(shown[..., ::-1]), "bgr24")))
         output.mux(stream.encode(None))
     return path
