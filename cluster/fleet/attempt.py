@@ -67,7 +67,7 @@ class RunningAttempt:
         return self._placed(error)
 
     def begin(self, root: transport.Worker) -> None:
-        """Its stream is asked for now; what it waited before, for lost workers or for room, was no silence of theirs."""
+        """Its stream is asked for now: what it waited for workers or room before was no silence of theirs."""
         self.root, self.last_sign = root, asyncio.get_running_loop().time()
 
     def _interruption(self) -> SegmentError:
