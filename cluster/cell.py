@@ -161,7 +161,8 @@ class RenderWorker(CellWorker):
         with self._chains.held(order.specs, order.device) as chain:
             tally = Tally()
             decoded = tally.unpacked(pull(decode, "batches", order, window=order.window))
-            rendered = render_batches(chain, fetch(order.lease), decoded, self._device_lock, tally.here)
+            put = self._storage.put_bytes
+            rendered = render_batches(chain, fetch(order.lease), decoded, self._device_lock, tally.here, put)
             with ended(decoded), ended(self._until_stopped(order, rendered)) as batches:
                 for batch in batches:
                     yield tally.carry(batch, self.stage)

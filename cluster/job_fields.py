@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from pipeline.job import EncodeRequest, RenderJob, parse_fit, parse_frame_rate, parse_trim
 from tasks.errors import JobError
+from tasks.quality import parse_gate
 from tasks.table import TASKS, parse_task, task_entry, task_spec
 from tasks.task import TaskSpec
 
@@ -133,6 +134,8 @@ FIELDS: Mapping[str, Field] = {
     "frame_rate": Field(lambda name, value: parse_frame_rate(_text(name, value))),
     "trim": Field(_trim),
     "label": Field(_text),
+    "quality": Field(_flag),
+    "quality_gate": Field(lambda name, value: parse_gate(_text(name, value))),
     "damaged": Field(_one_of("fail", "repeat")),
     "alpha": Field(_one_of("drop", "fail")),
     "deinterlace": Field(_flag),

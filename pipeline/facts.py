@@ -47,6 +47,7 @@ def report_of(
     for part in parts:
         for name, number in part.counts.items():
             counts[name] = counts.get(name, 0) + number
+    told = [note for done in task_plans for note in done.notes]
     rendering = sum(s.end_seconds - s.start_seconds for s in clock.spans if s.name == "render")
     return RunReport(
         job_key=plan.key, source=plan.job.source, output=plan.job.output, status=status,
@@ -56,7 +57,8 @@ def report_of(
              "kept": done.kept_by_reason(0, frames)}
             for spec, done in zip(plan.specs, task_plans, strict=False)
         ),
-        decisions=pool.decisions, notes=tuple(dict.fromkeys((*plan.notes, *lines))), counts=counts, parts=tuple(parts),
+        decisions=pool.decisions, notes=tuple(dict.fromkeys((*plan.notes, *told, *lines))), counts=counts,
+        parts=tuple(parts),
         stages=tuple(clock.spans), wall_seconds=clock.seconds,
         frames_per_second=frames / rendering if rendering else 0.0,
     )  # fmt: skip

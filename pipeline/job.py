@@ -36,6 +36,10 @@ class RenderJob:
     segment_seconds: float | None = None
     encode: EncodeRequest = EncodeRequest()
     label: str | None = None
+    quality: bool = False
+    "Whether what is drawn is looked at and judged; a gate asks for it too."
+    quality_gate: tuple[tuple[str, float], ...] = ()
+    "Limits by the names of `tasks.quality.KINDS`; an output outside them is put aside."
     damaged: str = "fail"
     "fail | repeat"
     alpha: str = "drop"
@@ -49,6 +53,11 @@ class RenderJob:
     work: str | None = None
     "URI under which parts, scans and indexes lie; beside the output where not given."
     storage_options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def checked(self) -> bool:
+        """Whether the quality of what is drawn is measured."""
+        return self.quality or bool(self.quality_gate)
 
 
 def parse_frame_rate(text: str) -> Fraction:

@@ -8,9 +8,10 @@ import torch
 
 from tasks.device_batch import DeviceBatch
 from tasks.picture import FrameBatch
+from tasks.quality import SelfChecking
 from tasks.residency.residents import residents_on
 from tasks.residency.shortage import told_as_out_of_vram
-from tasks.task import Task, TaskInputs
+from tasks.task import Arrays, Computing, Task, TaskInputs
 
 
 class Chain:
@@ -21,6 +22,7 @@ class Chain:
         self.device = device
         self.seconds = [0.0] * len(self.tasks)
         "Wall time in each task's `render` so far; on a GPU its own work is waited for."
+        self._looks: list[tuple[int, Arrays]] = []
 
     def load(self) -> None:
         """Bring every task onto the device; those already there are freed again where one fails."""
@@ -35,11 +37,14 @@ class Chain:
                     loaded.release()
                 raise
 
-    def render(self, batch: FrameBatch, inputs: Sequence[TaskInputs], *, owned: bool = False) -> FrameBatch:
+    def render(
+        self, batch: FrameBatch, inputs: Sequence[TaskInputs], *, owned: bool = False, watched: Sequence[int] = ()
+    ) -> FrameBatch:
         """The batch after all tasks: the same object where none of them changed a sample.
 
         `inputs` holds one entry for each task, over the batch's frames.  With `owned` the caller gives
-        the planes up: they are written in place where numpy says that they are writeable.
+        the planes up: they are written in place where numpy says that they are writeable.  Pictures
+        `watched` (indexes into the batch) are looked at by tasks that check themselves.
 
         Raises:
             OutOfVram: a task ran out of the device's memory; on a GPU the batch is as it was.
@@ -51,7 +56,11 @@ class Chain:
         pictures = DeviceBatch.from_frames(batch, self.device, owned=owned)
         for position, (task, values) in enumerate(zip(self.tasks, inputs, strict=True)):
             started = time.perf_counter()
+            checking = task if watched and isinstance(task, SelfChecking) else None
+            before = checking.look_before(pictures, values, watched) if checking else None
             pictures = self._render_one(task, pictures, values)
+            if checking:
+                self._looks.append((position, checking.look_after(before, pictures, values)))
             self.seconds[position] += time.perf_counter() - started
         return pictures.to_frames()
 
@@ -67,6 +76,16 @@ class Chain:
     def steps_since_told(self) -> tuple[str, ...]:
         """What gave way on the device for want of memory since this was last asked, in words of the report."""
         return residents_on(self.device).steps_since_told()
+
+    @property
+    def arithmetic(self) -> tuple[str, ...]:
+        """What is counted of every frame that the tasks draw, where it is not fp32."""
+        return tuple(task.arithmetic for task in self.tasks if isinstance(task, Computing) and task.arithmetic)
+
+    def looks_since_told(self) -> list[tuple[int, Arrays]]:
+        """What was seen of watched pictures since this was last asked, each with its task's place in the chain."""
+        looks, self._looks = self._looks, []
+        return looks
 
     def release(self) -> None:
         """Free the device; every task is asked, the first failure is raised at the end."""

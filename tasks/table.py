@@ -70,6 +70,11 @@ def number(low: float, high: float, unit: str) -> Callable[[str], str]:
     return fault
 
 
+def number_or(word: str, low: float, high: float, unit: str) -> Callable[[str], str]:
+    fault = number(low, high, unit)
+    return lambda value: "" if value == word or not fault(value) else f"{fault(value)}, or {word}"
+
+
 def face_selector(value: str) -> str:
     """The grammar of the command line; what it means is decided where faces are chosen."""
     known = re.fullmatch(r"largest|all|left|right|#[1-9][0-9]*|track:[0-9]{1,6}", value)
@@ -113,8 +118,8 @@ TASKS: tuple[TaskEntry, ...] = (
             Option(
                 "sync_offset",
                 "0",
-                "milliseconds by which the mouth comes later",
-                number(-2000, 2000, "milliseconds"),
+                "milliseconds by which the mouth comes later; auto: as early or late as the source's own mouth is",
+                number_or("auto", -2000, 2000, "milliseconds"),
             ),
             Option(
                 "model",
@@ -124,7 +129,10 @@ TASKS: tuple[TaskEntry, ...] = (
                 ("wav2lip-96",),
             ),
             Option(
-                "precision", "fp32", "of a generator: fp32, or bf16 where there is hardware", one_of("fp32", "bf16")
+                "precision",
+                "auto",
+                "of a generator: fp32, bf16, or auto: bf16 on processors with arithmetic for it, else fp32",
+                one_of("auto", "fp32", "bf16"),
             ),
             Option(
                 "silence",

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +52,8 @@ class Needs:
     audio: bool = False
     "Mel spectrogram of the job's voice (80 columns a second)."
     scan: bool = False
+    source_sound: bool = False
+    "Some of the source's own sound, where it has any."
     frame_rate_factor: Fraction = Fraction(1)
     vram_bytes: int = 0
 
@@ -65,6 +67,18 @@ class Voice:
     duration_seconds: float
 
 
+@dataclass(frozen=True, eq=False)
+class SoundStretch:
+    """The source's own sound while some of its frames are shown, and a little around them."""
+
+    start: int
+    "The first of the source frames."
+    seconds: npt.NDArray[np.float64]
+    "(n,) when each of them is shown, from column 0 of the mel spectrogram on."
+    mel: npt.NDArray[np.float32]
+    "(80, T)"
+
+
 @dataclass(frozen=True)
 class OutputFrames:
     """Which source frame each of the n output frames shows, and when."""
@@ -75,6 +89,8 @@ class OutputFrames:
     "(n,) from the start of the output."
     duration_seconds: npt.NDArray[np.float64]
     format: PictureFormat
+    source_sound: tuple[SoundStretch, ...] = ()
+    "Of the source itself, where a task needs it and there is any."
 
     def __len__(self) -> int:
         return len(self.source_frames)
@@ -149,6 +165,10 @@ class TaskPlan:
     "(n,) per output frame; None where every frame is rendered."
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
     "What the report should say (faces found, chosen track, gain)."
+    notes: tuple[str, ...] = ()
+    "What a person should be told at once, as sentences."
+    asked: npt.NDArray[np.floating] | None = None
+    "(n,) what a check holds what was drawn against; no part of it reaches a renderer."
     digest: str = ""
     "Of the task and its weights, for the keys of what it draws; filled in by whoever concludes."
 
@@ -165,6 +185,15 @@ class TaskPlan:
             return {}
         kept = self.kept[start:end]
         return {r: int(n) for i, r in enumerate(self.reasons) if (n := np.count_nonzero(kept == i))}
+
+
+@runtime_checkable
+class Computing(Protocol):
+    """A task that tells in which arithmetic it draws, which is its device's to decide."""
+
+    @property
+    def arithmetic(self) -> str:
+        """What is counted of each frame that is drawn so, as `in bf16`; empty where it is fp32."""
 
 
 class Task(Protocol):

@@ -51,7 +51,12 @@ class RenderOptions:
     ] = None
     sync_offset: Annotated[
         str | None,
-        _option("--sync-offset", panel=_WHAT, metavar="MS", help="Milliseconds by which the mouth comes later; 0."),
+        _option(
+            "--sync-offset",
+            panel=_WHAT,
+            metavar="MS|auto",
+            help="Milliseconds by which the mouth comes later than the voice; auto: as the source's own does. 0.",
+        ),
     ] = None
     height: Annotated[
         str | None, _option("--height", panel=_WHAT, metavar="LINES", help="Lines of the output: with --task upscale.")
@@ -111,6 +116,18 @@ class RenderOptions:
     ] = None
     overwrite: Annotated[bool, _option("--overwrite", panel=_OUTPUT, help="Replace an output of another job.")] = False
     keep_parts: Annotated[bool, _option("--keep-parts", panel=_OUTPUT, help="Leave the parts in place.")] = False
+    quality: Annotated[
+        bool, _option("--quality", panel=_OUTPUT, help="Look at what was drawn, and tell how good it came out.")
+    ] = False
+    quality_gate: Annotated[
+        str | None,
+        _option(
+            "--quality-gate",
+            panel=_OUTPUT,
+            metavar="NAME=VALUE,…",
+            help="Put an output aside that is outside: seam, flicker, border at most; sharpness, sync at least.",
+        ),
+    ] = None
     report: Annotated[
         str | None,
         _option("--report", panel=_OUTPUT, metavar="FILE.json", help="Where the report goes, its page beside it."),

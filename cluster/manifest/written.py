@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from cluster.command_of import task_text, valued_options
 from cluster.manifest.values import Item
 
-_FLAGS = ("deinterlace", "bake_rotation", "overwrite", "keep_parts")
+_FLAGS = ("quality", "deinterlace", "bake_rotation", "overwrite", "keep_parts")
 
 
 def written(items: Iterable[Item]) -> str:

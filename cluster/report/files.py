@@ -31,14 +31,16 @@ def report_uris(output: str, asked: str | None) -> tuple[str, str]:
 def write_report(finished: "Run", job: "RenderJob", asked: str | None) -> tuple[dict[str, object], tuple[str, str]]:
     """(document, (report, page)); what cannot be written is logged, since the video itself is there."""
     from cluster.report.page import page_of
-    from cluster.report.pictures import pictures_of
+    from cluster.report.pictures import pictures_of, worst_pictures
 
     storage = Storage(dict(job.storage_options))
     uris = report_uris(job.output, asked)
     document = document_of(finished.report, finished.usage, finished.first_frame_seconds, versions())
     try:
         storage.put_bytes(json.dumps(document, indent=2, default=str, ensure_ascii=False).encode(), uris[0])
-        storage.put_bytes(page_of(document, pictures_of(storage, job.output)).encode(), uris[1])
+        pictures = pictures_of(storage, finished.report.put_aside or job.output)
+        page = page_of(document, pictures, worst_pictures(finished.report.quality))
+        storage.put_bytes(page.encode(), uris[1])
     except ReelyardError as error:
         log.warning("the report could not be written: %s", error.message)
     return document, uris

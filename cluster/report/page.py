@@ -1,11 +1,11 @@
 """The report as one self-contained HTML page: no script, no file or host beside it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster.report.chart import ROW, WIDTH, chart_of
-from cluster.report.pictures import Pictures
+from cluster.report.pictures import Picture, Pictures
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
 
 
-def page_of(document: Mapping[str, Any], pictures: Pictures) -> str:
-    """The page; every text of the document is escaped."""
+def page_of(document: Mapping[str, Any], pictures: Pictures, worst: Sequence[Picture] = ()) -> str:
+    """The page; every text of the document is escaped. `worst` are the pictures of its worst frames, in their order."""
     template = environment().from_string(_TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
-        report=document, pictures=pictures, chart=chart_of(document["stages"]), chart_width=WIDTH, row=ROW
+        report=document, pictures=pictures, worst=worst, chart=chart_of(document["stages"]), chart_width=WIDTH, row=ROW
     )
 
 

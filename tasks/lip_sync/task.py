@@ -1,10 +1,12 @@
 """The lip-sync task: scans faces, concludes over the whole video, and has a backend draw mouths into batches."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Final, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.device_batch import DeviceBatch
 from tasks.errors import JobError, SourceError
@@ -15,12 +17,17 @@ from tasks.faces.scan import FaceScanner
 from tasks.lip_sync.backend import Backend
 from tasks.lip_sync.candidates import CandidateKeeper, candidates_to_arrays
 from tasks.lip_sync.looks import LookKeeper, looks_to_arrays
+from tasks.lip_sync.quality.verdict import judge
+from tasks.lip_sync.quality.watch import Watch, Watched
 from tasks.lip_sync.seen import KEPT_REASONS, SILENCE, read_units
+from tasks.lip_sync.source_offset import SourceOffset, applied_sentence, asked_offset_seconds, source_offset
 from tasks.lip_sync.voice import WEIGHTS as VOICE
+from tasks.lip_sync.voice import asked_openings
 from tasks.picture import FrameBatch
 from tasks.plane_pictures import PlanePictures
+from tasks.quality import Quality
 from tasks.table import task_entry
-from tasks.task import Needs, OutputFrames, TaskInputs, TaskPlan, TaskSpec, UnitMeasurement, Voice
+from tasks.task import Arrays, Needs, OutputFrames, TaskInputs, TaskPlan, TaskSpec, UnitMeasurement, Voice
 
 #: Bumped by hand when the same plan is drawn or scanned otherwise.
 VERSION: Final = 3
@@ -36,10 +43,15 @@ class LipSyncTask:
         self._selector = _selector(spec.option("face"))
         self._backend = _backend(spec)
         self._scanner: FaceScanner | None = None
+        self._watch = Watch()
 
     @property
     def needs(self) -> Needs:
-        return Needs(audio=True, scan=True, vram_bytes=self._backend.vram_bytes)
+        return Needs(audio=True, scan=True, source_sound=True, vram_bytes=self._backend.vram_bytes)
+
+    @property
+    def arithmetic(self) -> str:
+        return self._backend.arithmetic
 
     def digest(self) -> str:
         """Of what is shipped: the scan is the same for any model, whose weights count for themselves."""
@@ -78,7 +90,15 @@ class LipSyncTask:
         """
         if voice is None:
             raise JobError("lip-sync has no voice to speak: found no audio, expected one; give it with --audio FILE")
-        plan = self._backend.plan(read_units(units), output, voice, self._selector)
+        scan, asked = read_units(units), self.spec.option("sync_offset")
+        source = source_offset(scan, output, self._selector)
+        plan = self._backend.plan(scan, output, voice, self._selector, asked_offset_seconds(asked, source))
+        plan = replace(
+            plan,
+            facts={**plan.facts, **source.facts},
+            notes=_told(asked, source),
+            asked=asked_openings(voice, output, asked_offset_seconds(asked, source)),
+        )
         if self.spec.option("no_face") == "fail":
             _refuse_kept(plan, output)
         return plan
@@ -89,22 +109,34 @@ class LipSyncTask:
             self._backend.render(batch, inputs)
         return batch
 
+    def look_before(self, batch: DeviceBatch, inputs: TaskInputs, frames: Sequence[int]) -> object:
+        """The mouths of these pictures as the source has them."""
+        return self._watch.before(batch, inputs, frames)
+
+    def look_after(self, before: object, batch: DeviceBatch, inputs: TaskInputs) -> Arrays:
+        """What became of them."""
+        return self._watch.after(cast("list[Watched]", before), batch)
+
+    def judge(
+        self, looks: Iterable[UnitMeasurement], asked: NDArray[np.floating] | None, cuts: NDArray[np.bool_]
+    ) -> Quality:
+        """How good the drawing of a whole video came out."""
+        return judge(looks, asked, cuts)
+
     def release(self) -> None:
         self._scanner = None
         self._backend.release()
 
 
 def _backend(spec: TaskSpec) -> Backend:
-    offset_seconds = float(spec.option("sync_offset")) / 1000
     if spec.option("model") == "embedded":
         _refuse_generator_options(spec)
         from tasks.lip_sync.embedded import Embedded
 
-        return Embedded(offset_seconds)
+        return Embedded()
     from tasks.lip_sync.wav2lip.backend import Generated, Manner
 
     how = Manner(
-        offset_seconds,
         precision=spec.option("precision"),
         box=spec.option("mask") == "box",
         before=spec.option("occlusion") == "keep",
@@ -129,6 +161,11 @@ def _selector(text: str) -> FaceSelector:
         return parse_face_selector(text)
     except ValueError as error:
         raise JobError(f"task 'lip-sync': {error}") from error
+
+
+def _told(asked: str, source: SourceOffset) -> tuple[str, ...]:
+    """Of the source's offset, where it has sound."""
+    return tuple(filter(None, (source.sentence if source.found else "", applied_sentence(asked, source))))
 
 
 def _refuse_kept(plan: TaskPlan, output: OutputFrames) -> None:

@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from tasks.errors import WeightsError
 from tasks.mel import BANDS, COLUMNS_PER_SECOND, MelStatistics, column_levels, mel_slice
 from tasks.nets.articulation_net import REACH, VoiceNet
+from tasks.task import OutputFrames, Voice
 
 Array = NDArray[np.float32]
 Times = NDArray[np.float64]
@@ -109,6 +110,12 @@ def articulate(
     skipped = start - start // _BLOCK_COLUMNS * _BLOCK_COLUMNS
     opening, closure, width = np.concatenate(values, axis=1)[:, skipped : skipped + max(stop - start, 0)]
     return Articulation(opening, closure, width)
+
+
+def asked_openings(voice: Voice, output: OutputFrames, offset_seconds: float) -> Array:
+    """(n,) how far a voice wants a mouth open in each output frame; 0 where it rests."""
+    spoken = articulate(voice.mel, MelStatistics.of(voice.mel))
+    return spoken.at(output.start_seconds, output.duration_seconds, sync_offset_seconds=offset_seconds).opening
 
 
 def _block(mel: Array, statistics: MelStatistics, net: VoiceNet, first: int) -> Array:

@@ -22,6 +22,7 @@ JOBS = [
     RenderJob("a.mp4", "b.mp4", encode=EncodeRequest(qp=0), segment_seconds=2.5, damaged="repeat", alpha="fail"),
     RenderJob("a.mp4", "b.mp4", deinterlace=True, bake_rotation=True, overwrite=True, keep_parts=True, work="s3://w/x"),
     RenderJob("a.mp4", "b.mp4", (parse_task("rehearsal:fail_at=3"), parse_task("identity"))),
+    RenderJob("a.mp4", "b.mp4", quality=True, quality_gate=(("sharpness", 0.6), ("sync", 0.3))),
     RenderJob("a.mp4", "b.mp4", storage_options=(("endpoint_url", "http://localhost:9000"),)),
 ]
 

@@ -30,9 +30,8 @@ _VRAM_BYTES: Final = 900_000_000
 class Manner:
     """How a generator is to be used."""
 
-    offset_seconds: float
-    "by which the mouth comes later"
-    precision: str = "fp32"
+    precision: str = "auto"
+    "auto | fp32 | bf16"
     box: bool = False
     "the lower half of the crop is shown, not mouth and jaw alone"
     before: bool = True
@@ -66,6 +65,7 @@ class Generated:
     """The generator and what is around it."""
 
     vram_bytes = _VRAM_BYTES
+    arithmetic = ""
 
     def __init__(self, weights: Weights | None, how: Manner) -> None:
         self._weights = weights
@@ -80,10 +80,13 @@ class Generated:
         """
         if self._weights is not None and self._weights.path:
             self._generator = Generator(self._weights, device, precision=self._how.precision)
+            self.arithmetic = "" if self._generator.precision == "fp32" else f"in {self._generator.precision}"
 
-    def plan(self, scan: Scan, output: OutputFrames, voice: Voice, selector: FaceSelector) -> TaskPlan:
+    def plan(
+        self, scan: Scan, output: OutputFrames, voice: Voice, selector: FaceSelector, offset_seconds: float
+    ) -> TaskPlan:
         """Crops of every face in each output frame, and the sound it hears."""
-        return plan_generated(scan, output, voice, selector, self._how.offset_seconds, resting=self._how.resting)
+        return plan_generated(scan, output, voice, selector, offset_seconds, resting=self._how.resting)
 
     def render(self, batch: DeviceBatch, inputs: TaskInputs) -> None:
         """Draw every mouth of the batch, so many faces at once as the generator takes."""
