@@ -23,7 +23,7 @@ from tasks.table import task_entry
 from tasks.task import Needs, OutputFrames, TaskInputs, TaskPlan, TaskSpec, UnitMeasurement, Voice
 
 #: Bumped by hand when the same plan is drawn or scanned otherwise.
-VERSION: Final = 3
+VERSION: Final = 4
 #: Options that mean nothing to the embedded backend.
 _OF_GENERATORS: Final = ("mask", "occlusion", "precision", "silence")
 

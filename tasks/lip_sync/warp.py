@@ -47,6 +47,8 @@ class LipTarget:
     "(N,) LIP_INSET as far as the source is open"
     closing: Array
     "(N,) 0..1: how far lips that the source shows open are brought together"
+    opening: Array
+    "(N,) how far they are apart afterwards, on the mean of the inner gaps"
     jaw: Array
     "(N,) displacement of the chin, downwards"
 
@@ -86,6 +88,7 @@ def place_lips(
         meet=meet,
         inset=LIP_INSET * _smooth(own_mean / 0.2) * weight,
         closing=_smooth((own_mean - opened_mean) / 0.15),
+        opening=np.maximum(opened_mean, 0),
         jaw=JAW_SHARE * (1 - UPPER_SHARE) * (opened_mean - own_mean),
     )
 
