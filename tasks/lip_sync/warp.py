@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from tasks.lip_sync.shape import Array, MouthShape, evaluate
 
-#: Share of an opening by which the upper lip rises; the lower lip sinks by the rest.
-UPPER_SHARE: Final = 0.3
-#: Share of the lower lip's way that the chin goes.
-JAW_SHARE: Final = 0.72
+#: Share of an opening by which the upper lip rises; the lower lip sinks by the rest. On twelve filmed people the
+#: middle of the upper lip went by -0.23 to 0.47 of the opening, 0.05 in the median, where nothing else moved.
+UPPER_SHARE: Final = 0.1
+#: Share of the lower lip's way that the chin goes: 0.29 to 0.87 on the same people, in the median this.
+JAW_SHARE: Final = 0.5
 #: By how much (half widths) the lips of a wide open source are taken a little inside the lip,
 #: so that no rim of teeth or dark is carried along.
 LIP_INSET: Final = 0.075

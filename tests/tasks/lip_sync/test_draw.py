@@ -228,6 +228,15 @@ def test_the_chin_goes_down_with_the_jaw_and_the_neck_stays(smile: tuple) -> Non
     assert torch.equal(drawn[0, :, bottom + 1 :, column], picture[0, :, bottom + 1 :, column])
 
 
+def test_the_lower_lip_does_most_of_an_opening(blue_bank: LoadedBank) -> None:
+    _, points = zoomed(4)
+    points = closed_points(points)
+    drawn, _ = draw(as_rgb(painted(points, SIZE)), points, 40.0, blue_bank)
+    column, line = int(points[layout.UPPER_INNER_MIDDLE, 0]), float(points[layout.UPPER_INNER_MIDDLE, 1])
+    inside = np.flatnonzero((drawn[0, 2, :, column] - drawn[0, 0, :, column]) > 0.2)
+    assert line - inside[0] < 0.2 * len(inside)
+
+
 def test_teeth_are_not_stretched(blue_bank: LoadedBank) -> None:
     """Stripes of the inside keep their distance whatever the opening."""
     _, points = zoomed(4)
