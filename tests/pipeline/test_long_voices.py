@@ -149,6 +149,8 @@ def test_what_is_asked_of_a_mouth_does_not_drift_in_twenty_minutes(photo: Path, 
 def _lag(asked: np.ndarray, wanted: np.ndarray, minute: int, rate: Fraction) -> int:
     """Frames by which what is asked comes after what is said, in one minute."""
     inner = slice(int((60 * minute + 5) * rate), int((60 * minute + 55) * rate))
+
     def agree(lag: int) -> float:
         return float(np.corrcoef(np.roll(asked, -lag)[inner], wanted[inner])[0, 1])
+
     return max(range(-12, 13), key=agree)
