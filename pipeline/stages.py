@@ -173,6 +173,8 @@ def render_batches(
         if counts is not None:
             found = counts.setdefault(work.segment.number, {})
             found.update({step: found.get(step, 0) + 1 for step in steps})
+            for words in () if chain is None else chain.arithmetic:
+                found[f"frames {words}"] = found.get(f"frames {words}", 0) + len(batch)
         if put is not None and work.quality_uri and last == work.segment.end:
             seen.store(put, work.quality_uri)
         yield upright_batch(rendered) if lease.bake_rotation else rendered

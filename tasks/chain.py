@@ -11,7 +11,7 @@ from tasks.picture import FrameBatch
 from tasks.quality import SelfChecking
 from tasks.residency.residents import residents_on
 from tasks.residency.shortage import told_as_out_of_vram
-from tasks.task import Arrays, Task, TaskInputs
+from tasks.task import Arrays, Computing, Task, TaskInputs
 
 
 class Chain:
@@ -76,6 +76,11 @@ class Chain:
     def steps_since_told(self) -> tuple[str, ...]:
         """What gave way on the device for want of memory since this was last asked, in words of the report."""
         return residents_on(self.device).steps_since_told()
+
+    @property
+    def arithmetic(self) -> tuple[str, ...]:
+        """What is counted of every frame that the tasks draw, where it is not fp32."""
+        return tuple(task.arithmetic for task in self.tasks if isinstance(task, Computing) and task.arithmetic)
 
     def looks_since_told(self) -> list[tuple[int, Arrays]]:
         """What was seen of watched pictures since this was last asked, each with its task's place in the chain."""

@@ -141,7 +141,10 @@ TASKS: tuple[TaskEntry, ...] = (
                 ("wav2lip-96",),
             ),
             Option(
-                "precision", "fp32", "of a generator: fp32, or bf16 where there is hardware", one_of("fp32", "bf16")
+                "precision",
+                "auto",
+                "of a generator: fp32, bf16, or auto: bf16 on processors with arithmetic for it, else fp32",
+                one_of("auto", "fp32", "bf16"),
             ),
             Option(
                 "silence",

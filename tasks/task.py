@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -219,6 +219,15 @@ class TaskPlan:
             return {}
         kept = self.kept[start:end]
         return {r: int(n) for i, r in enumerate(self.reasons) if (n := np.count_nonzero(kept == i))}
+
+
+@runtime_checkable
+class Computing(Protocol):
+    """A task that tells in which arithmetic it draws, which is its device's to decide."""
+
+    @property
+    def arithmetic(self) -> str:
+        """What is counted of each frame that is drawn so, as `in bf16`; empty where it is fp32."""
 
 
 class Task(Protocol):

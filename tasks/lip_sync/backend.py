@@ -12,6 +12,8 @@ class Backend(Protocol):
     """Draws mouths that speak; what it plans once it draws segment by segment."""
 
     vram_bytes: int
+    arithmetic: str
+    "Of what draws, once it is loaded: `in bf16`, empty for fp32."
 
     def load(self, device: str) -> None:
         """Bring what it draws with onto the device.

@@ -22,6 +22,7 @@ class Embedded:
     """Mouth banks that stay on the device from one batch to the next."""
 
     vram_bytes = 0
+    arithmetic = ""
 
     def __init__(self) -> None:
         self._device = "cpu"

@@ -54,6 +54,10 @@ class LipSyncTask:
     def needs(self) -> Needs:
         return Needs(audio=True, scan=True, source_sound=True, vram_bytes=self._backend.vram_bytes)
 
+    @property
+    def arithmetic(self) -> str:
+        return self._backend.arithmetic
+
     def digest(self) -> str:
         """Of what is shipped: the scan is the same for any model, whose weights count for themselves."""
         sha = hashlib.sha256(f"lip-sync-{VERSION}".encode())

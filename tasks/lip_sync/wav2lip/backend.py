@@ -31,7 +31,8 @@ _VRAM_BYTES: Final = 900_000_000
 class Manner:
     """How a generator is to be used."""
 
-    precision: str = "fp32"
+    precision: str = "auto"
+    "auto | fp32 | bf16"
     box: bool = False
     "the lower half of the crop is shown, not mouth and jaw alone"
     before: bool = True
@@ -65,6 +66,7 @@ class Generated:
     """The generator and what is around it."""
 
     vram_bytes = _VRAM_BYTES
+    arithmetic = ""
 
     def __init__(self, weights: Weights | None, how: Manner) -> None:
         self._weights = weights
@@ -79,6 +81,7 @@ class Generated:
         """
         if self._weights is not None and self._weights.path:
             self._generator = Generator(self._weights, device, precision=self._how.precision)
+            self.arithmetic = "" if self._generator.precision == "fp32" else f"in {self._generator.precision}"
 
     def plan(self, scan: Scan, output: OutputFrames, voice: Voice, cast: Cast, offset_seconds: float) -> TaskPlan:
         """Crops of every face in each output frame, and the sound it hears."""
