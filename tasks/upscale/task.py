@@ -14,17 +14,21 @@ from tasks.nets.enlarging import EnlargingNet
 from tasks.residency.ladder import Setting
 from tasks.residency.residents import Residents, residents_on
 from tasks.residency.shortage import told_as_out_of_vram
+from tasks.side_by_side import SideBySide
 from tasks.task import TaskInputs, TaskSpec
 from tasks.upscale.enlarge import Tiling, enlarged
 from tasks.upscale.networks import Choice, digest_of_embedded
 from tasks.upscale.size import AUTO, SMALLEST_TILE, output_size
 
 #: Bumped by hand when the same network draws otherwise.
-_VERSION: Final = 1
-#: What a network may compute with at once, for each kind of device.
+_VERSION: Final = 2
+#: What a network may compute with in one call, for each kind of device.
 _WORKING_BYTES: Final = {"cpu": 256_000_000, "cuda": 2_000_000_000}
-_LARGEST_BATCH: Final = {"cpu": 1, "cuda": 16}
-"On a processor one picture at a time is fastest: it stays in the cache."
+_LARGEST_CALL: Final = {"cpu": 1, "cuda": 16}
+"On a processor one picture a call is fastest: it stays in the cache.  Several processors make several calls."
+#: What pictures that processors draw side by side may take besides, and how often each lies there enlarged.
+_SIDE_BY_SIDE_BYTES: Final = 1_000_000_000
+_LAYERS: Final = 4
 
 
 class UpscaleTask(IdentityTask):
@@ -35,6 +39,7 @@ class UpscaleTask(IdentityTask):
         self._choice = Choice.of(spec)
         self._residents: Residents | None = None
         self._network: EnlargingNet | None = None
+        self._calls = SideBySide()
         self._device = torch.device("cpu")
 
     def digest(self) -> str:
@@ -63,14 +68,17 @@ class UpscaleTask(IdentityTask):
         """
         assert self._residents is not None and self._network is not None, "not loaded"
         width, height = batch.format.width, batch.format.height
-        if output_size(self.spec, batch.format) == (width, height):
+        larger = output_size(self.spec, batch.format)
+        if larger == (width, height):
             return batch
         side = self._side(self._network, width * height, max(width, height))
         return self._residents.render(
             f"upscale {self._choice.name} of {width}x{height}",
             (self._choice.name,),
             partial(self._rendered, batch, self._network, side),
-            batch_frames=self._at_once(self._network, min(side * side, width * height)),
+            batch_frames=self._at_once(
+                self._network, min(side * side, width * height), _LAYERS * 3 * 4 * larger[0] * larger[1]
+            ),
             tile_sides=_smaller_sides(min(side, max(width, height)), self._network.margin),
         )
 
@@ -78,15 +86,21 @@ class UpscaleTask(IdentityTask):
         if self._residents is not None:
             self._residents.remove(self._choice.name)
         self._residents = self._network = None
+        self._calls.close()
 
     def _rendered(self, batch: DeviceBatch, network: EnlargingNet, side: int, setting: Setting) -> DeviceBatch:
         size = output_size(self.spec, batch.format)
-        tiling = Tiling(setting.tile_side or side, network.margin, setting.batch_frames)
-        with told_as_out_of_vram(f"upscale on {batch.device}, tiles of {tiling.side}"), torch.inference_mode():
+        a_call = min(setting.batch_frames, _LARGEST_CALL[batch.device.type])
+        tiling = Tiling(setting.tile_side or side, network.margin, a_call)
+
+        @torch.inference_mode()
+        def draw(some: range) -> None:
+            rgb = batch.read_whole(some)
+            larger.write_whole(some, enlarged(network, rgb, larger.format.upright_size, tiling))
+
+        with told_as_out_of_vram(f"upscale on {batch.device}, tiles of {tiling.side}"):
             larger = batch.resized(*size)
-            for some in _groups(len(batch), setting.batch_frames):
-                rgb = batch.read_whole(some)
-                larger.write_whole(some, enlarged(network, rgb, larger.format.upright_size, tiling))
+            self._calls.do(draw, _groups(len(batch), a_call), at_once=setting.batch_frames // a_call)
         return larger
 
     def _side(self, network: EnlargingNet, pixels: int, longest: int) -> int:
@@ -98,9 +112,12 @@ class UpscaleTask(IdentityTask):
         side = max(int(room**0.5), SMALLEST_TILE, 3 * network.margin)
         return _whole_multiple(max(side, longest) if pixels <= room else side, network.multiple)
 
-    def _at_once(self, network: EnlargingNet, tile_pixels: int) -> int:
+    def _at_once(self, network: EnlargingNet, tile_pixels: int, enlarged_bytes: int) -> int:
+        """Tiles in one call on a GPU, pictures in a call each on processors."""
+        if self._device.type == "cpu":
+            return max(1, min(self._calls.processors, _SIDE_BY_SIDE_BYTES // enlarged_bytes))
         fitting = _WORKING_BYTES[self._device.type] // (network.pixel_bytes * tile_pixels)
-        return max(1, min(_LARGEST_BATCH[self._device.type], fitting))
+        return max(1, min(_LARGEST_CALL[self._device.type], fitting))
 
 
 def _groups(count: int, size: int) -> Iterator[range]:
