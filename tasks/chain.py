@@ -65,7 +65,7 @@ class Chain:
         return rendered
 
     def steps_since_told(self) -> tuple[str, ...]:
-        """What gave way on the device for want of memory since this was last asked, in words of the report."""
+        """What was chosen for the device and gave way there since this was last asked, in words of the report."""
         return residents_on(self.device).steps_since_told()
 
     def release(self) -> None:

@@ -1,10 +1,13 @@
 """The embedded enlarging network of our own: the detail of luma over an even enlargement of all colours."""
 
-from typing import Final
+from typing import ClassVar, Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from tasks.nets.shuffle import pixel_shuffle
+from tasks.runtime.choice import Precision
 
 #: Shares of R', G', B' in the luma that is looked at (ITU-R BT.601-7, 2.5.1), whatever the source's matrix.
 _LUMA: Final = (0.299, 0.587, 0.114)
@@ -20,6 +23,8 @@ class DetailNet(nn.Module):
 
     scale = 2
     multiple = 1
+    precisions: ClassVar[tuple[Precision, ...]] = ("fp32",)
+    "So small that less would save nothing, and it draws 12-bit sources too."
     pixel_bytes: int
     "What an input pixel takes while it is computed with."
 
@@ -42,7 +47,7 @@ class DetailNet(nn.Module):
         """(N, 1, H, W) -> (N, 1, 2 * H, 2 * W): what bilinear enlargement of the luma lacks."""
         # Convolutions of few channels take a third of the time where channels lie together.
         together = luma.contiguous(memory_format=torch.channels_last)
-        return _shuffled(self.detail(together))
+        return pixel_shuffle(self.detail(together), self.scale)
 
 
 def bilinear_twice(x: Tensor) -> Tensor:
@@ -57,13 +62,3 @@ def bilinear_twice(x: Tensor) -> Tensor:
     for phase, neighbour in enumerate((tall[..., :-2], tall[..., 2:])):
         torch.lerp(neighbour, tall[..., 1:-1], 0.75, out=out[..., phase])
     return out.view(n, c, 2 * h, 2 * w)
-
-
-def _shuffled(phases: Tensor) -> Tensor:
-    """(N, 4, H, W) -> (N, 1, 2 * H, 2 * W), the pixels that a channel each holds."""
-    if phases.dtype != torch.float32:
-        return F.pixel_shuffle(phases, 2)
-    n, _, h, w = phases.shape
-    # Two pixels of a row as one complex number: a fiftieth of the time of moving them one by one.
-    pairs = torch.view_as_complex(phases.permute(0, 2, 3, 1).contiguous().view(n, h, w, 2, 2))  # (N, H, W, row)
-    return torch.view_as_real(pairs.transpose(2, 3).contiguous()).reshape(n, 1, 2 * h, 2 * w)

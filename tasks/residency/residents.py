@@ -35,6 +35,8 @@ class Residents:
         self._users: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._told = 0
+        self._notes: list[str] = []
+        self._noted: set[str] = set()
 
     @property
     def pool(self) -> Pool:
@@ -71,13 +73,21 @@ class Residents:
         """As `Attempts.render`."""
         return self._attempts.render(key, names, work, batch_frames=batch_frames, tile_sides=tile_sides)
 
+    def tell(self, choice: str) -> None:
+        """Have a choice stand in the report, once for this process."""
+        if choice not in self._noted:
+            self._noted.add(choice)
+            self._notes.append(choice)
+            log.info("%s", choice)
+
     def steps_since_told(self) -> tuple[str, ...]:
-        """What gave way since this was last asked, in words of the report."""
+        """What was chosen and what gave way since this was last asked, in words of the report."""
+        notes, self._notes = self._notes, []
         steps = self._attempts.steps[self._told :]
         self._told += len(steps)
         for key, step in steps:
             log.warning("%s: %s", key, step)
-        return tuple(f"{key}: {step.words}" for key, step in steps)
+        return (*notes, *(f"{key}: {step.words}" for key, step in steps))
 
 
 _open: dict[str, Residents] = {}

@@ -8,16 +8,20 @@ from typing import Final
 import torch
 
 from tasks.device_batch import DeviceBatch
+from tasks.errors import JobError
 from tasks.heap import keep_freed_layers
 from tasks.identity import IdentityTask
 from tasks.nets.enlarging import EnlargingNet
 from tasks.residency.ladder import Setting
 from tasks.residency.residents import Residents, residents_on
 from tasks.residency.shortage import told_as_out_of_vram
+from tasks.runtime.choice import Machine, Way, Wish, choose_way
+from tasks.runtime.machine import machine_of
+from tasks.runtime.run import ready, runner
 from tasks.side_by_side import SideBySide
 from tasks.task import TaskInputs, TaskSpec
 from tasks.upscale.enlarge import Tiling, enlarged
-from tasks.upscale.networks import Choice, digest_of_embedded
+from tasks.upscale.networks import Choice, Enlarger, digest_of_embedded
 from tasks.upscale.size import AUTO, SMALLEST_TILE, output_size
 
 #: Bumped by hand when the same network draws otherwise.
@@ -38,7 +42,9 @@ class UpscaleTask(IdentityTask):
         super().__init__(spec)
         self._choice = Choice.of(spec)
         self._residents: Residents | None = None
+        self._wish = Wish(spec.option("runtime"), spec.option("precision"))
         self._network: EnlargingNet | None = None
+        self._run: Enlarger | None = None
         self._calls = SideBySide()
         self._device = torch.device("cpu")
 
@@ -52,13 +58,27 @@ class UpscaleTask(IdentityTask):
 
         Raises:
             WeightsError: the weights cannot be read, or are no enlarging network's.
+            JobError: the network cannot be computed as was asked for.
         """
         if torch.device(device).type == "cpu":
             keep_freed_layers()
-        residents = residents_on(device)
-        network = residents.add(self._choice.name, self._choice.network)
+        residents, machine = residents_on(device), machine_of(device)
+
+        def made() -> EnlargingNet:
+            network = self._choice.network()
+            ready(network, self._way(machine, network).precision)
+            return network
+
+        network = residents.add(self._name, made)
         assert isinstance(network, EnlargingNet)
+        try:
+            way = self._way(machine, network)
+        except JobError:
+            residents.remove(self._name)
+            raise
+        residents.tell(f"upscale {self._choice.name}: {way}")
         self._residents, self._network, self._device = residents, network, torch.device(device)
+        self._run = Enlarger(network.scale, network.multiple, network.margin, runner(network, way.runtime))
 
     def render(self, batch: DeviceBatch, inputs: TaskInputs) -> DeviceBatch:
         """The pictures enlarged, in a batch of their own; `batch` itself, as it was, where they have the size.
@@ -66,7 +86,7 @@ class UpscaleTask(IdentityTask):
         Raises:
             OutOfVram: not even one small tile fits the device.
         """
-        assert self._residents is not None and self._network is not None, "not loaded"
+        assert self._residents is not None and self._network is not None and self._run is not None, "not loaded"
         width, height = batch.format.width, batch.format.height
         larger = output_size(self.spec, batch.format)
         if larger == (width, height):
@@ -74,8 +94,8 @@ class UpscaleTask(IdentityTask):
         side = self._side(self._network, width * height, max(width, height))
         return self._residents.render(
             f"upscale {self._choice.name} of {width}x{height}",
-            (self._choice.name,),
-            partial(self._rendered, batch, self._network, side),
+            (self._name,),
+            partial(self._rendered, batch, self._run, side),
             batch_frames=self._at_once(
                 self._network, min(side * side, width * height), _LAYERS * 3 * 4 * larger[0] * larger[1]
             ),
@@ -84,11 +104,20 @@ class UpscaleTask(IdentityTask):
 
     def release(self) -> None:
         if self._residents is not None:
-            self._residents.remove(self._choice.name)
-        self._residents = self._network = None
+            self._residents.remove(self._name)
+        self._residents = self._network = self._run = None
         self._calls.close()
 
-    def _rendered(self, batch: DeviceBatch, network: EnlargingNet, side: int, setting: Setting) -> DeviceBatch:
+    @property
+    def _name(self) -> str:
+        """Among the device's networks: the same weights at another precision are others."""
+        asked = self._wish.precision
+        return self._choice.name if asked == AUTO else f"{self._choice.name} {asked}"
+
+    def _way(self, machine: Machine, network: EnlargingNet) -> Way:
+        return choose_way(self._wish, machine, network.precisions, f"{type(network).__name__} ({self._choice.name})")
+
+    def _rendered(self, batch: DeviceBatch, network: Enlarger, side: int, setting: Setting) -> DeviceBatch:
         size = output_size(self.spec, batch.format)
         a_call = min(setting.batch_frames, _LARGEST_CALL[batch.device.type])
         tiling = Tiling(setting.tile_side or side, network.margin, a_call)

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from tasks import side_by_side
 from tasks.chain import Chain
 from tasks.device_batch import DeviceBatch
-from tasks.errors import OutOfVram, WeightsError
+from tasks.errors import JobError, OutOfVram, WeightsError
 from tasks.nets.detail_net import DetailNet
 from tasks.nets.rrdb_net import RRDBNet
 from tasks.nets.srvgg_net import SRVGGNet
@@ -225,12 +225,17 @@ def test_want_of_memory_leads_to_tiles_and_to_no_lost_picture(monkeypatch: pytes
     chain.load()
     found = chain.render(batch, [TaskInputs(7, 9, {}, {})])
     steps = chain.steps_since_told()
-    assert [step.split(": ", 1)[1] for step in steps] == [
+    way = (
+        "eager at fp32 (channels last; torch.compile gains nothing on processors, whose time goes into convolutions; "
+        "DetailNet (embedded) bears nothing less)"
+    )
+    assert steps[0] == f"upscale embedded: {way}"
+    assert [step.split(": ", 1)[1] for step in steps[1:]] == [
         "halve: batch 2 → 1",
         "tile: tile whole frame → 152",
         "tile: tile 152 → 76",
     ]
-    assert all("upscale embedded of 300x200" in step for step in steps)
+    assert all("upscale embedded of 300x200" in step for step in steps[1:])
     assert chain.steps_since_told() == ()
     assert len(found) == 2 and narrow.calls[-1][1:] == (76, 76)
     for a, b in zip(wanted.planes, found.planes, strict=True):
@@ -252,6 +257,12 @@ def test_large_pictures_are_not_drawn_side_by_side() -> None:
     task = UpscaleTask(parse_task("upscale"))
     counts = [task._at_once(DetailNet(), 64, 12 * 4 * width * width) for width in (480, 3000, 8000)]
     assert counts == [2, 2, 1]
+
+
+def test_a_way_that_cannot_be_had_is_refused_when_the_task_is_loaded() -> None:
+    with pytest.raises(JobError, match="precision=bf16 was asked for, but DetailNet"):
+        open_task(parse_task("upscale:precision=bf16")).load("cpu")
+    assert not residents.residents_on("cpu").pool.holding.residents
 
 
 def test_where_no_tile_fits_the_ladder_ends_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
