@@ -157,19 +157,43 @@ def render_batches(
     lock = device_lock or nullcontext()
     works = iter(lease.works)
     work = next(works)
-    for batch in batches:
-        while batch.first_frame >= work.segment.end:
-            work = next(works)
-        first, last = batch.first_frame, batch.first_frame + len(batch)
-        inputs = [task_inputs.narrow(first, last) for task_inputs in work.inputs]
-        with lock:
-            rendered = batch if chain is None else chain.render(batch, inputs, owned=True)
-            steps = () if chain is None else chain.steps_since_told()
-        if counts is not None:
-            found = counts.setdefault(work.segment.number, {})
-            found.update({step: found.get(step, 0) + 1 for step in steps})
-        yield upright_batch(rendered) if lease.bake_rotation else rendered
-        del batch, rendered
+    turn = _Turn(chain, lease)
+    try:
+        for batch in batches:
+            while batch.first_frame >= work.segment.end:
+                work = next(works)
+            first, last = batch.first_frame, batch.first_frame + len(batch)
+            inputs = [task_inputs.narrow(first, last) for task_inputs in work.inputs]
+            with lock:
+                turn.take(len(batch))
+                rendered = batch if chain is None else chain.render(batch, inputs, owned=True)
+                steps = () if chain is None else chain.steps_since_told()
+            if counts is not None:
+                found = counts.setdefault(work.segment.number, {})
+                found.update({step: found.get(step, 0) + 1 for step in steps})
+            yield upright_batch(rendered) if lease.bake_rotation else rendered
+            del batch, rendered
+    finally:
+        turn.end()
+
+
+class _Turn:
+    """What a lease still has before it, told to its chain so that the device's networks are there in time."""
+
+    def __init__(self, chain: "Chain | None", lease: Lease) -> None:
+        self._chain = chain
+        self._batch_frames = lease.batch_frames
+        self._frames = sum(work.segment.end - work.segment.start for work in lease.works)
+
+    def take(self, frames: int) -> None:
+        """A batch of so many frames is rendered now."""
+        if self._chain is not None:
+            self._chain.expect(self, -(-self._frames // self._batch_frames))
+        self._frames -= frames
+
+    def end(self) -> None:
+        if self._chain is not None:
+            self._chain.expect(self, 0)
 
 
 def split_at(batches: Iterator[FrameBatch], borders: Sequence[int]) -> Iterator[FrameBatch]:

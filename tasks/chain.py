@@ -64,6 +64,12 @@ class Chain:
                 torch.cuda.synchronize(pictures.device)
         return rendered
 
+    def expect(self, lease: object, batches: int) -> None:
+        """Tell the device's networks that a lease has so many batches before it, the next one now; 0: it is over."""
+        models = [name for task in self.tasks for name in task.models]
+        if models:
+            residents_on(self.device).expect(lease, models, batches)
+
     def steps_since_told(self) -> tuple[str, ...]:
         """What was chosen for the device and gave way there since this was last asked, in words of the report."""
         return residents_on(self.device).steps_since_told()

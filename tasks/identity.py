@@ -17,6 +17,11 @@ class IdentityTask:
     def needs(self) -> Needs:
         return Needs()
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
     def digest(self) -> str:
         return "identity-1"
 

@@ -28,6 +28,11 @@ class RehearsalTask:
     def needs(self) -> Needs:
         return Needs()
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
     def digest(self) -> str:
         return "rehearsal-1"
 

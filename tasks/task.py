@@ -175,6 +175,10 @@ class Task(Protocol):
     @property
     def needs(self) -> Needs: ...
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Networks of the device's residents that a batch uses, in order."""
+
     def digest(self) -> str:
         """Hex digest of weights and pixel-engine version: what else the pixels depend on."""
 

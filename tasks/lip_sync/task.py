@@ -41,6 +41,11 @@ class LipSyncTask:
     def needs(self) -> Needs:
         return Needs(audio=True, scan=True, vram_bytes=self._backend.vram_bytes)
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """None that others share: a generator lies on the device as long as it is loaded."""
+        return ()
+
     def digest(self) -> str:
         """Of what is shipped: the scan is the same for any model, whose weights count for themselves."""
         sha = hashlib.sha256(f"lip-sync-{VERSION}".encode())

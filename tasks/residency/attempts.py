@@ -46,6 +46,7 @@ class Attempts:
             ladder = self._standing(key, start)
             try:
                 with self._pool.use(*names):
+                    self._pool.prefetch()
                     result = work(ladder.now)
             except OutOfVram as error:
                 if not self._shrink(key, ladder, names, error.message):

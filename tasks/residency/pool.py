@@ -62,6 +62,12 @@ class Pool:
         with self._changed:
             return self._holding
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every model that is known, on the device or not."""
+        with self._changed:
+            return dict(self._sizes)
+
     def add(self, name: str, size_bytes: int, *, pinned: bool = False) -> None:
         """Make a model known; it comes to the device when first used, a pinned one then stays."""
         with self._changed:

@@ -15,6 +15,7 @@ from tasks.residency.ladder import Setting
 from tasks.residency.mover import TorchMover
 from tasks.residency.policy import Budget
 from tasks.residency.pool import Pool
+from tasks.residency.upcoming import Coming, queue_of
 
 log = logging.getLogger("reelyard")
 
@@ -34,6 +35,7 @@ class Residents:
         self._networks: dict[str, nn.Module] = {}
         self._users: Counter[str] = Counter()
         self._lock = threading.Lock()
+        self._coming: dict[object, Coming] = {}
         self._told = 0
         self._notes: list[str] = []
         self._noted: set[str] = set()
@@ -60,6 +62,19 @@ class Residents:
                 self._pool.remove(name)
                 self._mover.remove(name)
                 del self._networks[name]
+
+    def expect(self, lease: object, models: Sequence[str], batches: int) -> None:
+        """Tell that a lease will use these models in so many batches more; 0: it is over.
+
+        Told before each batch, which is then the lease's last turn for now: others come before its next.
+        """
+        with self._lock:
+            now = Coming(tuple(models), min(batches, 1))
+            self._coming.pop(lease, None)
+            others = tuple(self._coming.values())
+            if batches > 1:
+                self._coming[lease] = Coming(tuple(models), batches - 1)
+            self._pool.expect(queue_of([now]) + queue_of([*others, *([self._coming[lease]] if batches > 1 else [])]))
 
     def render(
         self,

@@ -48,6 +48,10 @@ class UpscaleTask(IdentityTask):
         self._calls = SideBySide()
         self._device = torch.device("cpu")
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        return (self._name,)
+
     def digest(self) -> str:
         """Of what ships; a model that is named counts for itself."""
         shipped = digest_of_embedded() if self._choice.model is None else ""
