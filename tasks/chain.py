@@ -7,7 +7,8 @@ import cv2
 import torch
 
 from tasks.device_batch import DeviceBatch
-from tasks.picture import FrameBatch
+from tasks.picture import FrameBatch, PictureFormat
+from tasks.residency.demand import Demand
 from tasks.residency.residents import residents_on
 from tasks.residency.shortage import told_as_out_of_vram
 from tasks.task import Task, TaskInputs
@@ -69,6 +70,12 @@ class Chain:
         models = [name for task in self.tasks for name in task.models]
         if models:
             residents_on(self.device).expect(lease, models, batches)
+
+    def demands(self, formats: Sequence[PictureFormat]) -> tuple[Demand, ...]:
+        """What the networks of all tasks ask of the device for pictures of what enters each task."""
+        return tuple(
+            demand for task, format in zip(self.tasks, formats, strict=False) for demand in task.demands(format)
+        )
 
     def steps_since_told(self) -> tuple[str, ...]:
         """What was chosen for the device and gave way there since this was last asked, in words of the report."""

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 from tasks.device_batch import DeviceBatch
-from tasks.picture import FrameBatch
+from tasks.picture import FrameBatch, PictureFormat
+from tasks.residency.demand import Demand
 from tasks.task import Needs, OutputFrames, TaskInputs, TaskPlan, TaskSpec, UnitMeasurement, Voice
 
 
@@ -19,6 +20,10 @@ class IdentityTask:
 
     @property
     def models(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    def demands(self, format: PictureFormat) -> tuple[Demand, ...]:
         """None."""
         return ()
 

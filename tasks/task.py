@@ -21,6 +21,7 @@ from tasks.weights import Weights
 
 if TYPE_CHECKING:
     from tasks.device_batch import DeviceBatch
+    from tasks.residency.demand import Demand
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 
@@ -178,6 +179,9 @@ class Task(Protocol):
     @property
     def models(self) -> tuple[str, ...]:
         """Networks of the device's residents that a batch uses, in order."""
+
+    def demands(self, format: PictureFormat) -> "tuple[Demand, ...]":
+        """What each of `models` asks of the device for pictures of that format; known once loaded."""
 
     def digest(self) -> str:
         """Hex digest of weights and pixel-engine version: what else the pixels depend on."""

@@ -17,8 +17,9 @@ from tasks.lip_sync.candidates import CandidateKeeper, candidates_to_arrays
 from tasks.lip_sync.looks import LookKeeper, looks_to_arrays
 from tasks.lip_sync.seen import KEPT_REASONS, SILENCE, read_units
 from tasks.lip_sync.voice import WEIGHTS as VOICE
-from tasks.picture import FrameBatch
+from tasks.picture import FrameBatch, PictureFormat
 from tasks.plane_pictures import PlanePictures
+from tasks.residency.demand import Demand
 from tasks.table import task_entry
 from tasks.task import Needs, OutputFrames, TaskInputs, TaskPlan, TaskSpec, UnitMeasurement, Voice
 
@@ -44,6 +45,10 @@ class LipSyncTask:
     @property
     def models(self) -> tuple[str, ...]:
         """None that others share: a generator lies on the device as long as it is loaded."""
+        return ()
+
+    def demands(self, format: PictureFormat) -> tuple[Demand, ...]:
+        """None."""
         return ()
 
     def digest(self) -> str:

@@ -143,6 +143,13 @@ class Pool:
             self._evict(self._cold() if victims is None else victims)
             self._changed.notify_all()
 
+    def want(self, budget_bytes: int) -> None:
+        """Another budget to be had when nothing is short; a smaller one after a shortage stays."""
+        with self._changed:
+            shrunk = self._holding.budget_bytes < self.wanted_bytes
+            self.wanted_bytes = budget_bytes
+        self.limit(min(self.holding.budget_bytes, budget_bytes) if shrunk else budget_bytes)
+
     def least_bytes(self, names: Sequence[str]) -> int | None:
         """What is left when all leave but `names` and what cannot; None where nobody else could leave."""
         with self._changed:

@@ -12,6 +12,8 @@ from tasks.errors import JobError
 from tasks.heap import keep_freed_layers
 from tasks.identity import IdentityTask
 from tasks.nets.enlarging import EnlargingNet
+from tasks.picture import PictureFormat
+from tasks.residency.demand import Demand
 from tasks.residency.ladder import Setting
 from tasks.residency.residents import Residents, residents_on
 from tasks.residency.shortage import told_as_out_of_vram
@@ -91,20 +93,34 @@ class UpscaleTask(IdentityTask):
             OutOfVram: not even one small tile fits the device.
         """
         assert self._residents is not None and self._network is not None and self._run is not None, "not loaded"
-        width, height = batch.format.width, batch.format.height
-        larger = output_size(self.spec, batch.format)
-        if larger == (width, height):
+        demands = self.demands(batch.format)
+        if not demands:
             return batch
-        side = self._side(self._network, width * height, max(width, height))
+        [demand] = demands
+        longest = max(batch.format.width, batch.format.height)
         return self._residents.render(
-            f"upscale {self._choice.name} of {width}x{height}",
-            (self._name,),
-            partial(self._rendered, batch, self._run, side),
-            batch_frames=self._at_once(
-                self._network, min(side * side, width * height), _LAYERS * 3 * 4 * larger[0] * larger[1]
-            ),
-            tile_sides=_smaller_sides(min(side, max(width, height)), self._network.margin),
+            demand.what,
+            (demand.model,),
+            partial(self._rendered, batch, self._run, demand.tile_side),
+            batch_frames=demand.batch_frames,
+            tile_sides=_smaller_sides(min(demand.tile_side, longest), self._network.margin),
+            activation_bytes=demand.activation_bytes,
         )
+
+    def demands(self, format: PictureFormat) -> tuple[Demand, ...]:
+        """The network and the pictures of both sizes; nothing where they keep theirs."""
+        assert self._network is not None, "not loaded"
+        width, height = format.width, format.height
+        larger = output_size(self.spec, format)
+        if larger == (width, height):
+            return ()
+        side = self._side(self._network, width * height, max(width, height))
+        tile_pixels = min(side * side, width * height)
+        enlarged_bytes = _LAYERS * 3 * 4 * larger[0] * larger[1]
+        count = self._at_once(self._network, tile_pixels, enlarged_bytes)
+        activation_bytes = count * (self._network.pixel_bytes * tile_pixels + enlarged_bytes)
+        what = f"upscale {self._choice.name} of {width}x{height}"
+        return (Demand(self._name, what, count, side, activation_bytes),)
 
     def release(self) -> None:
         if self._residents is not None:
