@@ -34,8 +34,12 @@ $(VENV)/installed: pyproject.toml constraints.txt
 demo: install
 	$(BIN)/reelyard demo -o out/demo.mp4 --overwrite
 
+# Files of tests are dealt to so many processes. What measures processor time runs first and alone.
+TEST_PROCESSES ?= 2
+
 test: install
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_OPTIONS) tests/benchmarks
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_OPTIONS) --ignore=tests/benchmarks -n $(TEST_PROCESSES) --dist loadfile
 
 proofs: install
 	$(BIN)/python -m pytest -m slow

@@ -150,6 +150,7 @@ class FramesPassed(Event):
     work: str
     frames: int
     video: str = ""
+    attempt: int = 0
 
 
 #: Called in order, from one thread at a time.

@@ -33,10 +33,14 @@ def held(folder: Path) -> Iterator[Path]:
 
 def _locked(folder: Path) -> int:
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         except FileNotFoundError:
+            continue
+        except FileExistsError:  # There when it was to be made, and gone when that was looked at.
+            if folder.exists() and not folder.is_dir():
+                raise
             continue
         _lock(lock, fcntl.LOCK_SH)
         if _is_there(lock, folder / _LOCK):

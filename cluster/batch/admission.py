@@ -4,7 +4,7 @@ An item that shows what an earlier one shows is its duplicate: it waits for that
 must not depend on who was looked at first, so an item goes only when all before it were looked at.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from cluster.manifest.values import Item
@@ -33,9 +33,11 @@ class _Waiting:
 
 @dataclass
 class Admission:
-    """The items of a run, in the order in which they are looked at: priority, then line."""
+    """The items of a run, in the order in which they are looked at: what has no output yet, priority, then line."""
 
     items: Sequence[Item]
+    outputs_there: Collection[str] = frozenset()
+    "Those seem to be done: looked at last, so that a run that is resumed goes on at once."
     _waiting: dict[str, _Waiting] = field(init=False)
     _first_of: dict[object, Item] = field(default_factory=dict, init=False)
     _looked: int = field(default=0, init=False)
@@ -44,8 +46,11 @@ class Admission:
     _finished: set[str] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
-        self._order = [_Waiting(item) for item in sorted(self.items, key=lambda item: (-item.priority, item.line))]
+        self._order = [_Waiting(item) for item in sorted(self.items, key=self._look_rank)]
         self._waiting = {waiting.item.name: waiting for waiting in self._order}
+
+    def _look_rank(self, item: Item) -> tuple[bool, int, int]:
+        return (not item.job.overwrite and item.job.output in self.outputs_there, -item.priority, item.line)
 
     @property
     def in_order(self) -> tuple[Item, ...]:

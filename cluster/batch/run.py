@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -55,11 +55,12 @@ class Batch:
         storage: Storage,
         remedy: Callable[[Item], str],
         settings: BatchSettings = BatchSettings(),
+        outputs_there: Collection[str] = frozenset(),
     ) -> None:
         self._items = items
         self._journal = journal
         self._settings = settings
-        self._admission = Admission(items)
+        self._admission = Admission(items, outputs_there)
         self._turns = threading.Condition()
         self._looks = iter(self._admission.in_order)
         self._stop = threading.Event()

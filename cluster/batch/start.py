@@ -11,6 +11,7 @@ from cluster.command_of import command_of
 from cluster.dispatch.journal import Journal
 from cluster.events import Listener
 from cluster.fleet.opening import fleet_at
+from cluster.manifest.existing import present
 from cluster.manifest.values import Item
 from cluster.report.batch_document import Prices
 from cluster.report.document import versions
@@ -65,7 +66,8 @@ def run_batch(items: Sequence[Item], request: BatchRequest, *listeners: Listener
     ) as fleet:
         record = Record(storage, places, *listeners)
         journal = Journal(record)
-        batch = Batch(items, fleet, journal, storage, lambda item: command_of(item.job), request.settings)
+        there = present(storage, [item.job.output for item in items])
+        batch = Batch(items, fleet, journal, storage, lambda item: command_of(item.job), request.settings, there)
         try:
             joined = request.place.kind == "joined"
             with exported(lambda: record.look(lambda state: list(samples_of(state))), request.metrics_port, ray=joined):

@@ -32,6 +32,8 @@ log = logging.getLogger("reelyard")
 
 #: The loop turns at least this often: idle seconds are counted, stalls are looked for.
 _TURN_SECONDS = 1.0
+#: Messages that come within so long of one another are heard together: every turn costs a millisecond.
+_TOGETHER_SECONDS = 0.005
 #: An attempt without a frame for so long is taken to hang; before its first frame models may load.
 STALL_SECONDS, FIRST_FRAME_SECONDS = 300.0, 900.0
 #: Units that are worth one cell more.
@@ -139,12 +141,16 @@ class Dispatcher:
             self._fleet.want(cells)
 
     def _messages(self) -> list[Any]:
-        """All that wait; blocks until there is one, or time alone may change the answer."""
+        """All that wait; blocks until there is one, or time alone may change the answer.
+
+        What comes together, as the last part of a lease and its end, is heard in one turn.
+        """
         wake = self._scheduler.wake(self._clock())
         patience = _TURN_SECONDS if wake is None else min(_TURN_SECONDS, max(0.005, wake - self._clock()))
         found = []
         try:
             found.append(self._inbox.get(timeout=patience))
+            time.sleep(_TOGETHER_SECONDS)
             while True:
                 found.append(self._inbox.get_nowait())
         except Empty:
@@ -183,7 +189,7 @@ class Dispatcher:
         self._scheduler.passed(passed.attempt, passed.frames, now)
         if attempt.duplicate_of is None:
             running.ticket.progress(attempt.work, passed.frames)
-            self._journal.tell(FramesPassed, attempt.work, passed.frames, attempt.video)
+            self._journal.tell(FramesPassed, attempt.work, passed.frames, attempt.video, attempt.number)
 
     def _yielded(self, yielded: Yielded, now: float) -> None:
         running = self._running.get(yielded.attempt)

@@ -153,11 +153,11 @@ class Census:
         """Places that nobody has are asked for anywhere; Ray's autoscaler starts nodes for them."""
         standing = len(self.cells) + len(self._spare)
         missing = max(0 if self._nodes else 1, min(self._wanted - standing, _MOST_ASKED)) if self._grows else 0
-        if missing == len(self._demand):
-            return
-        self._drop_demand()
+        while len(self._demand) > missing:
+            remove_placement_group(self._demand.pop())
         bundle = {"CPU": 1.0} | ({"GPU": 1.0} if self._gpu else {})
-        self._demand = [placement_group([bundle], strategy="STRICT_PACK") for _ in range(missing)]
+        more = range(missing - len(self._demand))
+        self._demand += [placement_group([bundle], strategy="STRICT_PACK") for _ in more]
 
     def _drop_demand(self) -> None:
         """All of it, since one may hold the place on a new node that its cell is to have."""

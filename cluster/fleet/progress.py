@@ -10,7 +10,9 @@ from cluster.fleet.values import RenderWork
 from tasks.errors import ReelyardError
 
 #: How often a cell is asked for its frames: until the first frame of the run, then, and at the longest.
-_FIRST_SECONDS, _ASK_SECONDS, _MOST_SECONDS = 0.1, 0.5, 10.0
+_FIRST_SECONDS, _ASK_SECONDS, _MOST_SECONDS = 0.1, 0.5, 20.0
+#: How often it is looked which cells are to be asked.
+_TURN_SECONDS = 1.0
 #: Of the time since the first frame, that passes before a cell is asked again: the bar of a long run moves slowly.
 _ASK_SHARE = 0.2
 #: An encoder that leaves a question unanswered for so long is stuck, whatever its stream waits for.
@@ -23,6 +25,7 @@ _FIRST_ASKS_PER_SECOND, _ASKS_PER_SECOND = 20, 100
 async def watch_progress(attempts: Callable[[], Collection[RunningAttempt]], idle_seconds: float) -> None:
     """Runs until it is cancelled; an attempt without a frame or result for `idle_seconds` hangs."""
     asking: set[str] = set()
+    asked: dict[str, float] = {}
     clock = asyncio.get_running_loop().time
     first: float | None = None
 
@@ -46,10 +49,12 @@ async def watch_progress(attempts: Callable[[], Collection[RunningAttempt]], idl
     beside: set[asyncio.Task[None]] = set()
     while True:
         cells = _rendering(attempts())
-        await asyncio.sleep(_pause(None if first is None else clock() - first, len(cells)))
+        pause = _pause(None if first is None else clock() - first, len(cells))
+        await asyncio.sleep(min(pause, _TURN_SECONDS))
         for cell, running in cells:
-            if cell.name not in asking:
+            if cell.name not in asking and clock() - max(asked.get(cell.name, 0.0), _silent_since(running)) >= pause:
                 asking.add(cell.name)
+                asked[cell.name] = clock()
                 task = asyncio.create_task(ask(cell, running))
                 beside.add(task)
                 task.add_done_callback(beside.discard)
@@ -61,6 +66,11 @@ def _pause(age: float | None, cells: int) -> float:
     if age is None:
         return max(_FIRST_SECONDS, cells / _FIRST_ASKS_PER_SECOND)
     return max(min(_MOST_SECONDS, max(_ASK_SECONDS, _ASK_SHARE * age)), cells / _ASKS_PER_SECOND)
+
+
+def _silent_since(running: list[RunningAttempt]) -> float:
+    """When the one that was silent longest gave its last sign: parts tell of frames too, and cost no question."""
+    return min(attempt.last_sign for attempt in running)
 
 
 def _rendering(attempts: Collection[RunningAttempt]) -> list[tuple[StandingCell, list[RunningAttempt]]]:

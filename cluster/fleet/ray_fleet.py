@@ -38,7 +38,7 @@ log = logging.getLogger("reelyard")
 T = TypeVar("T")
 
 #: How often a waiting caller looks whether it was told to stop.
-_LOOK_SECONDS = 0.25
+_LOOK_SECONDS = 1.0
 _FACTS_SECONDS, _CLOSE_SECONDS = 2.0, 15.0
 
 

@@ -103,6 +103,25 @@ def _suspects(storage: Storage, folder: str, uris: list[str]) -> list[str]:
     return [uri for uri in uris if uri not in there]
 
 
+def present(storage: Storage, uris: Iterable[str]) -> frozenset[str]:
+    """Those of the files that are there, by one listing a folder; none of a folder that cannot be asked."""
+    folders: dict[str, list[str]] = {}
+    for uri in dict.fromkeys(uris):
+        folders.setdefault(uri.rpartition("/")[0], []).append(uri)
+
+    def found(folder: str) -> set[str]:
+        try:
+            if len(folders[folder]) < _WORTH_LISTING:
+                return {uri for uri in folders[folder] if storage.exists(uri)}
+            return set(storage.list(folder, deep=False)).intersection(folders[folder])
+        except ReelyardError as error:
+            log.warning("not listed: %s", error.message)
+            return set()
+
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        return frozenset[str]().union(*threads.map(found, folders))
+
+
 def _fault(storage: Storage, uri: str) -> str:
     path = storage.local_path(uri)
     if path is not None and path.is_dir():

@@ -219,7 +219,8 @@ class Scheduler:
             level.unmark(choice.marked)
         else:
             most = self._most_units(cell, level, state)
-            target = books.costs.fixed_seconds(state.video.recipe) / self._settings.fixed_share
+            fixed = books.costs.fixed_seconds(state.video.recipe)
+            target = max(self._settings.lease_seconds, fixed / self._settings.fixed_share)
             rate = books.costs.rate(state.video.recipe, state.ready[0][2][0].work, cell.cell.kind)
             units = pop_lease(state, level, target, most, rate)
         state.remaining -= books.weighed(units)

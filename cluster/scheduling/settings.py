@@ -17,6 +17,8 @@ class SchedulerSettings:
     "Until measured: from the start of an attempt to its first frame on a warm cell."
     fixed_share: float = 0.05
     "Of a lease's time, at most, goes into what every lease costs anew, while there is work enough."
+    lease_seconds: float = 30.0
+    "Of work in a lease, while there is enough for all: each costs the driver milliseconds, at any speed of a cell."
     most_units: int = 8
     "In one lease."
     warm_recipes: int = 3
@@ -30,7 +32,7 @@ class SchedulerSettings:
     "Of the pool's rate: an attempt that is faster is no straggler."
     look_seconds: float = 1.0
     "Between two looks for stragglers."
-    told_seconds: float = 10.0
+    told_seconds: float = 20.0
     "Frames that passed are told so late, at most."
     free_losses: int = 2
     "So many times a unit may lose its worker before that counts as its own failure."

@@ -21,7 +21,8 @@ import numpy as np
 
 from cluster.address import Place
 from cluster.batch.start import BatchRequest, run_batch
-from cluster.events import Event, LeaseBegan, SlotsIdle, UnitDone
+from cluster.events import Event, FramesPassed, LeaseBegan, SlotsIdle, UnitDone
+from cluster.fleet import progress
 from cluster.manifest.values import Item
 from pipeline.job import EncodeRequest, RenderJob
 from tasks.table import task_spec
@@ -52,37 +53,46 @@ def gpus(count: int) -> Iterator[str]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def write_clip(path: Path, seconds: int) -> Path:
-    """A clip with a keyframe a second."""
+def write_clip(path: Path, seconds: int, number: int) -> Path:
+    """A clip with a keyframe a second; other pictures for each number, for equal sources are rendered once."""
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("libx264", rate=_RATE, options={"g": str(_RATE), "preset": "ultrafast"})
         stream.width, stream.height, stream.pix_fmt = _WIDTH, _HEIGHT, "yuv420p"
         rows = np.arange(_HEIGHT * 3 // 2)[:, None]
-        for number in range(seconds * _RATE):
-            planes = ((rows + np.arange(_WIDTH)[None] + 3 * number) % 200 + 20).astype(np.uint8)
+        for frame in range(seconds * _RATE):
+            planes = ((rows + np.arange(_WIDTH)[None] + 3 * frame + number) % 200 + 20).astype(np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, "yuv420p")))
         container.mux(stream.encode(None))
     return path
 
 
 class Watch:
-    """From when all cells stood and had work, to the last segment; and what the driver used meanwhile."""
+    """From when every cell has passed frames, models loaded, to the last segment; and what the driver used meanwhile.
+
+    Until then cells are asked for their frames twice a second, so that what was done before is known to half a second.
+    """
 
     def __init__(self, cells: int) -> None:
         self._cells = cells
-        self._busy: set[str] = set()
-        self._lease_cell: dict[int, str] = {}
+        self._working: set[str] = set()
+        self._cell_of: dict[int, str] = {}
+        self._share, progress._ASK_SHARE = progress._ASK_SHARE, 0.0
         self.begun: float | None = None
         self.cpu_begun = self.cpu_ended = 0.0
         self.ended = 0.0
-        self.units = self.frames = self.frames_before = 0
+        self.units = self.leases = self.frames = self.passed = self.frames_before = 0
         self.idle: dict[str, float] = {}
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, LeaseBegan):
-            self._busy.add(event.cell)
-            if self.begun is None and len(self._busy) == self._cells:
-                self.begun, self.cpu_begun, self.frames_before = event.at, time.process_time(), self.frames
+            self._cell_of[event.attempt] = event.cell
+            self.leases += self.begun is not None
+        elif isinstance(event, FramesPassed):
+            self.passed += event.frames
+            self._working.add(self._cell_of[event.attempt])
+            if self.begun is None and len(self._working) == self._cells:
+                self.begun, self.cpu_begun, self.frames_before = event.at, time.process_time(), self.passed
+                progress._ASK_SHARE = self._share
         elif isinstance(event, UnitDone):
             self.frames += event.frames
             self.ended, self.cpu_ended = event.at, time.process_time()
@@ -91,18 +101,16 @@ class Watch:
             self.idle[event.reason] = self.idle.get(event.reason, 0.0) + event.slot_seconds
 
 
-def run(count: int, milliseconds: float, clips: Sequence[tuple[Path, int]], segment_seconds: float) -> dict[str, Any]:
-    """Figures of one batch; `clips` are (file, copies of it in the batch)."""
+def run(count: int, milliseconds: float, clips: Sequence[Path], segment_seconds: float) -> dict[str, Any]:
+    """Figures of one batch of clips."""
     spec = task_spec("rehearsal", {"milliseconds": str(milliseconds)})
     with gpus(count) as address, tempfile.TemporaryDirectory(prefix="reelyard-paced-") as folder:
+        encode = EncodeRequest(crf=20, preset="ultrafast")
         items = []
-        for path, copies in clips:
-            for copy in range(copies):
-                name = f"{path.stem}-{copy}.mp4"
-                # Another quality each: equal jobs would be rendered once.
-                encode = EncodeRequest(crf=20 + copy / 100, preset="ultrafast")
-                job = RenderJob(str(path), f"{folder}/{name}", (spec,), segment_seconds=segment_seconds, encode=encode)
-                items.append(Item(name, len(items) + 1, job))
+        for line, path in enumerate(clips, 1):
+            output = f"{folder}/{path.name}"
+            job = RenderJob(str(path), output, (spec,), segment_seconds=segment_seconds, encode=encode)
+            items.append(Item(path.name, line, job))
         watch = Watch(count)
         end = run_batch(items, BatchRequest(folder, Place("joined", address, "benchmark"), "cpu:0"), watch)
     if watch.begun is None or set(end.phases.values()) != {"rendered"}:
@@ -115,6 +123,7 @@ def run(count: int, milliseconds: float, clips: Sequence[tuple[Path, int]], segm
         "ideal_seconds": frames * milliseconds / 1000 / count,
         "driver_ms_a_segment": 1000 * (watch.cpu_ended - watch.cpu_begun) / watch.units,
         "segments": watch.units,
+        "leases": watch.leases,
         "idle": watch.idle,
         "busy_share": end.document["speed"]["busy_share"],
     }
@@ -129,8 +138,8 @@ def main() -> None:
     parser.add_argument("--segment-seconds", type=float, default=10.0)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="reelyard-paced-source-") as folder:
-        clip = write_clip(Path(folder) / "clip.mp4", given.clip_seconds)
-        figures = run(given.gpus, given.milliseconds, [(clip, given.clips)], given.segment_seconds)
+        clips = [write_clip(Path(folder) / f"clip-{n}.mp4", given.clip_seconds, n) for n in range(given.clips)]
+        figures = run(given.gpus, given.milliseconds, clips, given.segment_seconds)
     json.dump(figures, sys.stdout)
 
 

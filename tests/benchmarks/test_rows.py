@@ -67,7 +67,14 @@ def test_an_enlargement_is_told_by_its_gain_over_bicubic() -> None:
 
 
 def test_efficiency_is_the_ideal_over_what_was_taken() -> None:
-    run = {"ideal_seconds": 57.6, "seconds": 60.0, "frames": 11400, "segments": 48, "driver_ms_a_segment": 4.0}
+    run = {
+        "ideal_seconds": 57.6,
+        "seconds": 60.0,
+        "frames": 11400,
+        "leases": 4,
+        "segments": 48,
+        "driver_ms_a_segment": 4.0,
+    }
     figures = efficiency.figures_of(8, run)
     assert [round(figure.value, 3) for figure in figures] == [0.96, 4.0, 4.0]
     assert [figure.holds for figure in figures] == [True, True, True]

@@ -35,6 +35,15 @@ def test_nothing_goes_before_it_and_all_before_it_were_looked_at() -> None:
     assert admission.over
 
 
+def test_what_seems_to_be_done_is_looked_at_last_and_holds_nobody_up() -> None:
+    items = [item(1, priority=9), item(2), item(3), item(4, overwrite=True)]
+    admission = Admission(items, {"out/1.mp4", "out/3.mp4", "out/4.mp4"})
+    assert [one.name for one in admission.in_order] == ["2.mp4", "4.mp4", "1.mp4", "3.mp4"]
+    admission.looked(items[1], look(1, "b"))
+    assert turns(admission) == ["2.mp4"]
+    assert not admission.over
+
+
 def test_a_refused_item_holds_nobody_up() -> None:
     items = [item(1), item(2)]
     admission = Admission(items)

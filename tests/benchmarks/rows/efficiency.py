@@ -1,7 +1,7 @@
 """What the cluster engine loses: a paced task on 1, 2, 4 and 8 pretended GPUs of this machine.
 
 The task holds its GPU for 40 ms a frame of 320x180 and uses no processor meanwhile, so the ideal is known
-exactly.  The clock runs from the moment when every cell has work to the last segment that was committed.
+exactly.  The clock runs from the moment when every cell has passed frames to the last segment that was committed.
 The simulator is told what one GPU loses a lease, and predicts the others.  A slow cell among eight is
 simulated only: on one machine its work would be done by the same two cores.
 """
@@ -25,8 +25,8 @@ _MS, _RATE, _SEGMENT_SECONDS = 40.0, 25, 10.0
 
 def measure_efficiency(settings: Settings) -> list[Figure]:
     """Efficiency, idle share and driver cost by number of GPUs; the simulator's prediction; the tail, simulated."""
-    clip_seconds = max(20, settings.seconds // 2)
-    runs = {count: _run(count, clip_seconds, clips=count * max(2, settings.seconds // 20)) for count in GPUS}
+    clip_seconds = max(20, 3 * settings.seconds)
+    runs = {count: _run(count, clip_seconds, clips=count) for count in GPUS}
     figures = [figure for count, run in runs.items() for figure in figures_of(count, run)]
     return [*figures, *_predictions(runs, clip_seconds), tail_figure()]
 
@@ -57,7 +57,7 @@ def figures_of(count: int, run: dict[str, Any]) -> list[Figure]:
             Figure("efficiency", f"the same, {gpus}: GPUs without work", idle, "%", IDLE_PERCENT, True, told),
             Figure(
                 "efficiency", f"the same, {gpus}: CPU time of the driver a segment", run["driver_ms_a_segment"], "ms",
-                DRIVER_MS, True, f"{segments} segments of 10 s",
+                DRIVER_MS, True, f"{segments} segments of 10 s in {run['leases']} leases",
             ),
         ]  # fmt: skip
     return found
