@@ -79,8 +79,7 @@ class RRDBNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         given = x.dtype
-        together = x.to(dtype=self.conv_first.weight.dtype, memory_format=torch.channels_last)
-        x = self.conv_first(F.pixel_unshuffle(together, self.multiple))
+        x = self.conv_first(F.pixel_unshuffle(x.to(self.conv_first.weight.dtype), self.multiple))
         x = x + self.conv_body(self.body(x))
         for conv in (self.conv_up1, self.conv_up2):
             x = F.leaky_relu(conv(F.interpolate(x, scale_factor=2, mode="nearest")), 0.2)

@@ -38,6 +38,5 @@ class SRVGGNet(nn.Module):
         return next(self.body.parameters()).dtype
 
     def forward(self, x: Tensor) -> Tensor:
-        together = x.to(dtype=self.precision, memory_format=torch.channels_last)
-        detail = pixel_shuffle(self.body(together), self.scale)  # (N, 3 s², H, W) -> (N, 3, s H, s W)
+        detail = pixel_shuffle(self.body(x.to(self.precision)), self.scale)  # (N, 3 s², H, W) -> (N, 3, s H, s W)
         return F.interpolate(x, scale_factor=self.scale, mode="nearest") + detail

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from tasks.runtime.choice import Precision, Runtime
 
-Run = Callable[[Tensor], Tensor]
+Run = Callable[..., Tensor]
+"""Of one tensor; a network that is run eagerly may take more."""
 
 TYPES: Final[dict[Precision, torch.dtype]] = {
     "fp32": torch.float32,
