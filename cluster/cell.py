@@ -182,7 +182,8 @@ class RenderWorker(CellWorker):
             self._watch(order.device)
             tally = Tally()
             decoded = tally.unpacked(pull(decode, "batches", order, window=order.window))
-            rendered = render_batches(chain, fetch(order.lease), decoded, self._device_lock, tally.here)
+            put = self._storage.put_bytes
+            rendered = render_batches(chain, fetch(order.lease), decoded, self._device_lock, tally.here, put)
             with ended(decoded), ended(self._until_stopped(order, rendered)) as batches:
                 for batch in batches:
                     yield tally.carry(batch, self.stage)

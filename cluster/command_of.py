@@ -19,7 +19,7 @@ def command_of(job: RenderJob, *more: str) -> str:
     for option, value in valued_options(job):
         if value is not None:
             words += [option, value]
-    for flag in ("deinterlace", "bake_rotation", "overwrite", "keep_parts"):
+    for flag in ("quality", "deinterlace", "bake_rotation", "overwrite", "keep_parts"):
         if getattr(job, flag):
             words.append("--" + flag.replace("_", "-"))
     return shlex.join([*words, *more])
@@ -38,6 +38,8 @@ def valued_options(job: RenderJob) -> list[tuple[str, str | None]]:
     encode, none = job.encode, EncodeRequest()
     return [
         ("--audio", job.audio),
+        *(("--speaker", str(speaker)) for speaker in job.speakers),
+        ("--sound", job.sound if job.sound != usual.sound else None),
         ("--fit", job.fit if job.audio and job.fit != usual.fit else None),
         ("--frame-rate", str(job.frame_rate) if job.frame_rate else None),
         ("--trim", _trim(job.trim)),
@@ -50,6 +52,7 @@ def valued_options(job: RenderJob) -> list[tuple[str, str | None]]:
         ("--label", job.label),
         ("--damaged", job.damaged if job.damaged != usual.damaged else None),
         ("--alpha", job.alpha if job.alpha != usual.alpha else None),
+        ("--quality-gate", ",".join(f"{name}={limit:g}" for name, limit in job.quality_gate) or None),
         ("--work", job.work),
         *(("--storage-option", f"{key}={value}") for key, value in job.storage_options if key not in _SECRET),
     ]

@@ -39,7 +39,8 @@ class FusedWorker(EncodeWorker):
         chain = self._chains.held(order.specs, order.device) if drawn else contextlib.nullcontext()
         with chain as loaded:
             if drawn:
-                rendered = render_batches(loaded, lease, batches, self._device_lock, tally.here)
+                put = self._storage.put_bytes
+                rendered = render_batches(loaded, lease, batches, self._device_lock, tally.here, put)
                 batches = in_thread(staged(rendered, "render", self.name), "render", dropped)
             try:
                 yield from encode_lease(

@@ -142,7 +142,7 @@ class InProcessPool:
         decoded = staged(decode_lease(self._storage, index, lease, counts=counts), "decode", _HERE)
         batches = in_thread(seconds.timed(decoded, "decode"), "decode", self._stop)
         if chain is not None or lease.bake_rotation:
-            rendered = staged(render_batches(chain, lease, batches, self._device_lock, counts), "render", _HERE)
+            rendered = staged(self._rendered(chain, lease, batches, counts), "render", _HERE)
             batches = in_thread(seconds.timed(rendered, "render"), "render", self._stop)
 
         def details(work: SegmentWork) -> PartDetails:
@@ -150,6 +150,11 @@ class InProcessPool:
 
         parts = encode_lease(self._storage, lease, self._counted(batches), self._scratch, details=details)
         return list(staged(parts, "encode", _HERE))
+
+    def _rendered(
+        self, chain: "Chain | None", lease: Lease, batches: Iterator[FrameBatch], counts: Counts
+    ) -> Iterator[FrameBatch]:
+        return render_batches(chain, lease, batches, self._device_lock, counts, self._storage.put_bytes)
 
     def _counted(self, batches: Iterator[FrameBatch]) -> Iterator[FrameBatch]:
         for batch in batches:

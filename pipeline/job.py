@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from pipeline.model import Model
+from pipeline.speakers import Speaker
 from tasks.errors import JobError
 from tasks.task import TaskSpec
 
@@ -30,12 +32,20 @@ class RenderJob:
     audio: str | None = None
     fit: str = "audio:ping-pong"
     "audio:loop | audio:ping-pong | audio:hold | video; only read where `audio` is given."
+    speakers: tuple[Speaker, ...] = ()
+    "Each with a voice of their own, beside `audio`."
+    sound: str = "mix"
+    "mix | main: of several voices all are heard, or `audio` alone."
     frame_rate: Fraction | None = None
     trim: tuple[Fraction | None, Fraction | None] = (None, None)
     "[start, end) in seconds of the source."
     segment_seconds: float | None = None
     encode: EncodeRequest = EncodeRequest()
     label: str | None = None
+    quality: bool = False
+    "Whether what is drawn is looked at and judged; a gate asks for it too."
+    quality_gate: tuple[tuple[str, float], ...] = ()
+    "Limits by the names of `tasks.quality.KINDS`; an output outside them is put aside."
     damaged: str = "fail"
     "fail | repeat"
     alpha: str = "drop"
@@ -46,9 +56,16 @@ class RenderJob:
     keep_parts: bool = False
     models: str = ""
     "A prefix asked for weights before public addresses; empty: none."
+    catalogue: tuple[Model, ...] = ()
+    "Models of the user's own, beside those that Reelyard knows."
     work: str | None = None
     "URI under which parts, scans and indexes lie; beside the output where not given."
     storage_options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def checked(self) -> bool:
+        """Whether the quality of what is drawn is measured."""
+        return self.quality or bool(self.quality_gate)
 
 
 def parse_frame_rate(text: str) -> Fraction:

@@ -1,6 +1,7 @@
 """Which parts of a job exist: read from work storage, never kept apart from it.
 
-A part counts when its sidecar is there (written last) and the part has the size that it tells.
+A part counts when its sidecar is there (written last) and the part has the size that it tells; where its pictures
+are to be looked at, what was seen of them is there too.
 """
 
 import json
@@ -22,8 +23,12 @@ class Ledger:
     def committed(self, works: Iterable[SegmentWork]) -> dict[str, Part]:
         """Parts of these works that need not be rendered again, by key; one uncached listing."""
         present = set(self._storage.list(f"{self._prefix}/parts/"))
-        found = {}
+        found: dict[str, Part] = {}
+        works = list(works)
+        seen = set(self._storage.list(f"{self._prefix}/quality/")) if any(one.quality_uri for one in works) else set()
         for work in works:
+            if work.quality_uri and work.quality_uri not in seen:
+                continue
             part = self._read(sidecar_uri(work.part_uri)) if sidecar_uri(work.part_uri) in present else None
             if part is not None and part.uri in present and self._storage.size(part.uri) == part.bytes:
                 found[work.key] = part
@@ -42,8 +47,10 @@ class Ledger:
 
     def files_of(self, key: str, works: Iterable[SegmentWork], parts: Iterable[Part]) -> tuple[str, ...]:
         """This job's sidecars, parts and plan, in the order in which they may go; not what other jobs left there."""
+        works = list(works)
         sidecars, pictures = (sidecar_uri(work.part_uri) for work in works), (part.uri for part in parts)
-        return (*sidecars, *pictures, f"{self._prefix}/plan-{key}.json")
+        seen = (work.quality_uri for work in works if work.quality_uri)
+        return (*sidecars, *pictures, *seen, f"{self._prefix}/plan-{key}.json")
 
     def clear(self, uris: Iterable[str]) -> None:
         """Remove these, in order."""

@@ -20,10 +20,20 @@ from pipeline.ledger import Ledger
 from pipeline.part import Part
 from pipeline.pool import Pool, Progress
 from pipeline.prepare import RenderPlan, check_request, decoding_of, scan_prefix, work_prefix
+from pipeline.quality import Verdict, looks_of
+from pipeline.quarantine import put_aside, quarantined, with_quality
 from pipeline.run_report import Clock, RunReport
 from pipeline.scan import not_measured
 from pipeline.segments import Segment
-from pipeline.steps import clear_work, conclude, copy_for_any_order, plan_render, scan_works, stitch_output
+from pipeline.steps import (
+    check_quality,
+    clear_work,
+    conclude,
+    copy_for_any_order,
+    plan_render,
+    scan_works,
+    stitch_output,
+)
 from pipeline.storage import Storage
 from pipeline.work import Lease, SegmentWork, UnitWork
 from tasks.errors import ReelyardError, StorageError
@@ -85,8 +95,9 @@ def render(job: RenderJob, pool: Pool, storage: Storage, progress: Progress) -> 
     for attempt in range(_STITCH_TRIES):
         parts, resumed = _render_missing(plan, works, ledger, pool, progress, clock)
         try:
+            verdict = _judged(plan, works, task_plans, pool, clock)
             with clock.stage("stitch"):
-                lines = pool.do(stitch_output, plan, parts)
+                lines = pool.do(stitch_output, put_aside(plan) if verdict.short else plan, parts)
         except StorageError:
             # Another driver of the same job may have finished, and cleared the parts, meanwhile.
             if storage.exists(job.output) and output_job_key(storage, job.output) == plan.key:
@@ -95,9 +106,22 @@ def render(job: RenderJob, pool: Pool, storage: Storage, progress: Progress) -> 
                 raise
             continue
         break
+    if verdict.short:  # The parts stay: with another gate the same command has only to stitch.
+        return quarantined(report_of(plan, parts, task_plans, pool, clock, "rendered", resumed, lines), verdict)
     if not job.keep_parts:
         pool.do(clear_work, plan.prefix, ledger.files_of(plan.key, works, parts) if job.work else None)
-    return report_of(plan, parts, task_plans, pool, clock, "rendered", resumed, lines)
+    return with_quality(report_of(plan, parts, task_plans, pool, clock, "rendered", resumed, lines), verdict)
+
+
+def _judged(
+    plan: RenderPlan, works: list[SegmentWork], task_plans: list[TaskPlan], pool: Pool, clock: Clock
+) -> Verdict:
+    """How good the rendered parts are; nothing is known where nobody asked."""
+    if not plan.job.checked or not plan.specs:
+        return Verdict()
+    with clock.stage("check"):
+        found: Verdict = pool.do(check_quality, plan, looks_of(works), [done.asked for done in task_plans])
+    return found
 
 
 def _render_missing(
@@ -170,7 +194,8 @@ def segment_works(plan: RenderPlan, task_plans: list[TaskPlan], device_class: st
         chain = list(zip(plan.specs, digests, inputs, strict=True))
         key = part_key(plan.index, (a, b), shown, chain, plan.encode, policies)
         end = int(plan.timeline.pts[b]) if b < len(plan.timeline) else plan.timeline.end_pts
-        return SegmentWork(segment, *shown, end, inputs, plan.encode, key, f"{plan.prefix}/parts/{key}.mp4")
+        seen = f"{plan.prefix}/quality/{key}.npz" if plan.job.checked and plan.specs else ""
+        return SegmentWork(segment, *shown, end, inputs, plan.encode, key, f"{plan.prefix}/parts/{key}.mp4", seen)
 
     return [work(segment) for segment in plan.segments]
 

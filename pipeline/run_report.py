@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from pipeline.part import Part
 from pipeline.pool import Decision
+from pipeline.quality import Verdict
+from tasks.task import Shown
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class RunReport:
     source: str
     output: str
     status: str
-    "rendered | already done"
+    "rendered | already done | quarantined"
     source_facts: Mapping[str, object] = field(default_factory=dict)
     timeline: Mapping[str, object] = field(default_factory=dict)
     encode: Mapping[str, object] = field(default_factory=dict)
@@ -44,6 +46,12 @@ class RunReport:
     wall_seconds: float = 0.0
     frames_per_second: float = 0.0
     versions: Mapping[str, str] = field(default_factory=dict)
+    shown: tuple[Shown, ...] = ()
+    "Small pictures for the page: who was found, and examples of frames that were left alone."
+    quality: Verdict = field(default_factory=Verdict)
+    "Of what was drawn, where that was asked for."
+    put_aside: str = ""
+    "Where an output lies that falls short of its gate; nothing lies at `output` then."
 
 
 @dataclass

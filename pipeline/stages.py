@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from pipeline.decode import Counts
+from pipeline.quality import LooksOfSegment, Put, watched_pictures
 from pipeline.work import Lease
 from tasks.errors import OutOfVram, ReelyardError, SegmentError
 from tasks.heap import return_freed_planes
@@ -148,16 +149,17 @@ def render_batches(
     batches: Iterator[FrameBatch],
     device_lock: AbstractContextManager[object] | None = None,
     counts: Counts | None = None,
+    put: Put | None = None,
 ) -> Iterator[FrameBatch]:
     """Batches after all tasks of the chain, one at a time on the device; none crosses a work's border.
 
-    `counts` gains, by segment, what gave way on the device for want of memory.
+    `counts` gains, by segment, what gave way on the device for want of memory.  Works that ask for it have what is
+    seen of their drawn pictures `put` into storage, before their last batch leaves.
     """
     return_freed_planes()
     lock = device_lock or nullcontext()
     works = iter(lease.works)
-    work = next(works)
-    turn = _Turn(chain, lease)
+    work, seen, turn = next(works), LooksOfSegment(), _Turn(chain, lease)
     try:
         for batch in batches:
             while batch.first_frame >= work.segment.end:
@@ -166,11 +168,17 @@ def render_batches(
             inputs = [task_inputs.narrow(first, last) for task_inputs in work.inputs]
             with lock:
                 turn.take(len(batch))
-                rendered = batch if chain is None else chain.render(batch, inputs, owned=True)
+                watched = watched_pictures(work.segment, first, last) if work.quality_uri else []
+                rendered = batch if chain is None else chain.render(batch, inputs, owned=True, watched=watched)
                 steps = () if chain is None else chain.steps_since_told()
+                seen.add(() if chain is None else chain.looks_since_told())
             if counts is not None:
                 found = counts.setdefault(work.segment.number, {})
                 found.update({step: found.get(step, 0) + 1 for step in steps})
+                for words in () if chain is None else chain.arithmetic:
+                    found[f"frames {words}"] = found.get(f"frames {words}", 0) + len(batch)
+            if put is not None and work.quality_uri and last == work.segment.end:
+                seen.store(put, work.quality_uri)
             yield upright_batch(rendered) if lease.bake_rotation else rendered
             del batch, rendered
     finally:

@@ -46,6 +46,8 @@ class SegmentWork:
     encode: EncodeSpec
     key: str
     part_uri: str
+    quality_uri: str = ""
+    "Where what is seen of its drawn pictures goes; empty where nobody asks."
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,10 +8,11 @@ import torch
 
 from tasks.device_batch import DeviceBatch
 from tasks.picture import FrameBatch, PictureFormat
+from tasks.quality import SelfChecking
 from tasks.residency.demand import Demand
 from tasks.residency.residents import residents_on
 from tasks.residency.shortage import told_as_out_of_vram
-from tasks.task import Task, TaskInputs
+from tasks.task import Arrays, Computing, Pooled, Task, TaskInputs
 
 
 class Chain:
@@ -22,6 +23,7 @@ class Chain:
         self.device = device
         self.seconds = [0.0] * len(self.tasks)
         "Wall time in each task's `render` so far; on a GPU its own work is waited for."
+        self._looks: list[tuple[int, Arrays]] = []
 
     def load(self) -> None:
         """Bring every task onto the device; those already there are freed again where one fails."""
@@ -36,11 +38,14 @@ class Chain:
                     loaded.release()
                 raise
 
-    def render(self, batch: FrameBatch, inputs: Sequence[TaskInputs], *, owned: bool = False) -> FrameBatch:
+    def render(
+        self, batch: FrameBatch, inputs: Sequence[TaskInputs], *, owned: bool = False, watched: Sequence[int] = ()
+    ) -> FrameBatch:
         """The batch after all tasks: the same object where none of them changed a sample.
 
         `inputs` holds one entry for each task, over the batch's frames.  With `owned` the caller gives
-        the planes up: they are written in place where numpy says that they are writeable.
+        the planes up: they are written in place where numpy says that they are writeable.  Pictures
+        `watched` (indexes into the batch) are looked at by tasks that check themselves.
 
         Raises:
             OutOfVram: a task ran out of the device's memory; on a GPU the batch is as it was.
@@ -52,7 +57,11 @@ class Chain:
         pictures = DeviceBatch.from_frames(batch, self.device, owned=owned)
         for position, (task, values) in enumerate(zip(self.tasks, inputs, strict=True)):
             started = time.perf_counter()
+            checking = task if watched and isinstance(task, SelfChecking) else None
+            before = checking.look_before(pictures, values, watched) if checking else None
             pictures = self._render_one(task, pictures, values)
+            if checking:
+                self._looks.append((position, checking.look_after(before, pictures, values)))
             self.seconds[position] += time.perf_counter() - started
         return pictures.to_frames()
 
@@ -67,19 +76,32 @@ class Chain:
 
     def expect(self, lease: object, batches: int) -> None:
         """Tell the device's networks that a lease has so many batches before it, the next one now; 0: it is over."""
-        models = [name for task in self.tasks for name in task.models]
+        models = [name for task in self.tasks if isinstance(task, Pooled) for name in task.models]
         if models:
             residents_on(self.device).expect(lease, models, batches)
 
     def demands(self, formats: Sequence[PictureFormat]) -> tuple[Demand, ...]:
         """What the networks of all tasks ask of the device for pictures of what enters each task."""
         return tuple(
-            demand for task, format in zip(self.tasks, formats, strict=False) for demand in task.demands(format)
+            demand
+            for task, format in zip(self.tasks, formats, strict=False)
+            if isinstance(task, Pooled)
+            for demand in task.demands(format)
         )
 
     def steps_since_told(self) -> tuple[str, ...]:
         """What was chosen for the device and gave way there since this was last asked, in words of the report."""
         return residents_on(self.device).steps_since_told()
+
+    @property
+    def arithmetic(self) -> tuple[str, ...]:
+        """What is counted of every frame that the tasks draw, where it is not fp32."""
+        return tuple(task.arithmetic for task in self.tasks if isinstance(task, Computing) and task.arithmetic)
+
+    def looks_since_told(self) -> list[tuple[int, Arrays]]:
+        """What was seen of watched pictures since this was last asked, each with its task's place in the chain."""
+        looks, self._looks = self._looks, []
+        return looks
 
     def release(self) -> None:
         """Free the device; every task is asked, the first failure is raised at the end."""

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from tasks.device_batch import DeviceBatch
-from tasks.picture import FrameBatch, PictureFormat
-from tasks.residency.demand import Demand
+from tasks.picture import FrameBatch
 from tasks.task import Needs, OutputFrames, TaskInputs, TaskPlan, TaskSpec, UnitMeasurement, Voice
 
 
@@ -17,15 +16,6 @@ class IdentityTask:
     @property
     def needs(self) -> Needs:
         return Needs()
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """None."""
-        return ()
-
-    def demands(self, format: PictureFormat) -> tuple[Demand, ...]:
-        """None."""
-        return ()
 
     def digest(self) -> str:
         return "identity-1"

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from tasks.device_batch import DeviceBatch
 from tasks.errors import OutOfVram
-from tasks.picture import FrameBatch, PictureFormat
-from tasks.residency.demand import Demand
+from tasks.picture import FrameBatch
 from tasks.task import Needs, OutputFrames, TaskInputs, TaskPlan, TaskSpec, UnitMeasurement, Voice
 
 
@@ -28,15 +27,6 @@ class RehearsalTask:
     @property
     def needs(self) -> Needs:
         return Needs()
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """None."""
-        return ()
-
-    def demands(self, format: PictureFormat) -> tuple[Demand, ...]:
-        """None."""
-        return ()
 
     def digest(self) -> str:
         return "rehearsal-1"

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,16 @@ Arrays = Mapping[str, npt.NDArray[np.generic]]
 
 
 @dataclass(frozen=True)
+class Photo:
+    """A picture that a selector of faces names, as it travels with a task's specification."""
+
+    uri: str
+    sha256: str
+    content: bytes = field(default=b"", repr=False)
+    "Of the file; empty where it is not needed here."
+
+
+@dataclass(frozen=True)
 class TaskSpec:
     """A task as a job asks for it: its name and its options, checked and complete."""
 
@@ -35,6 +45,10 @@ class TaskSpec:
     "Sorted (key, value) pairs; every option stands here, defaults included."
     weights: tuple[Weights, ...] = ()
     "Of the options that name a model; filled in by the plan."
+    speakers: tuple[str, ...] = ()
+    "Whose mouths speak the further voices of the job, in their order; filled in by the plan."
+    photos: tuple[Photo, ...] = ()
+    "That selectors of faces name; filled in by the plan."
 
     def option(self, key: str) -> str:
         return dict(self.options)[key]
@@ -53,6 +67,8 @@ class Needs:
     audio: bool = False
     "Mel spectrogram of the job's voice (80 columns a second)."
     scan: bool = False
+    source_sound: bool = False
+    "Some of the source's own sound, where it has any."
     frame_rate_factor: Fraction = Fraction(1)
     vram_bytes: int = 0
 
@@ -64,6 +80,20 @@ class Voice:
     mel: npt.NDArray[np.float32]
     "(80, T) mel spectrogram, 80 columns a second; may be memory-mapped."
     duration_seconds: float
+    others: tuple["Voice", ...] = ()
+    "Those of the job's further speakers, in the order of `TaskSpec.speakers`."
+
+
+@dataclass(frozen=True, eq=False)
+class SoundStretch:
+    """The source's own sound while some of its frames are shown, and a little around them."""
+
+    start: int
+    "The first of the source frames."
+    seconds: npt.NDArray[np.float64]
+    "(n,) when each of them is shown, from column 0 of the mel spectrogram on."
+    mel: npt.NDArray[np.float32]
+    "(80, T)"
 
 
 @dataclass(frozen=True)
@@ -76,6 +106,8 @@ class OutputFrames:
     "(n,) from the start of the output."
     duration_seconds: npt.NDArray[np.float64]
     format: PictureFormat
+    source_sound: tuple[SoundStretch, ...] = ()
+    "Of the source itself, where a task needs it and there is any."
 
     def __len__(self) -> int:
         return len(self.source_frames)
@@ -134,6 +166,22 @@ class SoundWindow:
         return mel_slice(self.mel, low, high - low), first - low
 
 
+def sound_name(array: str, voice: int) -> str:
+    """What an input array of one of the job's voices is called."""
+    return f"{array}{voice}" if voice else array
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A small picture that the report shows."""
+
+    group: str
+    "people | kept: of a person who was found, or of a frame that was left alone"
+    title: str
+    line: str
+    jpeg: bytes = field(repr=False)
+
+
 @dataclass(frozen=True)
 class TaskPlan:
     """What a task will do to every output frame; the result of `conclude`."""
@@ -142,23 +190,29 @@ class TaskPlan:
     "Arrays whose first axis has one entry for each output frame."
     constant: Arrays = field(default_factory=dict)
     "Arrays that every segment reads (a mouth bank)."
-    sound: SoundWindow | None = None
-    "What of the voice the frames hear; inputs get it as `mel` and `mel_first`."
+    sounds: tuple[SoundWindow, ...] = ()
+    "What of each voice the frames hear; inputs get it under `sound_name` of `mel` and `mel_first`."
     reasons: tuple[str, ...] = ()
     "Why a source frame is kept as it is; `kept[i]` is an index into it, -1 where drawn."
     kept: npt.NDArray[np.int8] | None = None
     "(n,) per output frame; None where every frame is rendered."
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
     "What the report should say (faces found, chosen track, gain)."
+    shown: tuple[Shown, ...] = ()
+    "Few and small."
+    notes: tuple[str, ...] = ()
+    "What a person should be told at once, as sentences."
+    asked: npt.NDArray[np.floating] | None = None
+    "(n,) what a check holds what was drawn against; no part of it reaches a renderer."
     digest: str = ""
     "Of the task and its weights, for the keys of what it draws; filled in by whoever concludes."
 
     def slice(self, start: int, end: int) -> TaskInputs:
         per_frame = {k: v[start:end] for k, v in self.per_frame.items()}
-        if self.sound is None:
-            return TaskInputs(start, end, per_frame, self.constant)
-        mel, first = self.sound.cut(start, end)
-        return TaskInputs(start, end, per_frame | {"mel_first": first}, {**self.constant, "mel": mel})
+        constant = dict(self.constant)
+        for voice, sound in enumerate(self.sounds):
+            constant[sound_name("mel", voice)], per_frame[sound_name("mel_first", voice)] = sound.cut(start, end)
+        return TaskInputs(start, end, per_frame, constant)
 
     def kept_by_reason(self, start: int, end: int) -> dict[str, int]:
         """Frames of [start, end) kept as in the source, by reason."""
@@ -168,13 +222,9 @@ class TaskPlan:
         return {r: int(n) for i, r in enumerate(self.reasons) if (n := np.count_nonzero(kept == i))}
 
 
-class Task(Protocol):
-    """One kind of work on pictures.  A task that needs no scan returns an empty plan."""
-
-    spec: TaskSpec
-
-    @property
-    def needs(self) -> Needs: ...
+@runtime_checkable
+class Pooled(Protocol):
+    """A task whose networks lie among the device's residents."""
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -182,6 +232,24 @@ class Task(Protocol):
 
     def demands(self, format: PictureFormat) -> "tuple[Demand, ...]":
         """What each of `models` asks of the device for pictures of that format; known once loaded."""
+
+
+@runtime_checkable
+class Computing(Protocol):
+    """A task that tells in which arithmetic it draws, which is its device's to decide."""
+
+    @property
+    def arithmetic(self) -> str:
+        """What is counted of each frame that is drawn so, as `in bf16`; empty where it is fp32."""
+
+
+class Task(Protocol):
+    """One kind of work on pictures.  A task that needs no scan returns an empty plan."""
+
+    spec: TaskSpec
+
+    @property
+    def needs(self) -> Needs: ...
 
     def digest(self) -> str:
         """Hex digest of weights and pixel-engine version: what else the pixels depend on."""

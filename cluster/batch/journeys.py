@@ -17,6 +17,7 @@ from cluster.scheduling.values import Video
 from pipeline.claims import Claims
 from pipeline.keys import digest_of
 from pipeline.prepare import work_prefix
+from pipeline.quarantine import why_aside
 from pipeline.run_report import RunReport
 from pipeline.stages import Stopped
 from pipeline.steps import clear_work, copy_output
@@ -104,6 +105,9 @@ class Journey:
         self._told(report)
 
     def _told(self, report: RunReport) -> None:
+        if report.status == "quarantined":
+            self.tell("failed", message=why_aside(report), kind="quality", remedy=self._means.remedy(self._item))
+            return
         phase: VideoPhase = "already done" if report.status == "already done" else "rendered"
         counts = report.counts
         kept = [

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cluster.cli.console import print_json, say, seconds, told_errors
+from cluster.cli.console import FAILED, print_json, say, seconds, told_errors
 from cluster.cli.options import RenderOptions, takes_render_options
 
 if TYPE_CHECKING:
@@ -78,6 +78,11 @@ def run_job(job: "RenderJob", options: RenderOptions, device: str) -> None:
         print_json(document)
     else:
         _say_finished(finished, uris)
+    if finished.report.status == "quarantined":
+        from pipeline.quarantine import why_aside
+
+        say(f"error: {why_aside(finished.report)}")
+        raise SystemExit(FAILED)
 
 
 def _say_committed(watch: "RunWatch") -> None:
@@ -97,7 +102,11 @@ def _say_finished(finished: "Run", uris: tuple[str, str]) -> None:
     for name, count in report.counts.items():
         if name not in ("frames", "segments") and count:
             say(f"{name}: {count}")
+    if report.quality.asked:
+        found = ", ".join(f"{name} {value:.2f}" for name, value in report.quality.measures.items())
+        say(f"quality: {found or 'nothing was drawn'} ({report.quality.looked_at} frames looked at)")
     speed = f", {report.frames_per_second:.1f} frames/s" if report.frames_per_second else ""
     frames = report.counts.get("frames", 0)
-    say(f"{report.status}: {report.output} ({frames} frames in {seconds(report.wall_seconds)}{speed})")
+    lies = report.put_aside or report.output
+    say(f"{report.status}: {lies} ({frames} frames in {seconds(report.wall_seconds)}{speed})")
     say(f"report: {uris[0]}, page {uris[1]}")

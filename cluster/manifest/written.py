@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from cluster.command_of import task_text, valued_options
 from cluster.manifest.values import Item
 
-_FLAGS = ("deinterlace", "bake_rotation", "overwrite", "keep_parts")
+_FLAGS = ("quality", "deinterlace", "bake_rotation", "overwrite", "keep_parts")
 
 
 def written(items: Iterable[Item]) -> str:
@@ -21,7 +21,8 @@ def _fields(item: Item) -> dict[str, object]:
         "source": job.source,
         "output": job.output,
         "task": [task_text(spec) for spec in job.tasks] or None,
-        **{name: value for name, value in valued.items() if name != "storage_option"},
+        "speaker": [str(one) for one in job.speakers] or None,
+        **{name: value for name, value in valued.items() if name not in ("storage_option", "speaker")},
         **{flag: getattr(job, flag) or None for flag in _FLAGS},
         "priority": item.priority or None,
         "group": item.group or None,

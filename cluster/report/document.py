@@ -1,12 +1,13 @@
 """The report as one JSON document; `SCHEMA` counts up when a field changes its meaning.
 
 schema, reelyard       version of this layout, and of Reelyard
-job                    key, source, output, and status: rendered | already done
+job                    key, source, output, and status: rendered | already done | quarantined, and then where it was put
 source, timeline       the source's facts; frames, duration, segments, mode and its reason
 encode                 encoder, pixel format and every option as used
 tasks                  per task: name, options, facts of its scan, frames kept as they were by reason
 decisions              what was chosen (place, device, object store, retry …), and why
 notes                  what was converted, padded, guessed, dropped or could not be kept
+quality                of what was drawn, where asked for: measures, their meaning, gate, what falls short, worst frames
 counts                 frames, segments, segments resumed, repeated frames …
 segments               per part: number, frames [start, end), worker, bytes, seconds by stage, counts
 stages                 wall-clock spans from the start of the run: probe, scan, render, stitch, each segment
@@ -56,6 +57,7 @@ def document_of(
             "source": report.source,
             "output": report.output,
             "status": report.status,
+            **({"put_aside": report.put_aside} if report.put_aside else {}),
         },
         "source": dict(report.source_facts),
         "timeline": dict(report.timeline),
@@ -63,6 +65,7 @@ def document_of(
         "tasks": [dict(task) for task in report.tasks],
         "decisions": [asdict(decision) for decision in report.decisions],
         "notes": list(report.notes),
+        "quality": report.quality.facts if report.quality.asked else {},
         "counts": dict(report.counts),
         "segments": [_segment(part) for part in report.parts],
         "stages": [_span(span) for span in report.stages],

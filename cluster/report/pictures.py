@@ -6,9 +6,12 @@ import logging
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.storage import Storage
+
+if TYPE_CHECKING:
+    from pipeline.quality import Verdict
 
 log = logging.getLogger("reelyard")
 
@@ -35,6 +38,12 @@ class Pictures:
     large: tuple[Picture, ...] = ()
     "First, middle and last."
     sheet: tuple[Picture, ...] = ()
+
+
+def worst_pictures(verdict: "Verdict") -> tuple[Picture, ...]:
+    """The worst frames of a check, as it kept them."""
+    both = zip(verdict.worst, verdict.seconds, strict=True)
+    return tuple(Picture(at, f"data:image/jpeg;base64,{base64.b64encode(one.picture).decode()}") for one, at in both)
 
 
 def pictures_of(storage: Storage, output: str) -> Pictures:

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from tasks.device_batch import DeviceBatch
-from tasks.faces.choose import FaceSelector
+from tasks.lip_sync.cast import Cast
 from tasks.lip_sync.seen import Scan
 from tasks.task import OutputFrames, TaskInputs, TaskPlan, Voice
 
@@ -12,6 +12,8 @@ class Backend(Protocol):
     """Draws mouths that speak; what it plans once it draws segment by segment."""
 
     vram_bytes: int
+    arithmetic: str
+    "Of what draws, once it is loaded: `in bf16`, empty for fp32."
 
     def load(self, device: str) -> None:
         """Bring what it draws with onto the device.
@@ -20,8 +22,8 @@ class Backend(Protocol):
             WeightsError: its weights are missing or of another network.
         """
 
-    def plan(self, scan: Scan, output: OutputFrames, voice: Voice, selector: FaceSelector) -> TaskPlan:
-        """What is drawn in each output frame; pure arithmetic over the whole video."""
+    def plan(self, scan: Scan, output: OutputFrames, voice: Voice, cast: Cast, offset_seconds: float) -> TaskPlan:
+        """What is drawn in each output frame, `offset_seconds` later than its voice; pure, over the whole video."""
 
     def render(self, batch: DeviceBatch, inputs: TaskInputs) -> None:
         """Draw every mouth of the batch."""

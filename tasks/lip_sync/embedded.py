@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.device_batch import Box, DeviceBatch
-from tasks.faces.choose import FaceSelector
 from tasks.lip_sync.bank import bank_from_bytes
+from tasks.lip_sync.cast import Cast
 from tasks.lip_sync.draw import LoadedBank, boxes_of, draw, load_bank, plan_drawing
 from tasks.lip_sync.motion import Speech, Wish, plan_wish
 from tasks.lip_sync.plan import plan_lip_sync
@@ -22,9 +22,9 @@ class Embedded:
     """Mouth banks that stay on the device from one batch to the next."""
 
     vram_bytes = 0
+    arithmetic = ""
 
-    def __init__(self, offset_seconds: float) -> None:
-        self._offset_seconds = offset_seconds
+    def __init__(self) -> None:
         self._device = "cpu"
         self._banks: dict[str, LoadedBank] = {}
 
@@ -32,9 +32,10 @@ class Embedded:
         """Note the device; banks come with the frames."""
         self._device = device
 
-    def plan(self, scan: Scan, output: OutputFrames, voice: Voice, selector: FaceSelector) -> TaskPlan:
+    def plan(self, scan: Scan, output: OutputFrames, voice: Voice, cast: Cast, offset_seconds: float) -> TaskPlan:
         """Gaps and widths of every mouth in each output frame, and banks."""
-        return plan_lip_sync(scan, output, self._wish(voice, output), selector)
+        wishes = [_wish(one, output, offset_seconds) for one in (voice, *voice.others)]
+        return plan_lip_sync(scan, output, wishes, cast)
 
     def render(self, batch: DeviceBatch, inputs: TaskInputs) -> None:
         """Draw every mouth of the batch."""
@@ -46,11 +47,6 @@ class Embedded:
 
     def release(self) -> None:
         self._banks = {}
-
-    def _wish(self, voice: Voice, output: OutputFrames) -> Wish:
-        spoken = articulate(voice.mel, MelStatistics.of(voice.mel))
-        mouth = spoken.at(output.start_seconds, output.duration_seconds, sync_offset_seconds=self._offset_seconds)
-        return plan_wish(Speech(mouth.opening, mouth.closure, mouth.width), output.start_seconds)
 
     def _draw(self, batch: DeviceBatch, inputs: TaskInputs, place: int, number: int) -> None:
         """Draw the face of one bank that stands in one of the places of `inputs`."""
@@ -78,6 +74,12 @@ class Embedded:
                 self._banks.clear()
             self._banks[key] = load_bank(bank_from_bytes(data), self._device)
         return self._banks[key]
+
+
+def _wish(voice: Voice, output: OutputFrames, offset_seconds: float) -> Wish:
+    spoken = articulate(voice.mel, MelStatistics.of(voice.mel))
+    mouth = spoken.at(output.start_seconds, output.duration_seconds, sync_offset_seconds=offset_seconds)
+    return plan_wish(Speech(mouth.opening, mouth.closure, mouth.width), output.start_seconds)
 
 
 def _groups(boxes: Sequence[Box | None], *, together: bool) -> list[list[int]]:

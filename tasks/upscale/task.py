@@ -49,6 +49,8 @@ class UpscaleTask(IdentityTask):
         self._run: Enlarger | None = None
         self._calls = SideBySide()
         self._device = torch.device("cpu")
+        self.arithmetic = ""
+        "What is counted of each frame; empty where the network computes in fp32, and until it is loaded."
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -83,6 +85,7 @@ class UpscaleTask(IdentityTask):
             residents.remove(self._name)
             raise
         residents.tell(f"upscale {self._choice.name}: {way}")
+        self.arithmetic = "" if way.precision == "fp32" else f"in {way.precision}"
         self._residents, self._network, self._device = residents, network, torch.device(device)
         self._run = Enlarger(network.scale, network.multiple, network.margin, runner(network, way.runtime))
 

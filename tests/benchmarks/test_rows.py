@@ -9,7 +9,7 @@ from tasks.training.upscale.figures import Score
 from tests.benchmarks.commands import IN_PROCESS, RAY, ffmpeg_identity, x264_settings
 from tests.benchmarks.meter import Line, Measured, Sample
 from tests.benchmarks.pictures import nearly_still
-from tests.benchmarks.rows import ROWS, efficiency, upscale
+from tests.benchmarks.rows import ROWS, efficiency, upscale, upstream
 from tests.benchmarks.rows.identity import Cost, figures_of
 from tests.benchmarks.sources import Source, write_unit
 
@@ -50,6 +50,7 @@ def test_every_row_has_a_name() -> None:
         "identity",
         "lip-sync",
         "wav2lip",
+        "upstream",
         "upscale",
         "memory",
         "index",
@@ -64,6 +65,13 @@ def test_an_enlargement_is_told_by_its_gain_over_bicubic() -> None:
     figure = upscale.gain_figure("Set5", 2.8, "FSRCNN 3.3", found)
     assert (round(figure.value, 3), figure.holds) == (2.7, False)
     assert figure.against == "34.70 dB, bicubic 32.00; by their papers FSRCNN 3.3"
+
+
+def test_a_whole_task_is_told_in_the_upstream_method_s_time_and_memory() -> None:
+    fast, lean = upstream.speed_figure(20.0, 0.16), upstream.memory_figure(10 * 10**9, 12 * 10**8, 60)
+    assert (fast.value, fast.holds) == (125.0, True)
+    assert (lean.value, lean.holds) == (0.12, False)
+    assert "timed on a few frames" in fast.against
 
 
 def test_efficiency_is_the_ideal_over_what_was_taken() -> None:

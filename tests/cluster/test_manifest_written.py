@@ -37,6 +37,8 @@ _jobs = st.builds(
     damaged=st.sampled_from(["fail", "repeat"]),
     alpha=st.sampled_from(["fail", "drop"]),
     deinterlace=st.booleans(),
+    quality=st.booleans(),
+    quality_gate=st.sampled_from([(), (("flicker", 3.5), ("sync", 0.25))]),
     overwrite=st.booleans(),
     work=st.sampled_from([None, "s3://work/x"]),
 )

@@ -137,6 +137,28 @@ def test_another_voice_for_a_scanned_video_looks_at_no_picture_again(
     assert leftovers(Storage(), str(tmp_path / ".reelyard"))[1], "`reelyard clean` finds what is kept"
 
 
+def _with_sound(pictures: Path, voice: Path, target: Path) -> None:
+    """The pictures and the voice in one file, neither decoded."""
+    with av.open(str(target), "w") as made, av.open(str(pictures)) as shown, av.open(str(voice)) as heard:
+        both = [(one, made.add_stream_from_template(one.streams[0])) for one in (shown, heard)]
+        for one, stream in both:
+            for packet in one.demux(one.streams[0]):
+                if packet.dts is not None and packet.pts * packet.time_base < Fraction(FRAMES, 25):
+                    packet.stream = stream
+                    made.mux(packet)
+
+
+def test_the_source_s_own_sound_offset_is_told_unasked(moving_face: Path, tmp_path: Path) -> None:
+    """A portrait that never speaks says nothing sure of its sound, and that is what is said."""
+    silent = render_in_process(_job(moving_face, tmp_path / "silent.mp4"))
+    assert silent.tasks[0]["sound offset"] == "the source's sound offset is not known: no sound of its own was heard"
+    assert not any("offset" in note for note in silent.notes), "a source without sound is no news"
+    _with_sound(moving_face, DEMO / "voice.wav", tmp_path / "talk.mov")
+    report = render_in_process(_job(tmp_path / "talk.mov", tmp_path / "out.mp4", "lip-sync:sync_offset=auto"))
+    assert "sound offset" in report.tasks[0]
+    assert "sync_offset=auto: 0 ms, as the source's own offset is not sure" in report.notes
+
+
 def test_a_scan_in_work_storage_stays_there(moving_face: Path, tmp_path: Path) -> None:
     render_in_process(_job(moving_face, tmp_path / "out" / "first.mp4", work=str(tmp_path / "work")))
     assert list((tmp_path / "work" / "scan").glob("*.npz"))

@@ -53,15 +53,15 @@ def box_of_mask(matrix: Array, mask: Tensor, around: Box) -> Box:
     return Box(x0, y0, max(min(int(high[0]), around.x1), x0 + 2), max(min(int(high[1]), around.y1), y0 + 2))
 
 
-def sample_crop(rgb: Tensor, around: Box, matrix: Array) -> Tensor:
-    """(1, 3, 96, 96) of a region (1, 3, h, w) that shows the box `around`; areas are averaged, edges repeat."""
+def sample_crop(rgb: Tensor, around: Box, matrix: Array, *, side: int = SIDE) -> Tensor:
+    """(1, 3, side, side) of a region (1, 3, h, w) that shows the box `around`; areas are averaged, edges repeat."""
     halvings = _halvings(_scale(matrix))
     source = rgb
     for _ in range(halvings):
         source = functional.avg_pool2d(source, 2, ceil_mode=True)
     moved = matrix.copy()
     moved[:, 2] -= (around.x0, around.y0)
-    return _looked_up(source, _at_cells(moved, 1 << halvings), (SIDE, SIDE), mode="bilinear")
+    return _looked_up(source, _at_cells(moved, 1 << halvings), (side, side), mode="bilinear")
 
 
 def paste(rgb: Tensor, box: Box, matrix: Array, drawn: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,7 @@
 """The generator in memory: pairs of faces and sound in batches of one shape, so that bits never depend on company."""
 
+import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -12,14 +14,33 @@ from tasks.errors import WeightsError
 from tasks.nets.wav2lip import SIDE, Wav2Lip
 from tasks.weights import Weights
 
+log = logging.getLogger("reelyard")
+
+#: Instructions that multiply bf16, as torch names them; those of ARM the last.
+_BF16: Final = ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16")
 #: Faces in one run of the network: more gain nothing on a CPU and waste more where a batch is short.
 BATCH: Final = {"cpu": 4, "cuda": 32}
+
+
+def chosen_precision(asked: str, device_type: str) -> str:
+    """`fp32` or `bf16`: with `auto` what is fast on the processors of this node without being another picture.
+
+    Processors without arithmetic for bf16 do it many times slower than fp32.  On a GPU `auto` is fp32.
+    """
+    if asked != "auto":
+        return asked
+    return "bf16" if device_type == "cpu" and processor_has_bf16(torch.cpu.get_capabilities()) else "fp32"
+
+
+def processor_has_bf16(capabilities: Mapping[str, object]) -> bool:
+    """Whether a processor multiplies bf16 by itself, from what torch says of it."""
+    return any(bool(capabilities.get(name)) for name in _BF16)
 
 
 class Generator:
     """The network of a checkpoint on one device."""
 
-    def __init__(self, weights: Weights, device: str, *, precision: str = "fp32") -> None:
+    def __init__(self, weights: Weights, device: str, *, precision: str = "auto") -> None:
         """The network, loaded.
 
         Raises:
@@ -29,7 +50,9 @@ class Generator:
             raise WeightsError(f"{weights.name}: is not on this node; run `reelyard models fetch {weights.name}`")
         self._device = torch.device(device)
         self.batch = BATCH[self._device.type]
-        self._type = torch.bfloat16 if precision == "bf16" else torch.float32
+        self.precision = chosen_precision(precision, self._device.type)
+        log.info("%s draws in %s on %s (precision=%s)", weights.name, self.precision, device, precision)
+        self._type = torch.bfloat16 if self.precision == "bf16" else torch.float32
         network = load(Wav2Lip(), Path(weights.path), key=weights.key).to(self._device, self._type)
         self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

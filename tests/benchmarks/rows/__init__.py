@@ -11,6 +11,7 @@ from tests.benchmarks.rows.peak_memory import measure_peak_memory
 from tests.benchmarks.rows.residency import measure_residency
 from tests.benchmarks.rows.scheduler import measure_scheduler
 from tests.benchmarks.rows.upscale import measure_upscale
+from tests.benchmarks.rows.upstream import measure_upstream
 from tests.benchmarks.rows.wav2lip import measure_wav2lip
 from tests.benchmarks.settings import Settings
 from tests.benchmarks.table import Figure
@@ -19,6 +20,7 @@ ROWS: dict[str, Callable[[Settings], list[Figure]]] = {
     "identity": measure_identity,
     "lip-sync": measure_lip_sync,
     "wav2lip": measure_wav2lip,
+    "upstream": measure_upstream,
     "upscale": measure_upscale,
     "residency": measure_residency,
     "memory": measure_peak_memory,

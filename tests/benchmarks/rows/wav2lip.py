@@ -44,9 +44,9 @@ def measure_wav2lip(settings: Settings) -> list[Figure]:
     torch.set_num_threads(1)
     with new_folder() as folder:
         weights = at_hand(save(folder / "random.pth", random_weights()))
-        task = LipSyncTask(replace(parse_task("lip-sync:model=wav2lip"), weights=(weights,)))
+        task = LipSyncTask(replace(parse_task("lip-sync:model=wav2lip,precision=fp32"), weights=(weights,)))
         task.load("cpu")
-        bare = Generator(weights, "cpu")
+        bare = Generator(weights, "cpu", precision="fp32")
         return [*(_share(settings, task, bare, *size) for size in SIZES), _second_voice(settings, folder)]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tasks.lip_sync.wav2lip.network import chosen_precision
 from tasks.nets.wav2lip import Wav2Lip
 from tasks.weights import Weights
 from tests.tasks.recipe import shapes, weights
@@ -60,7 +61,8 @@ class Loud:
 
     batch = 4
 
-    def __init__(self, weights: Weights | None = None, device: str = "cpu", *, precision: str = "fp32") -> None:
+    def __init__(self, weights: Weights | None = None, device: str = "cpu", *, precision: str = "auto") -> None:
+        self.precision = chosen_precision(precision, device)
         self.runs = 0
 
     def draw(self, mel: Tensor, faces: Tensor) -> Tensor:

@@ -259,6 +259,19 @@ def test_large_pictures_are_not_drawn_side_by_side() -> None:
     assert counts == [2, 2, 1]
 
 
+def test_what_is_not_fp32_is_counted_and_close(tmp_path: Path) -> None:
+    path = small_network(tmp_path, "compact2", 3)
+    batch = random_batch(picture_format("yuv420p", 24, 16), count=2)
+    exact = rendered([with_file("upscale", model=path)], batch)
+    chain = Chain([open_task(with_file("upscale:precision=bf16", model=path))], "cpu")
+    chain.load()
+    assert chain.arithmetic == ("in bf16",)
+    found = chain.render(batch, [TaskInputs(7, 9, {}, {})])
+    chain.release()
+    for a, b in zip(exact.planes, found.planes, strict=True):
+        assert np.abs(a.astype(int) - b.astype(int)).max() <= 3
+
+
 def test_a_way_that_cannot_be_had_is_refused_when_the_task_is_loaded() -> None:
     with pytest.raises(JobError, match="precision=bf16 was asked for, but DetailNet"):
         open_task(parse_task("upscale:precision=bf16")).load("cpu")

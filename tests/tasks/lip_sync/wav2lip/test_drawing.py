@@ -1,5 +1,6 @@
 """From picture to crop and back: upright, in place, with the source's light, and nothing outside the mask."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -7,16 +8,18 @@ import numpy as np
 import pytest
 import torch
 
+from tasks.chain import Chain
 from tasks.faces import points as layout
 from tasks.lip_sync.face_frame import CHIN_LIMITS, chin_of, crop_matrices, face_frames, in_frame
 from tasks.lip_sync.looks import CHIN, Look
 from tasks.lip_sync.looks import SIDE as LOOK_SIDE
 from tasks.lip_sync.wav2lip.draw import box_of_crop, box_of_mask, match_light, paste, sample_crop
 from tasks.lip_sync.wav2lip.mask import box_edges, hull_edges, soft_masks
-from tasks.lip_sync.wav2lip.network import Generator
+from tasks.lip_sync.wav2lip.network import Generator, chosen_precision
 from tasks.lip_sync.wav2lip.occlusion import LEAST_LOOKS, unhidden, usual_look
+from tasks.table import open_task, parse_task
 from tests.tasks.lip_sync.faces import PORTRAIT_POINTS, cut, portrait
-from tests.tasks.lip_sync.generators import at_hand, copying_weights, random_weights, save
+from tests.tasks.lip_sync.generators import Loud, at_hand, copying_weights, random_weights, save
 
 CPU = torch.device("cpu")
 SIDE = 96
@@ -155,7 +158,8 @@ def test_of_too_few_looks_nothing_is_said() -> None:
 
 @pytest.fixture(scope="module")
 def generator(tmp_path_factory: pytest.TempPathFactory) -> Generator:
-    return Generator(at_hand(save(tmp_path_factory.mktemp("w") / "random.pth", random_weights())), "cpu")
+    path = save(tmp_path_factory.mktemp("w") / "random.pth", random_weights())
+    return Generator(at_hand(path), "cpu", precision="fp32")
 
 
 def test_a_face_is_drawn_alike_in_any_company(generator: Generator) -> None:
@@ -172,7 +176,7 @@ def test_the_copying_checkpoint_copies(tmp_path_factory: pytest.TempPathFactory)
     """What the tests of everything around the network rest on; also that colours keep their order."""
     path = save(tmp_path_factory.mktemp("w") / "copy.pth", copying_weights())
     faces = torch.rand(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
-    drawn = Generator(at_hand(path), "cpu").draw(torch.zeros(2, 1, 80, 16), faces)
+    drawn = Generator(at_hand(path), "cpu", precision="fp32").draw(torch.zeros(2, 1, 80, 16), faces)
     assert float((drawn - faces).abs().max()) < 0.02
 
 
@@ -185,3 +189,32 @@ def test_bf16_stays_within_its_stated_tolerance(generator: Generator, tmp_path: 
     mel, faces = torch.rand(2, 1, 80, 16) * 8 - 4, torch.rand(2, 3, SIDE, SIDE)
     difference = (rough.draw(mel, faces) - generator.draw(mel, faces)).abs()
     assert 0 < float(difference.max()) <= 0.02
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "has", "chosen"),
+    [
+        ("auto", "cpu", {"avx512_bf16": True}, "bf16"),
+        ("auto", "cpu", {"amx_bf16": True}, "bf16"),
+        ("auto", "cpu", {"avx512_bf16": False, "avx2": True}, "fp32"),
+        ("auto", "cpu", {}, "fp32"),
+        ("auto", "cuda", {"avx512_bf16": True}, "fp32"),
+        ("fp32", "cpu", {"avx512_bf16": True}, "fp32"),
+        ("bf16", "cpu", {}, "bf16"),
+    ],
+)
+def test_bf16_is_used_by_itself_where_the_processor_has_it(
+    asked: str, device: str, has: dict[str, bool], chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    assert chosen_precision(asked, device) == chosen
+
+
+def test_frames_drawn_in_bf16_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tasks.lip_sync.wav2lip.backend.Generator", Loud)
+    for has, words in (({"avx512_bf16": True}, ("in bf16",)), ({}, ())):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=has: found)
+        spec = replace(parse_task("lip-sync:model=wav2lip"), weights=(at_hand(tmp_path / "made.pth"),))
+        chain = Chain([open_task(spec)], "cpu")
+        chain.load()
+        assert chain.arithmetic == words

@@ -1,0 +1,156 @@
+"""Voices of 7, 14 and 60 minutes spoken to their end, as those of other tools are not (indexes of 16 bits end at 6:49).
+
+A photo speaks a voice that says the same every ten seconds: whenever in it, it must look the same.  Pictures are few
+and sound is whole: what counts columns of sound counts as far as at any frame rate.
+"""
+
+import wave
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.job import EncodeRequest, RenderJob
+from pipeline.prepare import prepare
+from pipeline.render import render_in_process
+from pipeline.steps import conclude, scan_works
+from pipeline.storage import Storage
+from tasks.lip_sync.voice import Articulation
+from tasks.lip_sync.wav2lip import plan as generated
+from tasks.table import parse_task
+from tests.tasks.lip_sync.generators import Loud
+from tests.tasks.lip_sync.talking import talk
+
+DEMO = Path(__file__).parents[2] / "tasks" / "data" / "demo"
+#: What is said again and again.
+PERIOD_SECONDS = 10
+SAID = talk(PERIOD_SECONDS, seed=8)
+
+
+def voice(path: Path, seconds: int) -> Path:
+    samples = np.rint(SAID.samples().clip(-1, 1) * 32000).astype("<i2").tobytes()
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        for _ in range(seconds // PERIOD_SECONDS):
+            file.writeframes(samples)
+    return path
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("photo") / "face.png"
+    portrait = cv2.imread(str(DEMO / "portrait.jpg"))
+    cv2.imwrite(str(path), cv2.resize(portrait[20:276, 96:352], (192, 192), interpolation=cv2.INTER_AREA))
+    return path
+
+
+@pytest.fixture(params=["embedded", "wav2lip"])
+def task(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Who draws; Wav2Lip's network is stood in for by one that needs no time."""
+    monkeypatch.setattr("tasks.lip_sync.wav2lip.backend.Generator", Loud)
+    checkpoint = tmp_path / "made.pth"
+    checkpoint.write_bytes(b"never read")
+    return "lip-sync" if request.param == "embedded" else f"lip-sync:model={checkpoint}"
+
+
+def spoken(photo: Path, folder: Path, task: str, seconds: int, rate: Fraction) -> np.ndarray:
+    """(n, 192, 192) luma of the photo speaking so long, rendered whole."""
+    output = folder / f"{seconds}.mkv"
+    job = RenderJob(
+        str(photo), str(output), (parse_task(task),), str(voice(folder / f"{seconds}.wav", seconds)),
+        frame_rate=rate, encode=EncodeRequest(qp=0, preset="ultrafast"),
+    )  # fmt: skip
+    report = render_in_process(job)
+    assert report.tasks[0]["kept"] == {}
+    with av.open(str(output)) as container:
+        frames = np.stack([frame.to_ndarray()[:192] for frame in container.decode(video=0)])
+        assert container.streams.audio[0].duration or True
+    assert len(frames) == seconds * rate
+    return frames
+
+
+def unlike(frames: np.ndarray, rate: Fraction) -> np.ndarray:
+    """(n,) by how much each frame differs from what was said a whole number of periods before; edges left out."""
+    period = int(PERIOD_SECONDS * rate)
+    inner = frames[period : len(frames) - max(int(rate), 1)].astype(np.int16)
+    usual = frames[period : 2 * period].astype(np.int16)
+    again = usual[np.arange(len(inner)) % period]
+    return np.asarray(np.abs(inner - again).max(axis=(1, 2)))
+
+
+def moves(frames: np.ndarray, rate: Fraction) -> int:
+    period = int(PERIOD_SECONDS * rate)
+    inner = frames[period : 2 * period].astype(np.int16)
+    return int(np.abs(inner - inner[0]).max())
+
+
+@pytest.mark.parametrize(("minutes", "rate"), [(7, Fraction(2)), (14, Fraction(1)), (60, Fraction(3, 10))])
+def test_a_long_voice_moves_the_mouth_alike_from_its_first_to_its_last_minute(
+    photo: Path, tmp_path: Path, task: str, minutes: int, rate: Fraction
+) -> None:
+    frames = spoken(photo, tmp_path, task, 60 * minutes, rate)
+    assert moves(frames, rate) > 12
+    assert unlike(frames, rate).max() <= 3
+
+
+def test_the_end_of_a_long_voice_looks_as_a_short_one_cut_there(photo: Path, tmp_path: Path, task: str) -> None:
+    rate = Fraction(1)
+    long, short = (spoken(photo, tmp_path, task, seconds, rate)[-20:-2] for seconds in (840, 30))
+    assert np.abs(long.astype(np.int16) - short).max() <= 3
+
+
+def _sixteen_bits(found: np.ndarray) -> np.ndarray:
+    return found.astype(np.int64).astype(np.int16).astype(np.float64)
+
+
+def test_indexes_of_sixteen_bits_are_caught(
+    photo: Path, tmp_path: Path, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fault that other tools have, planted: the mouth is dead from 6:49 on, and the law above sees it."""
+    first, at = generated.first_columns, Articulation.at
+
+    def first_columns(*arguments: object) -> np.ndarray:
+        return _sixteen_bits(first(*arguments)).astype(np.int64)  # type: ignore[arg-type]
+
+    def early(self: Articulation, times: np.ndarray, *more: object, **options: float) -> object:
+        return at(self, _sixteen_bits(np.asarray(times) * 80) / 80, *more, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(generated, "first_columns", first_columns)
+    monkeypatch.setattr(Articulation, "at", early)
+    found = unlike(spoken(photo, tmp_path, task, 420, Fraction(2)), Fraction(2))
+    assert found[: (400 - PERIOD_SECONDS) * 2].max() <= 3
+    assert found[(410 - PERIOD_SECONDS) * 2 :].max() > 12
+
+
+@pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60000, 1001)])
+def test_what_is_asked_of_a_mouth_does_not_drift_in_twenty_minutes(photo: Path, tmp_path: Path, rate: Fraction) -> None:
+    """Planned from the files on: the last minute lies as the first does, at rates that are no whole numbers."""
+    job = RenderJob(
+        str(photo), str(tmp_path / "out.mkv"), (parse_task("lip-sync"),), str(voice(tmp_path / "voice.wav", 1200)),
+        frame_rate=rate,
+    )  # fmt: skip
+    storage = Storage()
+    plan = prepare(storage, job, cached=False)
+    (done,) = conclude(storage, tmp_path, plan, scan_works(storage, tmp_path, plan)[:0] or ((),))
+    asked = done.asked
+    assert asked is not None
+    times = np.array([float(i / rate) for i in range(len(asked))])
+    wanted = SAID.at(times % PERIOD_SECONDS)
+    lags = [_lag(asked, wanted, minute, rate) for minute in (0, 19)]
+    assert abs(lags[1] - lags[0]) <= 1
+    assert abs(lags[1]) <= 2, "the voice's own network may lead or lag a little"
+
+
+def _lag(asked: np.ndarray, wanted: np.ndarray, minute: int, rate: Fraction) -> int:
+    """Frames by which what is asked comes after what is said, in one minute."""
+    inner = slice(int((60 * minute + 5) * rate), int((60 * minute + 55) * rate))
+
+    def agree(lag: int) -> float:
+        return float(np.corrcoef(np.roll(asked, -lag)[inner], wanted[inner])[0, 1])
+
+    return max(range(-12, 13), key=agree)
