@@ -240,7 +240,7 @@ class Computing(Protocol):
 
     @property
     def arithmetic(self) -> str:
-        """What is counted of each frame that is drawn so, as `in bf16`; empty where it is fp32."""
+        """What is counted of each frame that is drawn so, as `in bf16`; empty where nothing was to be chosen."""
 
 
 class Task(Protocol):

@@ -50,7 +50,7 @@ class UpscaleTask(IdentityTask):
         self._calls = SideBySide()
         self._device = torch.device("cpu")
         self.arithmetic = ""
-        "What is counted of each frame; empty where the network computes in fp32, and until it is loaded."
+        "What is counted of each frame: how it was computed, and why so; empty until it is loaded."
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -84,8 +84,7 @@ class UpscaleTask(IdentityTask):
         except JobError:
             residents.remove(self._name)
             raise
-        residents.tell(f"upscale {self._choice.name}: {way}")
-        self.arithmetic = "" if way.precision == "fp32" else f"in {way.precision}"
+        self.arithmetic = f"enlarged by {self._choice.name}, {way}"
         self._residents, self._network, self._device = residents, network, torch.device(device)
         self._run = Enlarger(network.scale, network.multiple, network.margin, runner(network, way.runtime))
 

@@ -229,13 +229,13 @@ def test_want_of_memory_leads_to_tiles_and_to_no_lost_picture(monkeypatch: pytes
         "eager at fp32 (channels last; torch.compile gains nothing on processors, whose time goes into convolutions; "
         "DetailNet (embedded) bears nothing less)"
     )
-    assert steps[0] == f"upscale embedded: {way}"
-    assert [step.split(": ", 1)[1] for step in steps[1:]] == [
+    assert chain.arithmetic == (f"enlarged by embedded, {way}",)
+    assert [step.split(": ", 1)[1] for step in steps] == [
         "halve: batch 2 → 1",
         "tile: tile whole frame → 152",
         "tile: tile 152 → 76",
     ]
-    assert all("upscale embedded of 300x200" in step for step in steps[1:])
+    assert all("upscale embedded of 300x200" in step for step in steps)
     assert chain.steps_since_told() == ()
     assert len(found) == 2 and narrow.calls[-1][1:] == (76, 76)
     for a, b in zip(wanted.planes, found.planes, strict=True):
@@ -265,7 +265,7 @@ def test_what_is_not_fp32_is_counted_and_close(tmp_path: Path) -> None:
     exact = rendered([with_file("upscale", model=path)], batch)
     chain = Chain([open_task(with_file("upscale:precision=bf16", model=path))], "cpu")
     chain.load()
-    assert chain.arithmetic == ("in bf16",)
+    assert chain.arithmetic[0].startswith(f"enlarged by {path.stem} ") and "eager at bf16" in chain.arithmetic[0]
     found = chain.render(batch, [TaskInputs(7, 9, {}, {})])
     chain.release()
     for a, b in zip(exact.planes, found.planes, strict=True):
