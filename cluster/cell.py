@@ -33,6 +33,7 @@ from pipeline.storage import Storage
 from pipeline.work import Decoding, UnitWork
 from tasks.devices import REHEARSED_GPU
 from tasks.picture import FrameBatch
+from tasks.side_by_side import cpu_seconds
 from tasks.task import TaskSpec
 
 if TYPE_CHECKING:
@@ -301,13 +302,13 @@ class Tally:
         self._before: Counts = {}
         self._seconds: dict[str, float] = {}
         self._told: dict[str, float] = {}
-        self._cpu = time.thread_time()
+        self._cpu = cpu_seconds()
         self._wall = time.monotonic()
 
     def carry(self, batch: FrameBatch, stage: str) -> Carried:
         """The batch as it leaves this stage."""
         counts = {segment: self.counts_of(segment) for segment in {**self._before, **self.here}}
-        return Carried(batch, counts, {**self._seconds, stage: time.thread_time() - self._cpu})
+        return Carried(batch, counts, {**self._seconds, stage: cpu_seconds() - self._cpu})
 
     def unpacked(self, stream: Iterator[Carried]) -> Iterator[FrameBatch]:
         """The batches of a stream; the tally becomes what it was where each batch left."""
@@ -326,7 +327,7 @@ class Tally:
 
     def seconds_since(self, stage: str) -> dict[str, float]:
         """CPU seconds by stage, and wall seconds, since this was last asked."""
-        now = {**self._seconds, stage: time.thread_time() - self._cpu, "wall": time.monotonic() - self._wall}
+        now = {**self._seconds, stage: cpu_seconds() - self._cpu, "wall": time.monotonic() - self._wall}
         since = {name: value - self._told.get(name, 0.0) for name, value in now.items()}
         self._told = now
         return since

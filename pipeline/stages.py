@@ -15,6 +15,7 @@ from pipeline.work import Lease
 from tasks.errors import OutOfVram, ReelyardError, SegmentError
 from tasks.heap import return_freed_planes
 from tasks.picture import FrameBatch
+from tasks.side_by_side import cpu_seconds
 from tasks.upright import upright_batch
 
 if TYPE_CHECKING:
@@ -108,9 +109,9 @@ class StageSeconds:
     def timed(self, items: Iterator[T], stage: str) -> Iterator[T]:
         """The same items; what making them takes of this thread is added to the stage."""
         while True:
-            begun = time.thread_time()
+            begun = cpu_seconds()
             item: T | object = next(items, _END)
-            self._used[stage] = self._used.get(stage, 0.0) + time.thread_time() - begun
+            self._used[stage] = self._used.get(stage, 0.0) + cpu_seconds() - begun
             if item is _END:
                 return
             yield cast(T, item)

@@ -5,11 +5,11 @@ torch's own threads share one sum out instead, and add it up in another order.
 """
 
 import os
+import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
-
-import torch
 
 Piece = TypeVar("Piece")
 
@@ -33,12 +33,11 @@ class SideBySide:
             return
         if self._threads is None:
             # A new thread would begin with as many threads of torch's own as there are processors.
-            self._threads = ThreadPoolExecutor(
-                self.processors, "side by side", initializer=torch.set_num_threads, initargs=(1,)
-            )
+            self._threads = ThreadPoolExecutor(self.processors, "side by side", initializer=_one_thread_of_torch)
         lanes = [waiting[lane::at_once] for lane in range(at_once)]
         running = [self._threads.submit(_one_after_another, work, lane) for lane in lanes]
         failures = [error for future in running if (error := future.exception()) is not None]
+        _lent.seconds = _seconds_lent() + sum(future.result() for future in running if not future.exception())
         if failures:
             raise failures[0]
 
@@ -49,9 +48,31 @@ class SideBySide:
             self._threads = None
 
 
-def _one_after_another(work: Callable[[Piece], None], pieces: Iterable[Piece]) -> None:
+def cpu_seconds() -> float:
+    """Of this thread, and of the threads that did pieces for it."""
+    return time.thread_time() + _seconds_lent()
+
+
+_lent = threading.local()
+
+
+def _seconds_lent() -> float:
+    seconds: float = getattr(_lent, "seconds", 0.0)
+    return seconds
+
+
+def _one_after_another(work: Callable[[Piece], None], pieces: Iterable[Piece]) -> float:
+    """The CPU seconds that it took."""
+    begun = time.thread_time()
     for piece in pieces:
         work(piece)
+    return time.thread_time() - begun
+
+
+def _one_thread_of_torch() -> None:
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def _processors() -> int:

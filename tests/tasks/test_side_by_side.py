@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tasks import side_by_side
-from tasks.side_by_side import SideBySide
+from tasks.side_by_side import SideBySide, cpu_seconds
 
 
 class Busy:
@@ -62,6 +62,18 @@ def test_a_failure_is_told_when_nothing_runs_any_more(three: SideBySide) -> None
     assert len(busy.done) == ended and {0, 2, 3, 5} <= set(busy.done)
     three.do(busy, [7], at_once=3)
     three.close()
+
+
+def test_what_other_threads_did_counts_for_the_one_that_asked(three: SideBySide) -> None:
+    def busy(piece: int) -> None:
+        begun = time.thread_time()
+        while time.thread_time() - begun < 0.02:
+            pass
+
+    before = cpu_seconds()
+    three.do(busy, range(6), at_once=3)
+    three.close()
+    assert cpu_seconds() - before >= 6 * 0.02
 
 
 def test_many_processors_are_left_to_other_cells(monkeypatch: pytest.MonkeyPatch) -> None:
