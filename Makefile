@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP_OPTIONS ?=
 
 .PHONY: demo test proofs chaos chaos-small check check-deploy check-terraform check-manifests check-image rehearse
-.PHONY: install bench bench-small clean
+.PHONY: install bench bench-small bench-gpu clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make check-deploy  the image, k8s/ and terraform/, without a cluster or a cloud account"
 	@echo "make check-image   build the image without a daemon and render in it (ten minutes)"
 	@echo "make rehearse      a batch over nodes as k8s/ describes them, on this machine, one of them lost"
+	@echo "make bench-gpu  what only a GPU can show: back ends, reloads, chains"
 	@echo "make bench   measure the figures of the README (half an hour on a quiet machine)"
 
 install: $(VENV)/installed
@@ -83,6 +84,10 @@ check-image:
 
 bench: install
 	$(BIN)/python -m tests.benchmarks --readme
+
+# On a machine with a GPU: the tests marked gpu, then what only a GPU can measure, in one table.
+bench-gpu: install
+	$(BIN)/python -m tests.gpu --tests
 
 bench-small: install
 	$(BIN)/python -m tests.benchmarks --seconds 10

@@ -33,9 +33,11 @@ from pipeline.storage import Storage
 from pipeline.work import Decoding, UnitWork
 from tasks.devices import REHEARSED_GPU
 from tasks.picture import FrameBatch
+from tasks.side_by_side import cpu_seconds
 from tasks.task import TaskSpec
 
 if TYPE_CHECKING:
+    from cluster.gpus.watch import GpuWatch
     from pipeline.engine import InProcessPool
     from tasks.chain import Chain
 
@@ -59,7 +61,12 @@ class CellWorker:
     def facts(self) -> WorkerFacts:
         usage = resource.getrusage(resource.RUSAGE_SELF)
         cpu_seconds = usage.ru_utime + usage.ru_stime
-        return WorkerFacts(f"{self.name}:{os.getpid()}", own_code(), cpu_seconds, usage.ru_maxrss * 1024)
+        name = f"{self.name}:{os.getpid()}"
+        return WorkerFacts(name, own_code(), cpu_seconds, usage.ru_maxrss * 1024, self.gpu_words())
+
+    def gpu_words(self) -> str:
+        """What was seen of the GPU; empty for whoever has none."""
+        return ""
 
     def stop(self, order: int) -> None:
         """Make the stages of one order end at their next batch."""
@@ -148,8 +155,22 @@ class RenderWorker(CellWorker):
         super().__init__(name, storage_options)
         self._chains = Chains(self._storage)
         self._device_lock = threading.Lock()
+        self._gpus: dict[str, GpuWatch | None] = {}
         # The source is being probed meanwhile; whoever needs torch waits for this import, not for two.
         threading.Thread(target=_one_thread_each, daemon=True, name="warm").start()
+
+    def gpu_words(self) -> str:
+        return "; ".join(str(watch.seen) for watch in list(self._gpus.values()) if watch is not None)
+
+    def _watch(self, device: str) -> None:
+        """Look at a GPU from its first order on; what it warns of stands in the report."""
+        if not device.startswith("cuda") or device in self._gpus:
+            return
+        from cluster.gpus.opening import watch_of
+        from tasks.residency.residents import residents_on
+
+        self._gpus[device] = None
+        self._gpus[device] = watch_of(device, residents_on(device).tell)
 
     def batches(self, order: Order, decode: Worker) -> Iterator[Carried]:
         with ended(staged(self._rendered(order, decode), self.stage, self.name)) as batches:
@@ -159,6 +180,7 @@ class RenderWorker(CellWorker):
         from pipeline.stages import render_batches
 
         with self._chains.held(order.specs, order.device) as chain:
+            self._watch(order.device)
             tally = Tally()
             decoded = tally.unpacked(pull(decode, "batches", order, window=order.window))
             put = self._storage.put_bytes
@@ -280,13 +302,13 @@ class Tally:
         self._before: Counts = {}
         self._seconds: dict[str, float] = {}
         self._told: dict[str, float] = {}
-        self._cpu = time.thread_time()
+        self._cpu = cpu_seconds()
         self._wall = time.monotonic()
 
     def carry(self, batch: FrameBatch, stage: str) -> Carried:
         """The batch as it leaves this stage."""
         counts = {segment: self.counts_of(segment) for segment in {**self._before, **self.here}}
-        return Carried(batch, counts, {**self._seconds, stage: time.thread_time() - self._cpu})
+        return Carried(batch, counts, {**self._seconds, stage: cpu_seconds() - self._cpu})
 
     def unpacked(self, stream: Iterator[Carried]) -> Iterator[FrameBatch]:
         """The batches of a stream; the tally becomes what it was where each batch left."""
@@ -305,7 +327,7 @@ class Tally:
 
     def seconds_since(self, stage: str) -> dict[str, float]:
         """CPU seconds by stage, and wall seconds, since this was last asked."""
-        now = {**self._seconds, stage: time.thread_time() - self._cpu, "wall": time.monotonic() - self._wall}
+        now = {**self._seconds, stage: cpu_seconds() - self._cpu, "wall": time.monotonic() - self._wall}
         since = {name: value - self._told.get(name, 0.0) for name, value in now.items()}
         self._told = now
         return since

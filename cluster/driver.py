@@ -182,4 +182,4 @@ def _local_uris(job: RenderJob) -> tuple[str, ...]:
 
 
 def _used_by(facts: WorkerFacts) -> Usage:
-    return Usage(facts.name, facts.cpu_seconds, facts.peak_memory_bytes)
+    return Usage(facts.name, facts.cpu_seconds, facts.peak_memory_bytes, facts.gpu)

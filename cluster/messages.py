@@ -71,3 +71,5 @@ class WorkerFacts:
     cpu_seconds: float
     peak_memory_bytes: int
     "Of the process, pictures that it maps from the object store among them."
+    gpu: str = ""
+    "What it saw of its GPU, in words; empty without one."

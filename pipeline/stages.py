@@ -15,6 +15,7 @@ from pipeline.work import Lease
 from tasks.errors import OutOfVram, ReelyardError, SegmentError
 from tasks.heap import return_freed_planes
 from tasks.picture import FrameBatch
+from tasks.side_by_side import cpu_seconds
 from tasks.upright import upright_batch
 
 if TYPE_CHECKING:
@@ -108,9 +109,9 @@ class StageSeconds:
     def timed(self, items: Iterator[T], stage: str) -> Iterator[T]:
         """The same items; what making them takes of this thread is added to the stage."""
         while True:
-            begun = time.thread_time()
+            begun = cpu_seconds()
             item: T | object = next(items, _END)
-            self._used[stage] = self._used.get(stage, 0.0) + time.thread_time() - begun
+            self._used[stage] = self._used.get(stage, 0.0) + cpu_seconds() - begun
             if item is _END:
                 return
             yield cast(T, item)
@@ -159,26 +160,49 @@ def render_batches(
     return_freed_planes()
     lock = device_lock or nullcontext()
     works = iter(lease.works)
-    work, seen = next(works), LooksOfSegment()
-    for batch in batches:
-        while batch.first_frame >= work.segment.end:
-            work = next(works)
-        first, last = batch.first_frame, batch.first_frame + len(batch)
-        inputs = [task_inputs.narrow(first, last) for task_inputs in work.inputs]
-        with lock:
-            watched = watched_pictures(work.segment, first, last) if work.quality_uri else []
-            rendered = batch if chain is None else chain.render(batch, inputs, owned=True, watched=watched)
-            steps = () if chain is None else chain.steps_since_told()
-            seen.add(() if chain is None else chain.looks_since_told())
-        if counts is not None:
-            found = counts.setdefault(work.segment.number, {})
-            found.update({step: found.get(step, 0) + 1 for step in steps})
-            for words in () if chain is None else chain.arithmetic:
-                found[f"frames {words}"] = found.get(f"frames {words}", 0) + len(batch)
-        if put is not None and work.quality_uri and last == work.segment.end:
-            seen.store(put, work.quality_uri)
-        yield upright_batch(rendered) if lease.bake_rotation else rendered
-        del batch, rendered
+    work, seen, turn = next(works), LooksOfSegment(), _Turn(chain, lease)
+    try:
+        for batch in batches:
+            while batch.first_frame >= work.segment.end:
+                work = next(works)
+            first, last = batch.first_frame, batch.first_frame + len(batch)
+            inputs = [task_inputs.narrow(first, last) for task_inputs in work.inputs]
+            with lock:
+                turn.take(len(batch))
+                watched = watched_pictures(work.segment, first, last) if work.quality_uri else []
+                rendered = batch if chain is None else chain.render(batch, inputs, owned=True, watched=watched)
+                steps = () if chain is None else chain.steps_since_told()
+                seen.add(() if chain is None else chain.looks_since_told())
+            if counts is not None:
+                found = counts.setdefault(work.segment.number, {})
+                found.update({step: found.get(step, 0) + 1 for step in steps})
+                for words in () if chain is None else chain.arithmetic:
+                    found[f"frames {words}"] = found.get(f"frames {words}", 0) + len(batch)
+            if put is not None and work.quality_uri and last == work.segment.end:
+                seen.store(put, work.quality_uri)
+            yield upright_batch(rendered) if lease.bake_rotation else rendered
+            del batch, rendered
+    finally:
+        turn.end()
+
+
+class _Turn:
+    """What a lease still has before it, told to its chain so that the device's networks are there in time."""
+
+    def __init__(self, chain: "Chain | None", lease: Lease) -> None:
+        self._chain = chain
+        self._batch_frames = lease.batch_frames
+        self._frames = sum(work.segment.end - work.segment.start for work in lease.works)
+
+    def take(self, frames: int) -> None:
+        """A batch of so many frames is rendered now."""
+        if self._chain is not None:
+            self._chain.expect(self, -(-self._frames // self._batch_frames))
+        self._frames -= frames
+
+    def end(self) -> None:
+        if self._chain is not None:
+            self._chain.expect(self, 0)
 
 
 def split_at(batches: Iterator[FrameBatch], borders: Sequence[int]) -> Iterator[FrameBatch]:

@@ -7,11 +7,12 @@ import cv2
 import torch
 
 from tasks.device_batch import DeviceBatch
-from tasks.picture import FrameBatch
+from tasks.picture import FrameBatch, PictureFormat
 from tasks.quality import SelfChecking
+from tasks.residency.demand import Demand
 from tasks.residency.residents import residents_on
 from tasks.residency.shortage import told_as_out_of_vram
-from tasks.task import Arrays, Computing, Task, TaskInputs
+from tasks.task import Arrays, Computing, Pooled, Task, TaskInputs
 
 
 class Chain:
@@ -73,8 +74,23 @@ class Chain:
                 torch.cuda.synchronize(pictures.device)
         return rendered
 
+    def expect(self, lease: object, batches: int) -> None:
+        """Tell the device's networks that a lease has so many batches before it, the next one now; 0: it is over."""
+        models = [name for task in self.tasks if isinstance(task, Pooled) for name in task.models]
+        if models:
+            residents_on(self.device).expect(lease, models, batches)
+
+    def demands(self, formats: Sequence[PictureFormat]) -> tuple[Demand, ...]:
+        """What the networks of all tasks ask of the device for pictures of what enters each task."""
+        return tuple(
+            demand
+            for task, format in zip(self.tasks, formats, strict=False)
+            if isinstance(task, Pooled)
+            for demand in task.demands(format)
+        )
+
     def steps_since_told(self) -> tuple[str, ...]:
-        """What gave way on the device for want of memory since this was last asked, in words of the report."""
+        """What was chosen for the device and gave way there since this was last asked, in words of the report."""
         return residents_on(self.device).steps_since_told()
 
     @property

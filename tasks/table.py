@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from tasks.errors import JobError
 from tasks.faces.selector import EXPECTED, parse_face_selector
 from tasks.picture import PictureFormat
+from tasks.runtime.choice import PRECISIONS, RUNTIMES
 from tasks.task import Task, TaskSpec
 from tasks.upscale import size
 from tasks.upscale.size import ARCHITECTURES
@@ -202,6 +203,18 @@ TASKS: tuple[TaskEntry, ...] = (
             ),
             Option("denoise", "1", "share of `model` against `mix`, which removes less noise", number(0, 1, "a share")),
             Option("tile", size.AUTO, "side of the tiles that the network sees: auto, or pixels", size.tile_fault),
+            Option(
+                "precision",
+                size.AUTO,
+                "of the network: auto (the least that it bears and the device computes), fp32, fp16, bf16",
+                one_of(size.AUTO, *PRECISIONS),
+            ),
+            Option(
+                "runtime",
+                size.AUTO,
+                "what computes the network: auto, eager, compile (torch.compile), graphs (CUDA)",
+                one_of(size.AUTO, *RUNTIMES),
+            ),
         ),
         output_size=size.output_size,
     ),

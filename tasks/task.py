@@ -21,6 +21,7 @@ from tasks.weights import Weights
 
 if TYPE_CHECKING:
     from tasks.device_batch import DeviceBatch
+    from tasks.residency.demand import Demand
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 
@@ -222,12 +223,24 @@ class TaskPlan:
 
 
 @runtime_checkable
+class Pooled(Protocol):
+    """A task whose networks lie among the device's residents."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Networks of the device's residents that a batch uses, in order."""
+
+    def demands(self, format: PictureFormat) -> "tuple[Demand, ...]":
+        """What each of `models` asks of the device for pictures of that format; known once loaded."""
+
+
+@runtime_checkable
 class Computing(Protocol):
     """A task that tells in which arithmetic it draws, which is its device's to decide."""
 
     @property
     def arithmetic(self) -> str:
-        """What is counted of each frame that is drawn so, as `in bf16`; empty where it is fp32."""
+        """What is counted of each frame that is drawn so, as `in bf16`; empty where nothing was to be chosen."""
 
 
 class Task(Protocol):

@@ -23,10 +23,20 @@ def doctor(
     storage: Annotated[str | None, typer.Option(metavar="URI", help="Also try this storage prefix.")] = None,
     storage_option: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE")] = None,
     start_ray: Annotated[bool, typer.Option("--start-ray", help="Also start and end a local Ray.")] = False,
+    vram: Annotated[
+        list[str] | None,
+        typer.Option("--vram", metavar="JOB", help="Only tell what a job file does to a device's memory; repeatable."),
+    ] = None,
+    vram_bytes: Annotated[
+        int | None, typer.Option("--vram-bytes", min=1, help="With --vram: as if networks had so many bytes.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Tracebacks.")] = False,
 ) -> None:
     with told_errors(verbose):
+        if vram:
+            tell_vram(vram, storage_option or [], vram_bytes, json=json)
+            return
         from cluster.cli.request import storage_options
         from cluster.doctor import examine, machine, media
         from cluster.doctor.remote import storage_checks
@@ -52,6 +62,26 @@ def doctor(
     elif broken:
         say(f"{len(broken)} of {len(checks)} checks found something broken")
     raise SystemExit(FAILED if broken else 0)
+
+
+def tell_vram(jobs: list[str], storage_option: list[str], budget_bytes: int | None, *, json: bool) -> None:
+    """What these job files would do to the memory of the device that renders here."""
+    from cluster.cli.plan import plan_of
+    from cluster.cli.request import complete, storage_options
+    from cluster.doctor.vram import vram_lines
+    from cluster.manifest.read import read_job
+    from pipeline.storage import Storage
+    from tasks.devices import choose_device
+
+    options = storage_options(storage_option)
+    storage = Storage(dict(options))
+    plans = [plan_of(complete(read_job(storage, uri, {}, options))) for uri in jobs]
+    choice = choose_device("auto")
+    lines = (f"device {choice.device}: {choice.reason}", *vram_lines(plans, choice.device, budget_bytes))
+    if json:
+        print_json({"device": choice.device, "lines": list(lines)})
+    else:
+        typer.echo("\n".join(lines))
 
 
 def line_of(check: "Check") -> str:

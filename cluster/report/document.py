@@ -34,6 +34,8 @@ class Usage:
     worker: str
     cpu_seconds: float
     peak_memory_bytes: int
+    gpu: str = ""
+    "What was seen of its GPU while it rendered."
 
 
 def usage_here(name: str) -> Usage:

@@ -3,11 +3,13 @@
 Its receptive field spans hundreds of pixels, so tiles of it are never exact, only close.
 """
 
-from typing import Final
+from typing import ClassVar, Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from tasks.runtime.choice import Precision
 
 _MARGIN: Final = 32
 "Pixels seen around what is kept of a tile: far fewer than the field spans, so tiles differ a little."
@@ -56,6 +58,9 @@ class RRDBNet(nn.Module):
     Scales 1 and 2 fold 4 x 4 and 2 x 2 pixels into channels first: H and W are multiples of `multiple`.
     """
 
+    precisions: ClassVar[tuple[Precision, ...]] = ("fp16", "fp32")
+    "The picture itself passes through all layers: of bf16's 8 bits gradients would become steps."
+
     def __init__(self, scale: int = 4, blocks: int = 23, features: int = 64, growth: int = 32) -> None:
         super().__init__()
         if scale not in (1, 2, 4):
@@ -73,9 +78,10 @@ class RRDBNet(nn.Module):
         self.conv_last = _conv(features, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv_first(F.pixel_unshuffle(x, self.multiple))
+        given = x.dtype
+        x = self.conv_first(F.pixel_unshuffle(x.to(self.conv_first.weight.dtype), self.multiple))
         x = x + self.conv_body(self.body(x))
         for conv in (self.conv_up1, self.conv_up2):
             x = F.leaky_relu(conv(F.interpolate(x, scale_factor=2, mode="nearest")), 0.2)
         out: Tensor = self.conv_last(F.leaky_relu(self.conv_hr(x), 0.2))
-        return out
+        return out.to(given)

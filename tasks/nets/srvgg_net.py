@@ -1,7 +1,13 @@
 """The compact enlarging network, a straight row of convolutions; keys are Real-ESRGAN's SRVGGNetCompact."""
 
+from typing import ClassVar
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from tasks.nets.shuffle import pixel_shuffle
+from tasks.runtime.choice import Precision
 
 
 class SRVGGNet(nn.Module):
@@ -12,6 +18,8 @@ class SRVGGNet(nn.Module):
     """
 
     multiple = 1
+    precisions: ClassVar[tuple[Precision, ...]] = ("fp16", "bf16", "fp32")
+    "What is added to the picture bears any: the picture itself stays as it came."
 
     def __init__(self, scale: int = 4, depth: int = 16, features: int = 64) -> None:
         super().__init__()
@@ -24,6 +32,11 @@ class SRVGGNet(nn.Module):
         layers.append(nn.Conv2d(features, 3 * scale**2, 3, 1, 1))
         self.body = nn.Sequential(*layers)
 
+    @property
+    def precision(self) -> torch.dtype:
+        """Of the weights."""
+        return next(self.body.parameters()).dtype
+
     def forward(self, x: Tensor) -> Tensor:
-        detail = F.pixel_shuffle(self.body(x), self.scale)  # (N, 3 s², H, W) -> (N, 3, s H, s W)
-        return detail + F.interpolate(x, scale_factor=self.scale, mode="nearest")
+        detail = pixel_shuffle(self.body(x.to(self.precision)), self.scale)  # (N, 3 s², H, W) -> (N, 3, s H, s W)
+        return F.interpolate(x, scale_factor=self.scale, mode="nearest") + detail

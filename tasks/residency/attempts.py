@@ -46,6 +46,7 @@ class Attempts:
             ladder = self._standing(key, start)
             try:
                 with self._pool.use(*names):
+                    self._pool.prefetch()
                     result = work(ladder.now)
             except OutOfVram as error:
                 if not self._shrink(key, ladder, names, error.message):
@@ -56,7 +57,7 @@ class Attempts:
 
     def _standing(self, key: str, start: Ladder) -> Ladder:
         with self._lock:
-            return self._ladders.get(key, start).with_budget(self._pool.holding.budget_bytes)
+            return self._with_budget(self._ladders.get(key, start), self._pool.holding.budget_bytes)
 
     def _shrink(self, key: str, tried: Ladder, names: Sequence[str], reason: str) -> bool:
         """A step down, unless another thread took it meanwhile; false where nothing smaller is left."""
@@ -71,7 +72,11 @@ class Attempts:
     def _prove(self, key: str, tried: Ladder) -> None:
         with self._lock:
             if not self._moved_on(key, tried):
-                self._take(key, *after_success(self._ladders.get(key, tried).with_budget(tried.now.budget_bytes)))
+                standing = self._with_budget(self._ladders.get(key, tried), tried.now.budget_bytes)
+                self._take(key, *after_success(standing))
+
+    def _with_budget(self, ladder: Ladder, budget_bytes: int) -> Ladder:
+        return ladder.with_budget(min(budget_bytes, self._pool.wanted_bytes), self._pool.wanted_bytes)
 
     def _moved_on(self, key: str, tried: Ladder) -> bool:
         now = self._ladders.get(key, tried).now

@@ -73,9 +73,13 @@ class Ladder:
             raise ValueError(f"batch {wanted.batch_frames} and tiles {tile_sides}: expected >= 1 and falling sides")
         return cls(wanted, wanted, tile_sides)
 
-    def with_budget(self, budget_bytes: int) -> "Ladder":
-        """The same beside other models, whose steps move the budget that all share."""
-        return replace(self, now=replace(self.now, budget_bytes=budget_bytes))
+    def with_budget(self, budget_bytes: int, wanted_bytes: int) -> "Ladder":
+        """The same beside other models, whose steps and pictures move the budget that all share."""
+        now, wanted = (
+            replace(setting, budget_bytes=size)
+            for setting, size in ((self.now, budget_bytes), (self.wanted, wanted_bytes))
+        )
+        return replace(self, now=now, wanted=wanted)
 
 
 def after_shortage(ladder: Ladder, *, least_bytes: int | None, reason: str) -> tuple[Ladder, Step]:

@@ -62,6 +62,12 @@ class Pool:
         with self._changed:
             return self._holding
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every model that is known, on the device or not."""
+        with self._changed:
+            return dict(self._sizes)
+
     def add(self, name: str, size_bytes: int, *, pinned: bool = False) -> None:
         """Make a model known; it comes to the device when first used, a pinned one then stays."""
         with self._changed:
@@ -136,6 +142,13 @@ class Pool:
             victims = room_for(0, self._holding, self._queue)
             self._evict(self._cold() if victims is None else victims)
             self._changed.notify_all()
+
+    def want(self, budget_bytes: int) -> None:
+        """Another budget to be had when nothing is short; a smaller one after a shortage stays."""
+        with self._changed:
+            shrunk = self._holding.budget_bytes < self.wanted_bytes
+            self.wanted_bytes = budget_bytes
+        self.limit(min(self.holding.budget_bytes, budget_bytes) if shrunk else budget_bytes)
 
     def least_bytes(self, names: Sequence[str]) -> int | None:
         """What is left when all leave but `names` and what cannot; None where nobody else could leave."""

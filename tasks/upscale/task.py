@@ -8,23 +8,33 @@ from typing import Final
 import torch
 
 from tasks.device_batch import DeviceBatch
+from tasks.errors import JobError
 from tasks.heap import keep_freed_layers
 from tasks.identity import IdentityTask
 from tasks.nets.enlarging import EnlargingNet
+from tasks.picture import PictureFormat
+from tasks.residency.demand import Demand
 from tasks.residency.ladder import Setting
 from tasks.residency.residents import Residents, residents_on
 from tasks.residency.shortage import told_as_out_of_vram
+from tasks.runtime.choice import Machine, Way, Wish, choose_way
+from tasks.runtime.machine import machine_of
+from tasks.runtime.run import ready, runner
+from tasks.side_by_side import SideBySide
 from tasks.task import TaskInputs, TaskSpec
 from tasks.upscale.enlarge import Tiling, enlarged
-from tasks.upscale.networks import Choice, digest_of_embedded
+from tasks.upscale.networks import Choice, Enlarger, digest_of_embedded
 from tasks.upscale.size import AUTO, SMALLEST_TILE, output_size
 
 #: Bumped by hand when the same network draws otherwise.
-_VERSION: Final = 1
-#: What a network may compute with at once, for each kind of device.
+_VERSION: Final = 2
+#: What a network may compute with in one call, for each kind of device.
 _WORKING_BYTES: Final = {"cpu": 256_000_000, "cuda": 2_000_000_000}
-_LARGEST_BATCH: Final = {"cpu": 1, "cuda": 16}
-"On a processor one picture at a time is fastest: it stays in the cache."
+_LARGEST_CALL: Final = {"cpu": 1, "cuda": 16}
+"On a processor one picture a call is fastest: it stays in the cache.  Several processors make several calls."
+#: What pictures that processors draw side by side may take besides, and how often each lies there enlarged.
+_SIDE_BY_SIDE_BYTES: Final = 1_000_000_000
+_LAYERS: Final = 4
 
 
 class UpscaleTask(IdentityTask):
@@ -34,8 +44,17 @@ class UpscaleTask(IdentityTask):
         super().__init__(spec)
         self._choice = Choice.of(spec)
         self._residents: Residents | None = None
+        self._wish = Wish(spec.option("runtime"), spec.option("precision"))
         self._network: EnlargingNet | None = None
+        self._run: Enlarger | None = None
+        self._calls = SideBySide()
         self._device = torch.device("cpu")
+        self.arithmetic = ""
+        "What is counted of each frame: how it was computed, and why so; empty until it is loaded."
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return (self._name,)
 
     def digest(self) -> str:
         """Of what ships; a model that is named counts for itself."""
@@ -47,13 +66,27 @@ class UpscaleTask(IdentityTask):
 
         Raises:
             WeightsError: the weights cannot be read, or are no enlarging network's.
+            JobError: the network cannot be computed as was asked for.
         """
         if torch.device(device).type == "cpu":
             keep_freed_layers()
-        residents = residents_on(device)
-        network = residents.add(self._choice.name, self._choice.network)
+        residents, machine = residents_on(device), machine_of(device)
+
+        def made() -> EnlargingNet:
+            network = self._choice.network()
+            ready(network, self._way(machine, network).precision)
+            return network
+
+        network = residents.add(self._name, made)
         assert isinstance(network, EnlargingNet)
+        try:
+            way = self._way(machine, network)
+        except JobError:
+            residents.remove(self._name)
+            raise
+        self.arithmetic = f"enlarged by {self._choice.name}, {way}"
         self._residents, self._network, self._device = residents, network, torch.device(device)
+        self._run = Enlarger(network.scale, network.multiple, network.margin, runner(network, way.runtime))
 
     def render(self, batch: DeviceBatch, inputs: TaskInputs) -> DeviceBatch:
         """The pictures enlarged, in a batch of their own; `batch` itself, as it was, where they have the size.
@@ -61,32 +94,64 @@ class UpscaleTask(IdentityTask):
         Raises:
             OutOfVram: not even one small tile fits the device.
         """
-        assert self._residents is not None and self._network is not None, "not loaded"
-        width, height = batch.format.width, batch.format.height
-        if output_size(self.spec, batch.format) == (width, height):
+        assert self._residents is not None and self._network is not None and self._run is not None, "not loaded"
+        demands = self.demands(batch.format)
+        if not demands:
             return batch
-        side = self._side(self._network, width * height, max(width, height))
+        [demand] = demands
+        longest = max(batch.format.width, batch.format.height)
         return self._residents.render(
-            f"upscale {self._choice.name} of {width}x{height}",
-            (self._choice.name,),
-            partial(self._rendered, batch, self._network, side),
-            batch_frames=self._at_once(self._network, min(side * side, width * height)),
-            tile_sides=_smaller_sides(min(side, max(width, height)), self._network.margin),
+            demand.what,
+            (demand.model,),
+            partial(self._rendered, batch, self._run, demand.tile_side),
+            batch_frames=demand.batch_frames,
+            tile_sides=_smaller_sides(min(demand.tile_side, longest), self._network.margin),
+            activation_bytes=demand.activation_bytes,
         )
+
+    def demands(self, format: PictureFormat) -> tuple[Demand, ...]:
+        """The network and the pictures of both sizes; nothing where they keep theirs."""
+        assert self._network is not None, "not loaded"
+        width, height = format.width, format.height
+        larger = output_size(self.spec, format)
+        if larger == (width, height):
+            return ()
+        side = self._side(self._network, width * height, max(width, height))
+        tile_pixels = min(side * side, width * height)
+        enlarged_bytes = _LAYERS * 3 * 4 * larger[0] * larger[1]
+        count = self._at_once(self._network, tile_pixels, enlarged_bytes)
+        activation_bytes = count * (self._network.pixel_bytes * tile_pixels + enlarged_bytes)
+        what = f"upscale {self._choice.name} of {width}x{height}"
+        return (Demand(self._name, what, count, side, activation_bytes),)
 
     def release(self) -> None:
         if self._residents is not None:
-            self._residents.remove(self._choice.name)
-        self._residents = self._network = None
+            self._residents.remove(self._name)
+        self._residents = self._network = self._run = None
+        self._calls.close()
 
-    def _rendered(self, batch: DeviceBatch, network: EnlargingNet, side: int, setting: Setting) -> DeviceBatch:
+    @property
+    def _name(self) -> str:
+        """Among the device's networks: the same weights at another precision are others."""
+        asked = self._wish.precision
+        return self._choice.name if asked == AUTO else f"{self._choice.name} {asked}"
+
+    def _way(self, machine: Machine, network: EnlargingNet) -> Way:
+        return choose_way(self._wish, machine, network.precisions, f"{type(network).__name__} ({self._choice.name})")
+
+    def _rendered(self, batch: DeviceBatch, network: Enlarger, side: int, setting: Setting) -> DeviceBatch:
         size = output_size(self.spec, batch.format)
-        tiling = Tiling(setting.tile_side or side, network.margin, setting.batch_frames)
-        with told_as_out_of_vram(f"upscale on {batch.device}, tiles of {tiling.side}"), torch.inference_mode():
+        a_call = min(setting.batch_frames, _LARGEST_CALL[batch.device.type])
+        tiling = Tiling(setting.tile_side or side, network.margin, a_call)
+
+        @torch.inference_mode()
+        def draw(some: range) -> None:
+            rgb = batch.read_whole(some)
+            larger.write_whole(some, enlarged(network, rgb, larger.format.upright_size, tiling))
+
+        with told_as_out_of_vram(f"upscale on {batch.device}, tiles of {tiling.side}"):
             larger = batch.resized(*size)
-            for some in _groups(len(batch), setting.batch_frames):
-                rgb = batch.read_whole(some)
-                larger.write_whole(some, enlarged(network, rgb, larger.format.upright_size, tiling))
+            self._calls.do(draw, _groups(len(batch), a_call), at_once=setting.batch_frames // a_call)
         return larger
 
     def _side(self, network: EnlargingNet, pixels: int, longest: int) -> int:
@@ -98,9 +163,12 @@ class UpscaleTask(IdentityTask):
         side = max(int(room**0.5), SMALLEST_TILE, 3 * network.margin)
         return _whole_multiple(max(side, longest) if pixels <= room else side, network.multiple)
 
-    def _at_once(self, network: EnlargingNet, tile_pixels: int) -> int:
+    def _at_once(self, network: EnlargingNet, tile_pixels: int, enlarged_bytes: int) -> int:
+        """Tiles in one call on a GPU, pictures in a call each on processors."""
+        if self._device.type == "cpu":
+            return max(1, min(self._calls.processors, _SIDE_BY_SIDE_BYTES // enlarged_bytes))
         fitting = _WORKING_BYTES[self._device.type] // (network.pixel_bytes * tile_pixels)
-        return max(1, min(_LARGEST_BATCH[self._device.type], fitting))
+        return max(1, min(_LARGEST_CALL[self._device.type], fitting))
 
 
 def _groups(count: int, size: int) -> Iterator[range]:

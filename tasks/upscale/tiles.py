@@ -20,10 +20,15 @@ from tasks.turning import Box
 class Enlarging(Protocol):
     """A network that enlarges by a whole factor frames whose sides are multiples of `multiple`."""
 
-    scale: int
-    multiple: int
-    margin: int
-    "Pixels that tiles see around what is kept of them."
+    @property
+    def scale(self) -> int: ...
+
+    @property
+    def multiple(self) -> int: ...
+
+    @property
+    def margin(self) -> int:
+        """Pixels that tiles see around what is kept of them."""
 
     def __call__(self, x: Tensor) -> Tensor: ...
 

@@ -52,6 +52,7 @@ def test_every_row_has_a_name() -> None:
         "wav2lip",
         "upstream",
         "upscale",
+        "residency",
         "memory",
         "index",
         "first-frame",

@@ -8,6 +8,7 @@ from tests.benchmarks.rows.identity import measure_identity
 from tests.benchmarks.rows.index_bytes import measure_index_bytes
 from tests.benchmarks.rows.lip_sync import measure_lip_sync
 from tests.benchmarks.rows.peak_memory import measure_peak_memory
+from tests.benchmarks.rows.residency import measure_residency
 from tests.benchmarks.rows.scheduler import measure_scheduler
 from tests.benchmarks.rows.upscale import measure_upscale
 from tests.benchmarks.rows.upstream import measure_upstream
@@ -21,6 +22,7 @@ ROWS: dict[str, Callable[[Settings], list[Figure]]] = {
     "wav2lip": measure_wav2lip,
     "upstream": measure_upstream,
     "upscale": measure_upscale,
+    "residency": measure_residency,
     "memory": measure_peak_memory,
     "index": measure_index_bytes,
     "first-frame": measure_first_frame,

@@ -13,9 +13,27 @@ from torch import Tensor, nn
 
 from tasks.checkpoint import between, fill, read
 from tasks.errors import WeightsError
+from tasks.nets.detail_net import bilinear_twice
 from tasks.nets.enlarging import enlarging_network
 from tasks.nets.rrdb_net import RRDBNet
+from tasks.nets.shuffle import pixel_shuffle
 from tasks.nets.srvgg_net import SRVGGNet
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("format", [torch.contiguous_format, torch.channels_last])
+def test_shuffled_pixels_lie_where_torch_lays_them(scale: int, dtype: torch.dtype, format: torch.memory_format) -> None:
+    phases = torch.rand(2, 3 * scale**2, 5, 7).to(dtype=dtype, memory_format=format)
+    assert torch.equal(pixel_shuffle(phases, scale), torch.nn.functional.pixel_shuffle(phases, scale))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 6), (5, 7), (64, 48)])
+def test_twice_as_large_is_bilinear(size: tuple[int, int]) -> None:
+    x = torch.rand(2, 3, *size)
+    wanted = torch.nn.functional.interpolate(x, scale_factor=2, mode="bilinear")
+    assert float((bilinear_twice(x) - wanted).abs().max()) < 1e-6
+
 
 SMALL = {
     "compact x4": lambda: SRVGGNet(4, 3, 8),

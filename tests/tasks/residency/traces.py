@@ -22,10 +22,10 @@ class Noted(IdentityTask):
 
     def __init__(self, models: Sequence[str], notes: list[str]) -> None:
         super().__init__(task_spec("identity", {}))
-        self.models, self.notes = models, notes
+        self.uses, self.notes = models, notes
 
     def render(self, batch: DeviceBatch, inputs: TaskInputs) -> DeviceBatch:
-        self.notes += self.models
+        self.notes += self.uses
         return batch
 
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tasks import side_by_side
 from tasks.chain import Chain
 from tasks.device_batch import DeviceBatch
-from tasks.errors import OutOfVram, WeightsError
+from tasks.errors import JobError, OutOfVram, WeightsError
 from tasks.nets.detail_net import DetailNet
 from tasks.nets.rrdb_net import RRDBNet
 from tasks.nets.srvgg_net import SRVGGNet
@@ -19,6 +20,7 @@ from tasks.residency import residents
 from tasks.table import open_task, parse_task
 from tasks.task import TaskInputs, TaskSpec
 from tasks.upscale.enlarge import Tiling, enlarged, resampled
+from tasks.upscale.task import UpscaleTask
 from tasks.weights import Weights
 from tests.tasks.pictures import HLG, PQ, batch_of, picture_format, random_batch
 
@@ -28,6 +30,12 @@ def _own_residents() -> Iterator[None]:
     """A test's budget and ladder are not the next one's."""
     yield
     residents._open.clear()
+
+
+@pytest.fixture(autouse=True)
+def _two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ladder's steps shall be the same on every machine."""
+    monkeypatch.setattr(side_by_side, "_processors", lambda: 2)
 
 
 def small_network(folder: Path, name: str, seed: int) -> Path:
@@ -217,13 +225,57 @@ def test_want_of_memory_leads_to_tiles_and_to_no_lost_picture(monkeypatch: pytes
     chain.load()
     found = chain.render(batch, [TaskInputs(7, 9, {}, {})])
     steps = chain.steps_since_told()
-    assert [step.split(": ", 1)[1] for step in steps] == ["tile: tile whole frame → 152", "tile: tile 152 → 76"]
+    way = (
+        "eager at fp32 (channels last; torch.compile gains nothing on processors, whose time goes into convolutions; "
+        "DetailNet (embedded) bears nothing less)"
+    )
+    assert chain.arithmetic == (f"enlarged by embedded, {way}",)
+    assert [step.split(": ", 1)[1] for step in steps] == [
+        "halve: batch 2 → 1",
+        "tile: tile whole frame → 152",
+        "tile: tile 152 → 76",
+    ]
     assert all("upscale embedded of 300x200" in step for step in steps)
     assert chain.steps_since_told() == ()
     assert len(found) == 2 and narrow.calls[-1][1:] == (76, 76)
     for a, b in zip(wanted.planes, found.planes, strict=True):
         assert np.abs(a.astype(int) - b.astype(int)).max() <= 1
     chain.release()
+
+
+@pytest.mark.parametrize("processors", [1, 3])
+def test_pictures_are_the_same_bits_however_many_processors_draw_them(
+    processors: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = random_batch(picture_format("yuv420p", 96, 64), count=5)
+    wanted = rendered([parse_task("upscale")], batch)
+    monkeypatch.setattr(side_by_side, "_processors", lambda: processors)
+    assert same(rendered([parse_task("upscale")], batch), wanted)
+
+
+def test_large_pictures_are_not_drawn_side_by_side() -> None:
+    task = UpscaleTask(parse_task("upscale"))
+    counts = [task._at_once(DetailNet(), 64, 12 * 4 * width * width) for width in (480, 3000, 8000)]
+    assert counts == [2, 2, 1]
+
+
+def test_what_is_not_fp32_is_counted_and_close(tmp_path: Path) -> None:
+    path = small_network(tmp_path, "compact2", 3)
+    batch = random_batch(picture_format("yuv420p", 24, 16), count=2)
+    exact = rendered([with_file("upscale", model=path)], batch)
+    chain = Chain([open_task(with_file("upscale:precision=bf16", model=path))], "cpu")
+    chain.load()
+    assert chain.arithmetic[0].startswith(f"enlarged by {path.stem} ") and "eager at bf16" in chain.arithmetic[0]
+    found = chain.render(batch, [TaskInputs(7, 9, {}, {})])
+    chain.release()
+    for a, b in zip(exact.planes, found.planes, strict=True):
+        assert np.abs(a.astype(int) - b.astype(int)).max() <= 3
+
+
+def test_a_way_that_cannot_be_had_is_refused_when_the_task_is_loaded() -> None:
+    with pytest.raises(JobError, match="precision=bf16 was asked for, but DetailNet"):
+        open_task(parse_task("upscale:precision=bf16")).load("cpu")
+    assert not residents.residents_on("cpu").pool.holding.residents
 
 
 def test_where_no_tile_fits_the_ladder_ends_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

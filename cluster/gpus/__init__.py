@@ -1,0 +1,1 @@
+"""What the GPUs of a node say of themselves while they render."""
