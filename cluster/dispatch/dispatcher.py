@@ -89,6 +89,8 @@ class Dispatcher:
         self._shortage: str | None = None
         self._slots: dict[str, int] = {}
         self._wanted = 1
+        self._more_asked = False
+        self._stalls_looked_for = clock()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="dispatch")
         self._thread.start()
@@ -127,11 +129,15 @@ class Dispatcher:
         for message in self._messages():
             self._hear(message)
         now = self._clock()
-        self._end_stalled(now)
+        if now - self._stalls_looked_for >= _TURN_SECONDS:
+            self._stalls_looked_for = now
+            self._end_stalled(now)
         for decision in self._scheduler.decide(now):
             self._carry_out(decision, now)
         self._idle.count(self._scheduler.idle(now), now)
-        self._grow()
+        if self._more_asked:
+            self._more_asked = False
+            self._grow()
 
     def _grow(self) -> None:
         """Ask for a cell for every two units that wait or run; what was asked for once is not given back."""
@@ -167,6 +173,7 @@ class Dispatcher:
 
     def _asked(self, asked: _Asked, now: float) -> None:
         ticket = asked.ticket
+        self._more_asked = True
         if self._shortage is not None:
             ticket.results.put(ResourceShortage(self._shortage))
             return

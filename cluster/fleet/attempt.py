@@ -66,6 +66,10 @@ class RunningAttempt:
         self.cell.stop(self.attempt.number)
         return self._placed(error)
 
+    def begin(self, root: transport.Worker) -> None:
+        """Its stream is asked for now: what it waited for workers or room before was no silence of theirs."""
+        self.root, self.last_sign = root, asyncio.get_running_loop().time()
+
     def _interruption(self) -> SegmentError:
         if self._hung:
             return SegmentError(self._hung, "cell", self.cell.name, WorkerLost.__name__)
@@ -159,7 +163,7 @@ async def rendered(
             budget.window,
         )  # fmt: skip
         try:
-            running.root = cell.encode
+            running.begin(cell.encode)
             with _counted(cell, cell.encode):
                 parts = transport.items(cell.encode, "parts", order, cell.decode, render)
                 async with aclosing(parts) as stream:  # type: ignore[type-var]
@@ -175,7 +179,8 @@ async def measured(
     """Measurements of scan units, on one worker of the cell."""
     cell = running.cell
     await cell.whole()
-    worker = running.root = cell.scan_worker(device)
+    worker = cell.scan_worker(device)
+    running.begin(worker)
     index = indexes.take(work.index).reference
     try:
         with _counted(cell, worker):
