@@ -84,7 +84,14 @@ def unlike(frames: np.ndarray, rate: Fraction) -> np.ndarray:
     return np.asarray(np.abs(inner - usual[np.arange(len(inner)) % turn]).max(axis=(1, 2)))
 
 
-@pytest.mark.parametrize(("minutes", "rate"), [(7, Fraction(3, 4)), (14, Fraction(2, 5)), (60, Fraction(3, 20))])
+@pytest.mark.parametrize(
+    ("minutes", "rate"),
+    [
+        (7, Fraction(3, 4)),
+        pytest.param(14, Fraction(2, 5), marks=pytest.mark.slow),
+        pytest.param(60, Fraction(1, 4), marks=pytest.mark.slow),
+    ],
+)
 def test_a_long_voice_moves_the_mouth_alike_from_its_first_to_its_last_minute(
     photo: Path, tmp_path: Path, task: str, minutes: int, rate: Fraction
 ) -> None:
