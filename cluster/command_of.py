@@ -38,6 +38,8 @@ def valued_options(job: RenderJob) -> list[tuple[str, str | None]]:
     encode, none = job.encode, EncodeRequest()
     return [
         ("--audio", job.audio),
+        *(("--speaker", str(speaker)) for speaker in job.speakers),
+        ("--sound", job.sound if job.sound != usual.sound else None),
         ("--fit", job.fit if job.audio and job.fit != usual.fit else None),
         ("--frame-rate", str(job.frame_rate) if job.frame_rate else None),
         ("--trim", _trim(job.trim)),

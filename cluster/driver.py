@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from cluster.address import Place
 from cluster.dispatch.dispatcher import Dispatcher
@@ -20,12 +20,16 @@ from cluster.report.document import Usage, usage_here
 from cluster.scheduling.scheduler import Scheduler
 from cluster.scheduling.values import Video
 from cluster.watch import RunWatch, WatchedPool
+from pipeline.inputs import uris_of, with_inputs_at
 from pipeline.job import RenderJob
 from pipeline.pool import Decision, Pool
 from pipeline.run_report import RunReport, StageSpan
 from pipeline.storage import Storage
 from pipeline.weights import absolute as absolute_weights
 from tasks.errors import JobError, ReelyardError
+
+if TYPE_CHECKING:
+    from tasks.task import Shown
 
 log = logging.getLogger("reelyard")
 
@@ -61,6 +65,22 @@ def run(job: RenderJob, place: Place, device: str, watch: RunWatch) -> Run:
     if not job.keep_parts:
         remove_empty_folders(storage, work_prefix(job))
     return Run(_placed(report, job, place, ready, watch), place, tuple(used), watch.first_frame_seconds)
+
+
+def scan(job: RenderJob, place: Place, watch: RunWatch) -> "tuple[Shown, ...]":
+    """Everyone who is seen in the job's source.
+
+    Raises:
+        ReelyardError: as `pipeline.people.find_people`; what was measured stays for the next try.
+    """
+    from pipeline.people import find_people
+    from pipeline.prepare import check_request
+    from pipeline.render import scratch_folder
+
+    storage = Storage(dict(job.storage_options))
+    check_request(storage, job, voiced=False)
+    with scratch_folder() as scratch, pool_at(place, job, "cpu", scratch, watch) as (pool, _):
+        return find_people(_absolute(job), cast(Pool, WatchedPool(pool, watch)), storage)
 
 
 def _placed(report: RunReport, job: RenderJob, place: Place, ready: float, watch: RunWatch) -> RunReport:
@@ -132,21 +152,16 @@ def _in_process_pool(job: RenderJob, device: str, altering: bool, scratch: Path,
         pool.close()
 
 
-def _uris(job: RenderJob) -> list[str]:
-    return [uri for uri in (job.source, job.audio, job.output, job.work) if uri]
-
-
 def _absolute(job: RenderJob) -> RenderJob:
     """The same job for processes with other working folders."""
 
     def absolute(uri: str) -> str:
         return uri if "://" in uri else os.path.abspath(uri)
 
+    job = with_inputs_at(job, absolute)
     return replace(
         job,
-        source=absolute(job.source),
         output=absolute(job.output),
-        audio=absolute(job.audio) if job.audio else None,
         work=absolute(job.work) if job.work else None,
         models=absolute(job.models) if job.models else "",
         tasks=tuple(absolute_weights(spec) for spec in job.tasks),
@@ -154,7 +169,7 @@ def _absolute(job: RenderJob) -> RenderJob:
 
 
 def _refuse_memory(job: RenderJob) -> None:
-    for uri in _uris(job):
+    for uri in uris_of(job):
         if uri.startswith("memory://"):
             raise JobError(
                 f"{uri}: lies in the memory of this process, where Ray's workers cannot read it; add --in-process"
@@ -163,7 +178,7 @@ def _refuse_memory(job: RenderJob) -> None:
 
 def _local_uris(job: RenderJob) -> tuple[str, ...]:
     storage = Storage(dict(job.storage_options))
-    return tuple(uri for uri in _uris(job) if storage.local_path(uri) is not None)
+    return tuple(uri for uri in uris_of(job) if storage.local_path(uri) is not None)
 
 
 def _used_by(facts: WorkerFacts) -> Usage:

@@ -5,9 +5,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, cast
 
 from pipeline.job import EncodeRequest, RenderJob, parse_fit, parse_frame_rate, parse_trim
+from pipeline.model import Model
+from pipeline.model_file import read_models
+from pipeline.speakers import Speaker, read_speaker
 from tasks.errors import JobError
 from tasks.quality import parse_gate
 from tasks.table import TASKS, parse_task, task_entry, task_spec
@@ -88,6 +92,20 @@ def _plain_options(given: object) -> dict[str, str]:
     return {str(name): _text(f"task option {name}", value) for name, value in given.items()}
 
 
+def _speakers(name: str, value: object) -> tuple[Speaker, ...]:
+    """`WHO=VOICE`, several of them, or {WHO: VOICE}."""
+    if isinstance(value, Mapping):
+        value = [f"{who}={_text(name, voice)}" for who, voice in value.items()]
+    listed = value if isinstance(value, list | tuple) else [value]
+    return tuple(one if isinstance(one, Speaker) else read_speaker(_text(name, one)) for one in listed)
+
+
+def _catalogue(name: str, value: object) -> tuple[Model, ...]:
+    """The models of TOML files, seen from the folder in which the command was typed."""
+    listed = value if isinstance(value, list | tuple) else [value]
+    return tuple(model for one in listed for model in read_models(Path(_text(name, one))))
+
+
 def _trim(name: str, value: object) -> object:
     """The string grammar, or [start, end]."""
     if isinstance(value, list | tuple) and len(value) == 2:
@@ -126,8 +144,11 @@ FIELDS: Mapping[str, Field] = {
     "output": Field(_text),
     "audio": Field(_text),
     "task": Field(_tasks),
+    "speaker": Field(_speakers),
+    "sound": Field(_one_of("mix", "main")),
     "fit": Field(lambda name, value: parse_fit(_text(name, value))),
     "face": Field(_text, "shorthand"),
+    "identity": Field(_text, "shorthand"),
     "no_face": Field(_text, "shorthand"),
     "sync_offset": Field(_text, "shorthand"),
     "height": Field(_text, "shorthand"),
@@ -150,13 +171,14 @@ FIELDS: Mapping[str, Field] = {
     "keep_parts": Field(_flag),
     "work": Field(_text),
     "models": Field(_text),
+    "catalogue": Field(_catalogue),
     "name": Field(_text, "item"),
     "priority": Field(_integer, "item"),
     "group": Field(_text, "item"),
     "weight": Field(_weight, "item"),
     "product": Field(_flag, "item"),
 }
-_OTHER_NAMES = {"tasks": "task", "video": "source", "voice": "audio"}
+_OTHER_NAMES = {"tasks": "task", "speakers": "speaker", "video": "source", "voice": "audio"}
 #: Words of a key that would carry a secret, or say where one is used.
 _SECRET = re.compile(r"secret|passw|token|credential|endpoint|access_?key|api_?key|storage_option|^key$|^aws_")
 
@@ -218,6 +240,7 @@ def job_of_fields(fields: Mapping[str, object], storage_options: tuple[tuple[str
         placed[FIELDS[name].place][name] = value
     job = {"source": "", "output": "", **placed["job"]}
     specs = cast(tuple[TaskSpec, ...], job.pop("task", ()))
+    job["speakers"] = job.pop("speaker", ())
     for name, value in placed["shorthand"].items():
         specs = _with_shorthand(specs, name, value)
     if "fit" in job and "audio" not in job:

@@ -74,15 +74,22 @@ def open_audio(storage: Storage, uri: str) -> AudioFacts:
 
 
 def audio_blocks(
-    storage: Storage, uri: str, *, rate: int = 16000, mono: bool = True, block_seconds: float = 10.0
+    storage: Storage,
+    uri: str,
+    *,
+    rate: int = 16000,
+    mono: bool = True,
+    layout: str | None = None,
+    block_seconds: float = 10.0,
 ) -> Iterator[Block]:
-    """The sound as float32 blocks, (n,) mono or (n, channels); together round(length * rate) samples.
+    """The sound as float32 blocks, (n,) mono or (n, channels) of its own layout or of another.
+
+    Together they are round(length * rate) samples.
 
     Blocks are `block_seconds` long but the last; the samples do not depend on it.
     """
     with _Sound(storage, uri) as sound:
-        layout = "mono" if mono else sound.layout
-        pieces = _resampled(sound, layout, rate)
+        pieces = _resampled(sound, layout or ("mono" if mono else sound.layout), rate)
         yield from (_shaped(b, mono) for b in _reblocked(pieces, max(1, round(block_seconds * rate))))
 
 

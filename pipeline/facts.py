@@ -4,7 +4,7 @@ from pipeline.part import Part
 from pipeline.pool import Pool
 from pipeline.prepare import RenderPlan
 from pipeline.run_report import Clock, RunReport
-from tasks.task import TaskPlan
+from tasks.task import TaskPlan, TaskSpec
 
 
 def plan_facts(plan: RenderPlan) -> dict[str, object]:
@@ -53,7 +53,7 @@ def report_of(
         job_key=plan.key, source=plan.job.source, output=plan.job.output, status=status,
         source_facts=source_facts(plan), timeline=plan_facts(plan), encode=encode_facts(plan),
         tasks=tuple(
-            {"name": spec.name, "options": dict(spec.options), **dict(done.facts),
+            {"name": spec.name, "options": dict(spec.options), **_speakers(plan, spec), **dict(done.facts),
              "kept": done.kept_by_reason(0, frames)}
             for spec, done in zip(plan.specs, task_plans, strict=False)
         ),
@@ -61,7 +61,13 @@ def report_of(
         parts=tuple(parts),
         stages=tuple(clock.spans), wall_seconds=clock.seconds,
         frames_per_second=frames / rendering if rendering else 0.0,
+        shown=tuple(one for done in task_plans for one in done.shown),
     )  # fmt: skip
+
+
+def _speakers(plan: RenderPlan, spec: TaskSpec) -> dict[str, object]:
+    """Who has a voice of their own, for the report."""
+    return {"speakers": {one.face: one.audio for one in plan.job.speakers}} if spec.speakers else {}
 
 
 def source_facts(plan: RenderPlan) -> dict[str, object]:

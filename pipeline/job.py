@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from pipeline.model import Model
+from pipeline.speakers import Speaker
 from tasks.errors import JobError
 from tasks.task import TaskSpec
 
@@ -30,6 +32,10 @@ class RenderJob:
     audio: str | None = None
     fit: str = "audio:ping-pong"
     "audio:loop | audio:ping-pong | audio:hold | video; only read where `audio` is given."
+    speakers: tuple[Speaker, ...] = ()
+    "Each with a voice of their own, beside `audio`."
+    sound: str = "mix"
+    "mix | main: of several voices all are heard, or `audio` alone."
     frame_rate: Fraction | None = None
     trim: tuple[Fraction | None, Fraction | None] = (None, None)
     "[start, end) in seconds of the source."
@@ -50,6 +56,8 @@ class RenderJob:
     keep_parts: bool = False
     models: str = ""
     "A prefix asked for weights before public addresses; empty: none."
+    catalogue: tuple[Model, ...] = ()
+    "Models of the user's own, beside those that Reelyard knows."
     work: str | None = None
     "URI under which parts, scans and indexes lie; beside the output where not given."
     storage_options: tuple[tuple[str, str], ...] = ()

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -39,10 +39,26 @@ def _plain(value: object) -> object:
     if isinstance(value, bytes):
         return hashlib.sha256(value).hexdigest()
     if isinstance(value, TaskSpec):  # weights by their content: where they lie and what they are called is no matter
-        return [value.name, value.options, [(weights.option, weights.sha256) for weights in value.weights]]
+        return _spec(value)
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     raise TypeError(f"{type(value).__name__} has no place in a key")
+
+
+def _spec(spec: TaskSpec) -> object:
+    """Files that options name stand for their content, not for the words they were typed as."""
+    content = {weights.option: weights.sha256 for weights in spec.weights}
+    photos = {photo.uri: photo.sha256 for photo in spec.photos}
+    options = [(name, content.get(name) or _told(value, photos)) for name, value in spec.options]
+    return [spec.name, options, [_told(one, photos) for one in spec.speakers]]
+
+
+def _told(value: str, photos: Mapping[str, str]) -> str:
+    """A value in which a photo stands for its content."""
+    for uri, sha256 in photos.items():
+        if value.startswith(f"like:{uri}"):
+            return f"like:{sha256}{value.removeprefix(f'like:{uri}')}"
+    return value
 
 
 def job_key(job: RenderJob, source_content: str, audio_identity: str | None) -> str:

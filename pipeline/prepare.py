@@ -11,11 +11,14 @@ from pipeline.decode import decoded_format
 from pipeline.duplicates import content_key
 from pipeline.encoders import choose_encoding, container_of
 from pipeline.index import SourceIndex
+from pipeline.inputs import inputs_of
 from pipeline.job import RenderJob
-from pipeline.keys import job_key
+from pipeline.keys import digest_of, job_key
 from pipeline.part import EncodeSpec
+from pipeline.photos import with_photos
 from pipeline.probe import probe
 from pipeline.segments import ScanUnit, Segment, plan_scan_units, plan_segments
+from pipeline.speakers import check_speakers, with_speakers
 from pipeline.storage import Storage
 from pipeline.timeline import Timeline, plan_timeline
 from pipeline.weights import check_models, terms_of, with_weights
@@ -36,7 +39,8 @@ class RenderPlan:
     prefix: str
     "URI under which parts, scans and indexes lie."
     index: SourceIndex
-    audio: AudioFacts | None
+    voices: tuple[AudioFacts, ...]
+    "The job's own, then those of its speakers."
     timeline: Timeline
     segments: tuple[Segment, ...]
     units: tuple[ScanUnit, ...]
@@ -84,25 +88,40 @@ def prepare(storage: Storage, job: RenderJob, *, cached: bool = True) -> RenderP
     """
     container = container_of(job.output)
     prefix = work_prefix(job)
-    job = replace(job, tasks=tuple(with_weights(spec, mirror=job.models) for spec in job.tasks))
+    job = replace(job, tasks=tuple(_known(storage, spec, job) for spec in job.tasks))
     specs = (*job.tasks, *((label_spec(job.label),) if job.label else ()))
     index = probe(storage, job.source, cache_prefix=f"{prefix}/index" if cached else None)
     _check_source(index, job, bool(specs))
-    audio = open_audio(storage, job.audio) if job.audio else None
-    timeline = plan_timeline(index, job, audio.duration_seconds if audio else None)
+    voices = tuple(open_audio(storage, uri) for uri in voices_of(job))
+    timeline = plan_timeline(index, job, max((one.duration_seconds for one in voices), default=None))
     formats = formats_through(specs, decoded_format(index, deinterlace=job.deinterlace))
     format = upright_format(formats[-1]) if job.bake_rotation else formats[-1]
     encode = choose_encoding(format, timeline, job.encode, container, hdr=index.codec_hdr)
-    carry = plan_carry(index, timeline, container, new_audio=audio is not None, bake_rotation=job.bake_rotation)
+    carry = plan_carry(index, timeline, container, new_audio=bool(voices), bake_rotation=job.bake_rotation)
     content = content_key(storage, index)
-    audio_key = storage.identity(job.audio).key if job.audio else None
     said = (_read_whole(storage, index), index.conversion, _resized(formats), *encode.notes, *carry.lines)
     notes = tuple(dict.fromkeys(filter(None, (*said, *terms_of(specs)))))
     return RenderPlan(
-        job, job_key(job, content, audio_key), prefix, index, audio, timeline,
+        job, job_key(job, content, _voices_key(storage, job)), prefix, index, voices, timeline,
         plan_segments(index, timeline, job.segment_seconds), plan_scan_units(index, timeline),
         specs, formats, format, encode, carry, notes, content,
     )  # fmt: skip
+
+
+def _known(storage: Storage, spec: TaskSpec, job: RenderJob) -> TaskSpec:
+    """The specification with all that the plan knows of it: weights, photos, who has which voice."""
+    return with_photos(storage, with_speakers(with_weights(spec, mirror=job.models, added=job.catalogue), job.speakers))
+
+
+def voices_of(job: RenderJob) -> tuple[str, ...]:
+    """The job's own voice, then those of its speakers."""
+    return (job.audio, *(one.audio for one in job.speakers)) if job.audio else ()
+
+
+def _voices_key(storage: Storage, job: RenderJob) -> str | None:
+    """By what the output's voices are known again."""
+    keys = [storage.identity(uri).key for uri in voices_of(job)]
+    return digest_of(keys, job.sound) if len(keys) > 1 else next(iter(keys), None)
 
 
 def _read_whole(storage: Storage, index: SourceIndex) -> str:
@@ -126,24 +145,25 @@ def _resized(formats: tuple[PictureFormat, ...]) -> str:
     )
 
 
-def check_request(storage: Storage, job: RenderJob) -> None:
-    """What can be refused at once, without a process, a network or a decoder.
+def check_request(storage: Storage, job: RenderJob, *, voiced: bool = True) -> None:
+    """What can be refused at once, without a process, a network or a decoder; a scan needs no voice.
 
     Raises:
         JobError: the request cannot be met; says what would work.
     """
     container_of(job.output)
     _check_uris(storage, job)
+    check_speakers(job.speakers, job.tasks, job.audio)
     needing = [spec.name for spec in job.tasks if task_entry(spec.name).needs_audio]
-    if needing and job.audio is None:
+    if voiced and needing and job.audio is None:
         raise JobError(f"{', '.join(needing)} needs a voice; found none; give one with --audio FILE")
     if job.checked and not any(task_entry(spec.name).checks_itself for spec in job.tasks):
         found = ", ".join(spec.name for spec in job.tasks) or "no task"
         raise JobError(f"--quality: nothing is drawn that can be checked (found {found}); add --task lip-sync")
     for spec in job.tasks:
-        check_models(spec)
-    for what, uri in (("source", job.source), ("--audio", job.audio)):
-        path = storage.local_path(uri) if uri else None
+        check_models(spec, job.catalogue)
+    for what, uri in inputs_of(job):
+        path = storage.local_path(uri)
         if path is not None and not path.exists():
             raise JobError(f"{what} {uri}: no such file; check the spelling")
 
@@ -151,7 +171,7 @@ def check_request(storage: Storage, job: RenderJob) -> None:
 def _check_uris(storage: Storage, job: RenderJob) -> None:
     if _same(storage, job.source, job.output):
         raise JobError(f"output {job.output} is the source itself; name another output")
-    if job.audio and _same(storage, job.audio, job.output):
+    if any(_same(storage, uri, job.output) for uri in voices_of(job)):
         raise JobError(f"output {job.output} is the voice itself; name another output")
     if job.output.startswith(("http://", "https://")):
         raise JobError(f"output {job.output}: http is read only; expected a path or s3://, gs://, az://")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pipeline.part import Part
 from pipeline.pool import Decision
 from pipeline.quality import Verdict
+from tasks.task import Shown
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class RunReport:
     wall_seconds: float = 0.0
     frames_per_second: float = 0.0
     versions: Mapping[str, str] = field(default_factory=dict)
+    shown: tuple[Shown, ...] = ()
+    "Small pictures for the page: who was found, and examples of frames that were left alone."
     quality: Verdict = field(default_factory=Verdict)
     "Of what was drawn, where that was asked for."
     put_aside: str = ""

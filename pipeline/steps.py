@@ -17,21 +17,22 @@ from pipeline.index import SourceIndex
 from pipeline.intermediate import make_intermediate
 from pipeline.job import RenderJob
 from pipeline.ledger import Ledger
+from pipeline.mix import mix_voices
 from pipeline.part import Part
-from pipeline.prepare import RenderPlan, check_scratch, decoding_of, prepare, scan_prefix
+from pipeline.prepare import RenderPlan, check_request, check_scratch, decoding_of, prepare, scan_prefix
 from pipeline.probe import probe
 from pipeline.quality import LooksAt, Verdict, picture_jumps, stored_looks, verdict_of
 from pipeline.scan import stored_measurements, unit_works
 from pipeline.source_sound import kept_source_sound, source_sound_key
 from pipeline.stitch import StitchRequest, stitch
 from pipeline.storage import Storage
-from pipeline.voice import make_voice
-from pipeline.weights import check_weights
+from pipeline.voice import make_voices
+from pipeline.weights import check_weights, open_to_conclude
 from pipeline.work import UnitWork
 from tasks.errors import JobError
 from tasks.quality import SelfChecking
 from tasks.table import open_task
-from tasks.task import SoundStretch, TaskPlan
+from tasks.task import Shown, SoundStretch, TaskPlan
 
 
 def index_source(storage: Storage, scratch: Path, uri: str, cache_prefix: str | None = None) -> SourceIndex:
@@ -58,6 +59,31 @@ def plan_render(storage: Storage, scratch: Path, job: RenderJob) -> tuple[Render
     check_scratch(plan, scratch)
     check_weights(storage, plan.specs)
     return plan, False
+
+
+def plan_scan(storage: Storage, scratch: Path, job: RenderJob) -> RenderPlan:
+    """The plan of a job that is to be scanned, not rendered.
+
+    Raises:
+        JobError, SourceError, WeightsError: as `plan_render`.
+    """
+    check_request(storage, job, voiced=False)
+    plan = prepare(storage, job, cached=False)
+    check_weights(storage, plan.specs)
+    return plan
+
+
+def people_of(
+    storage: Storage, scratch: Path, plan: RenderPlan, measured: tuple[tuple[UnitWork, ...], ...]
+) -> tuple[Shown, ...]:
+    """Everyone whom the first task of the plan, lip sync, saw in the source."""
+    from tasks.chain import settle_arithmetic
+    from tasks.lip_sync.task import LipSyncTask
+
+    settle_arithmetic()
+    task = open_to_conclude(storage, plan.specs[0])
+    assert isinstance(task, LipSyncTask)
+    return task.people(stored_measurements(storage, measured[0]), plan.timeline.output_frames(plan.formats[0]))
 
 
 def is_done(storage: Storage, plan: RenderPlan) -> bool:
@@ -89,13 +115,13 @@ def conclude(
     storage: Storage, scratch: Path, plan: RenderPlan, measured: tuple[tuple[UnitWork, ...], ...]
 ) -> list[TaskPlan]:
     """What each task will do, from the measurements of its units; the voice is read here."""
-    tasks = [open_task(spec) for spec in plan.specs]
+    tasks = [open_to_conclude(storage, spec) for spec in plan.specs]
     voice = None
-    if plan.job.audio and any(task.needs.audio for task in tasks):
+    if plan.voices and any(task.needs.audio for task in tasks):
         from tasks.chain import settle_arithmetic
 
         settle_arithmetic()
-        voice = make_voice(storage, plan.job.audio, scratch)
+        voice = make_voices(storage, [one.uri for one in plan.voices], scratch)
     sound = _source_sound(storage, plan) if any(task.needs.source_sound for task in tasks) else ()
     concluded = [
         task.conclude(
@@ -156,10 +182,24 @@ def stitch_output(storage: Storage, scratch: Path, plan: RenderPlan, parts: list
         StitchError: parts do not fit together.
         StorageError: a part is gone, or the output cannot be written.
     """
-    job, voice = plan.job, None
-    if job.audio is not None:
-        seconds = plan.timeline.duration_seconds if job.fit == "video" else None
-        voice = encode_audio(storage, job.audio, container_of(job.output), scratch / "voice", seconds=seconds)
+    job = plan.job
+    sound, lines = _sound_of_output(storage, scratch, plan)
     statement = statement_of(plan.key, plan.specs)
-    request = StitchRequest(job.output, plan.carry, voice.path if voice else None, statement, job.overwrite)
-    return stitch(storage, parts, plan.timeline, plan.encode, request, scratch).lines
+    request = StitchRequest(job.output, plan.carry, sound, statement, job.overwrite)
+    return (*lines, *stitch(storage, parts, plan.timeline, plan.encode, request, scratch).lines)
+
+
+def _sound_of_output(storage: Storage, scratch: Path, plan: RenderPlan) -> tuple[Path | None, tuple[str, ...]]:
+    """What is heard, encoded for the whole, and what is to be said of it; None where the source's own sound stays."""
+    job = plan.job
+    if not plan.voices:
+        return None, ()
+    seconds = plan.timeline.duration_seconds if job.fit == "video" else None
+    uri, lines = plan.voices[0].uri, []
+    if len(plan.voices) > 1:
+        seconds = seconds or max(one.duration_seconds for one in plan.voices)
+        if job.sound == "mix":
+            mix = mix_voices(storage, plan.voices, scratch / "mix.mka")
+            uri, lines = str(mix.path), [mix.line] if mix.line else []
+    encoded = encode_audio(storage, uri, container_of(job.output), scratch / "voice", seconds=seconds)
+    return encoded.path, tuple(lines)

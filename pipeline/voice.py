@@ -1,5 +1,7 @@
 """The job's voice as features: decoded in blocks, written to a memory-mapped file as it comes."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +16,25 @@ VOICE_RATE = 16_000
 _BANDS = 80
 
 
-def make_voice(storage: Storage, uri: str, scratch: Path) -> Voice:
+def make_voices(storage: Storage, uris: Sequence[str], scratch: Path) -> Voice:
+    """The first voice, with the others.
+
+    Raises:
+        SourceError: as `make_voice`.
+    """
+    first, *others = (make_voice(storage, uri, scratch, number) for number, uri in enumerate(uris))
+    return replace(first, others=tuple(others))
+
+
+def make_voice(storage: Storage, uri: str, scratch: Path, number: int = 0) -> Voice:
     """Mel features of a whole audio file; memory does not grow with its length.
+
+    `number` tells its file apart from those of other voices in `scratch`.
 
     Raises:
         SourceError: the audio cannot be decoded or is empty.
     """
-    columns = scratch / "mel.columns"
+    columns = scratch / f"mel{number or ''}.columns"
     samples = 0
     stream = MelStream()
     with columns.open("wb") as file:

@@ -10,6 +10,7 @@ from pipeline.model import SUFFIXES, Model
 from pipeline.model_file import catalogue, named
 from pipeline.model_table import MODELS
 from pipeline.models import ModelStore, sha256_of, usual_folder
+from pipeline.photos import photos_here
 from pipeline.storage import Storage
 from tasks.errors import JobError, WeightsError
 from tasks.table import Option, open_task, task_entry
@@ -17,26 +18,30 @@ from tasks.task import Task, TaskSpec
 from tasks.weights import Weights
 
 
-def with_weights(spec: TaskSpec, *, mirror: str = "", models: Mapping[str, Model] | None = None) -> TaskSpec:
+def with_weights(
+    spec: TaskSpec, *, mirror: str = "", models: Mapping[str, Model] | None = None, added: Sequence[Model] = ()
+) -> TaskSpec:
     """The specification with what is known of the weights that its options name; nothing is fetched.
+
+    `models` are all that are known, by themselves Reelyard's own and those `added` by the user.
 
     Raises:
         JobError: an option names a model that is not in the catalogue, or one of another architecture.
         WeightsError: it names a file that is not there.
     """
-    known = catalogue(MODELS, ()) if models is None else models
+    known = catalogue(MODELS, added) if models is None else models
     found = [_weights(spec, option, known, mirror) for option in _naming(spec)]
     return replace(spec, weights=tuple(found))
 
 
-def check_models(spec: TaskSpec) -> None:
-    """Refuse at once what `with_weights` would; reads no file.
+def check_models(spec: TaskSpec, added: Sequence[Model] = ()) -> None:
+    """Refuse at once what `with_weights` would; reads no file.  `added` are models of the user's own.
 
     Raises:
         JobError: an option names a model that is not in the catalogue, or one of another architecture.
         WeightsError: it names a file that is not there.
     """
-    known = catalogue(MODELS, ())
+    known = catalogue(MODELS, added)
     for option in _naming(spec):
         value = spec.option(option.name)
         if is_file(value):
@@ -59,33 +64,49 @@ def is_file(value: str) -> bool:
     return "/" in value or value.endswith(SUFFIXES)
 
 
-def fetched(storage: Storage, spec: TaskSpec) -> TaskSpec:
+def fetched(storage: Storage, spec: TaskSpec, *, concluding: bool | None = None) -> TaskSpec:
     """The specification with its weights on this node, verified; each is downloaded once, whoever asks.
+
+    `concluding`: those that are read where a video is concluded, or the others; None: all.
 
     Raises:
         WeightsError: no source has them, or the bytes are others; names what to do.
     """
-    return replace(spec, weights=tuple(_here(storage, spec, weights) for weights in spec.weights))
+    when = {option.name: option.concludes for option in task_entry(spec.name).options}
+    here = (concluding in (None, when[weights.option]) for weights in spec.weights)
+    both = zip(spec.weights, here, strict=True)
+    return replace(spec, weights=tuple(_here(storage, spec, one) if wanted else one for one, wanted in both))
 
 
 def open_here(storage: Storage, spec: TaskSpec) -> Task:
-    """The task with its weights on this node, not loaded yet.
+    """The task with the weights that it measures and renders with on this node, not loaded yet.
 
     Raises:
         WeightsError: as for `fetched`.
     """
-    return open_task(fetched(storage, spec))
+    return open_task(fetched(storage, spec, concluding=False))
+
+
+def open_to_conclude(storage: Storage, spec: TaskSpec) -> Task:
+    """The task with the weights and photos that it concludes with.
+
+    Raises:
+        WeightsError: as for `fetched`.
+        JobError: a photo cannot be read.
+    """
+    return open_task(photos_here(storage, fetched(storage, spec, concluding=True)))
 
 
 def check_weights(storage: Storage, specs: Sequence[TaskSpec]) -> None:
-    """Fetch what tasks name and load it once, so that nothing is begun with weights that do not fit.
+    """Fetch what tasks name and load it once, so that nothing is begun with weights or photos that do not fit.
 
     Raises:
         WeightsError: they are missing, altered or of another network.
+        JobError: a photo shows no face.
     """
     for spec in specs:
-        if spec.weights:
-            _load_once(fetched(storage, spec))
+        if spec.weights or spec.photos:
+            _load_once(photos_here(storage, fetched(storage, spec)))
 
 
 @lru_cache(maxsize=64)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tasks.errors import JobError
+from tasks.faces.selector import EXPECTED, parse_face_selector
 from tasks.picture import PictureFormat
 from tasks.task import Task, TaskSpec
 from tasks.upscale import size
@@ -29,6 +30,10 @@ class Option:
     "What was expected of a value, empty where the value is right."
     architectures: tuple[str, ...] = ()
     "Of the weights that a value other than the default names: a model of the catalogue, or a file."
+    concludes: bool = False
+    "These weights are read where a video is concluded, not where it is measured and rendered."
+    selects: bool = False
+    "The value chooses faces, and may name a photo."
 
 
 def same_size(spec: TaskSpec, format: PictureFormat) -> tuple[int, int]:
@@ -78,10 +83,11 @@ def number_or(word: str, low: float, high: float, unit: str) -> Callable[[str], 
 
 
 def face_selector(value: str) -> str:
-    """The grammar of the command line; what it means is decided where faces are chosen."""
-    known = re.fullmatch(r"largest|all|left|right|#[1-9][0-9]*|track:[0-9]{1,6}", value)
-    expected = "largest, all, left, right, #N (the Nth face from the left, from 1) or track:N (of a report)"
-    return "" if known else expected
+    try:
+        parse_face_selector(value)
+    except ValueError:
+        return EXPECTED
+    return ""
 
 
 def any_text(value: str) -> str:
@@ -115,7 +121,13 @@ TASKS: tuple[TaskEntry, ...] = (
         "tasks.lip_sync.task",
         "LipSyncTask",
         (
-            Option("face", "largest", "which face: largest, all, left, right, #N, track:N", face_selector),
+            Option(
+                "face",
+                "largest",
+                "which face: largest, all, left, right, #N, track:N, like:PHOTO",
+                face_selector,
+                selects=True,
+            ),
             Option("no_face", "keep", "frames without a usable face: keep or fail", one_of("keep", "fail")),
             Option(
                 "sync_offset",
@@ -153,6 +165,14 @@ TASKS: tuple[TaskEntry, ...] = (
                 "keep",
                 "what lies before a generated mouth, as a hand: keep it, or draw over it",
                 one_of("keep", "draw"),
+            ),
+            Option(
+                "identity",
+                "embedded",
+                "what tells people apart: embedded (needs no download), arcface, or a file of such weights",
+                any_text,
+                ("arcface-r50",),
+                concludes=True,
             ),
         ),
         needs_audio=True,
@@ -269,7 +289,7 @@ def open_task(spec: TaskSpec) -> Task:
     entry = task_entry(spec.name)
     checked = task_spec(spec.name, dict(spec.options))
     factory: Callable[[TaskSpec], Task] = getattr(importlib.import_module(entry.module), entry.factory)
-    return factory(replace(checked, weights=spec.weights))
+    return factory(replace(checked, weights=spec.weights, speakers=spec.speakers, photos=spec.photos))
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:

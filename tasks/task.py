@@ -26,6 +26,16 @@ Arrays = Mapping[str, npt.NDArray[np.generic]]
 
 
 @dataclass(frozen=True)
+class Photo:
+    """A picture that a selector of faces names, as it travels with a task's specification."""
+
+    uri: str
+    sha256: str
+    content: bytes = field(default=b"", repr=False)
+    "Of the file; empty where it is not needed here."
+
+
+@dataclass(frozen=True)
 class TaskSpec:
     """A task as a job asks for it: its name and its options, checked and complete."""
 
@@ -34,6 +44,10 @@ class TaskSpec:
     "Sorted (key, value) pairs; every option stands here, defaults included."
     weights: tuple[Weights, ...] = ()
     "Of the options that name a model; filled in by the plan."
+    speakers: tuple[str, ...] = ()
+    "Whose mouths speak the further voices of the job, in their order; filled in by the plan."
+    photos: tuple[Photo, ...] = ()
+    "That selectors of faces name; filled in by the plan."
 
     def option(self, key: str) -> str:
         return dict(self.options)[key]
@@ -65,6 +79,8 @@ class Voice:
     mel: npt.NDArray[np.float32]
     "(80, T) mel spectrogram, 80 columns a second; may be memory-mapped."
     duration_seconds: float
+    others: tuple["Voice", ...] = ()
+    "Those of the job's further speakers, in the order of `TaskSpec.speakers`."
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +165,22 @@ class SoundWindow:
         return mel_slice(self.mel, low, high - low), first - low
 
 
+def sound_name(array: str, voice: int) -> str:
+    """What an input array of one of the job's voices is called."""
+    return f"{array}{voice}" if voice else array
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A small picture that the report shows."""
+
+    group: str
+    "people | kept: of a person who was found, or of a frame that was left alone"
+    title: str
+    line: str
+    jpeg: bytes = field(repr=False)
+
+
 @dataclass(frozen=True)
 class TaskPlan:
     """What a task will do to every output frame; the result of `conclude`."""
@@ -157,14 +189,16 @@ class TaskPlan:
     "Arrays whose first axis has one entry for each output frame."
     constant: Arrays = field(default_factory=dict)
     "Arrays that every segment reads (a mouth bank)."
-    sound: SoundWindow | None = None
-    "What of the voice the frames hear; inputs get it as `mel` and `mel_first`."
+    sounds: tuple[SoundWindow, ...] = ()
+    "What of each voice the frames hear; inputs get it under `sound_name` of `mel` and `mel_first`."
     reasons: tuple[str, ...] = ()
     "Why a source frame is kept as it is; `kept[i]` is an index into it, -1 where drawn."
     kept: npt.NDArray[np.int8] | None = None
     "(n,) per output frame; None where every frame is rendered."
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
     "What the report should say (faces found, chosen track, gain)."
+    shown: tuple[Shown, ...] = ()
+    "Few and small."
     notes: tuple[str, ...] = ()
     "What a person should be told at once, as sentences."
     asked: npt.NDArray[np.floating] | None = None
@@ -174,10 +208,10 @@ class TaskPlan:
 
     def slice(self, start: int, end: int) -> TaskInputs:
         per_frame = {k: v[start:end] for k, v in self.per_frame.items()}
-        if self.sound is None:
-            return TaskInputs(start, end, per_frame, self.constant)
-        mel, first = self.sound.cut(start, end)
-        return TaskInputs(start, end, per_frame | {"mel_first": first}, {**self.constant, "mel": mel})
+        constant = dict(self.constant)
+        for voice, sound in enumerate(self.sounds):
+            constant[sound_name("mel", voice)], per_frame[sound_name("mel_first", voice)] = sound.cut(start, end)
+        return TaskInputs(start, end, per_frame, constant)
 
     def kept_by_reason(self, start: int, end: int) -> dict[str, int]:
         """Frames of [start, end) kept as in the source, by reason."""

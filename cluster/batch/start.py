@@ -18,6 +18,7 @@ from cluster.report.document import versions
 from cluster.report.exporters import exported
 from cluster.report.metrics import samples_of
 from cluster.report.record import Places, Record, places_of
+from pipeline.inputs import uris_of
 from pipeline.storage import Storage
 
 
@@ -79,5 +80,5 @@ def run_batch(items: Sequence[Item], request: BatchRequest, *listeners: Listener
 
 def _local_uris(storage: Storage, items: Sequence[Item]) -> tuple[str, ...]:
     """Paths that only this machine can read or write."""
-    uris = (uri for item in items for uri in (item.job.source, item.job.audio, item.job.output, item.job.work) if uri)
+    uris = (uri for item in items for uri in uris_of(item.job))
     return tuple(uri for uri in dict.fromkeys(uris) if storage.local_path(uri) is not None)

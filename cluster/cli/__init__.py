@@ -8,7 +8,7 @@ import os
 import typer
 
 from cluster.address import JOB_MARK
-from cluster.cli import batch, clean, demo, doctor, jobs, models, plan, probe, render, report, submit
+from cluster.cli import batch, clean, demo, doctor, jobs, models, plan, probe, render, report, scan, submit
 
 app = typer.Typer(
     name="reelyard",
@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (render, batch, demo, plan, probe, report, submit, jobs, models, doctor, clean):
+for module in (render, batch, demo, plan, probe, scan, report, submit, jobs, models, doctor, clean):
     module.register(app)
 
 

@@ -34,6 +34,19 @@ class RenderOptions:
         _option("--task", panel=_WHAT, metavar="NAME[:key=value,…]", help="A task; may be given several times."),
     ] = None
     audio: Annotated[str | None, _option("--audio", panel=_WHAT, help="The new voice: any file with sound.")] = None
+    speaker: Annotated[
+        list[str] | None,
+        _option(
+            "--speaker",
+            panel=_WHAT,
+            metavar="WHO=VOICE",
+            help="A voice of their own for one more face: 2=b.wav, left=b.wav, like:bob.jpg=b.wav; several times.",
+        ),
+    ] = None
+    sound: Annotated[
+        str | None,
+        _option("--sound", panel=_WHAT, metavar="mix|main", help="Of several voices: all are heard, or --audio alone."),
+    ] = None
     fit: Annotated[
         str | None,
         _option(
@@ -43,7 +56,12 @@ class RenderOptions:
         ),
     ] = None
     face: Annotated[
-        str | None, _option("--face", panel=_WHAT, help="largest, all, left, right, #N or track:N: whose mouth moves.")
+        str | None,
+        _option("--face", panel=_WHAT, help="largest, all, left, right, #N, track:N, like:PHOTO: whose mouth moves."),
+    ] = None
+    identity: Annotated[
+        str | None,
+        _option("--identity", panel=_WHAT, metavar="MODEL", help="What tells people apart: embedded, arcface, a file."),
     ] = None
     no_face: Annotated[
         str | None,
@@ -113,6 +131,10 @@ class RenderOptions:
     models: Annotated[
         str | None,
         _option("--models", panel=_WHERE, metavar="URI", help="A prefix asked for weights before public addresses."),
+    ] = None
+    catalogue: Annotated[
+        list[str] | None,
+        _option("--catalogue", panel=_WHERE, metavar="FILE.toml", help="Models of your own, by name."),
     ] = None
     overwrite: Annotated[bool, _option("--overwrite", panel=_OUTPUT, help="Replace an output of another job.")] = False
     keep_parts: Annotated[bool, _option("--keep-parts", panel=_OUTPUT, help="Leave the parts in place.")] = False

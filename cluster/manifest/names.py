@@ -13,6 +13,7 @@ from cluster.manifest.expand import Single
 from cluster.manifest.places import ending_of, is_remote, parent_of, stem_of
 from cluster.manifest.values import Item, Problem
 from pipeline.encoders import CONTAINERS, ENDINGS
+from pipeline.inputs import inputs_of
 from tasks.errors import JobError
 from tasks.task import TaskSpec
 
@@ -121,7 +122,7 @@ _ELSEWHERE = "a source is never overwritten: write elsewhere with -o, or give an
 def _read_places(items: Sequence[Item]) -> Mapping[str, Item]:
     first: dict[str, Item] = {}
     for item in items:
-        for uri in filter(None, (item.job.source, item.job.audio)):
+        for _, uri in inputs_of(item.job):
             first.setdefault(uri, item)
     return {_read_key(uri): item for uri, item in reversed(first.items())}
 

@@ -10,9 +10,12 @@ from cluster.manifest.formats import ENDINGS, MOST_ITEMS, Parsed, parse_manifest
 from cluster.manifest.names import check_template, clashes, output_name
 from cluster.manifest.places import ending_of, folder_of, placed
 from cluster.manifest.values import Entry, Item, Manifest, ManifestError, Problem, raise_problems
+from pipeline import photos, speakers
 from pipeline.encoders import ENDINGS as OUTPUTS
+from pipeline.inputs import inputs_of
 from pipeline.job import RenderJob
 from pipeline.prepare import check_request
+from pipeline.speakers import Speaker
 from pipeline.storage import Storage
 from pipeline.weights import absolute
 from tasks.errors import JobError, ReelyardError
@@ -110,10 +113,17 @@ def _parsed(storage: Storage, uri: str) -> tuple[Parsed, str]:
 
 
 def _placed(fields: Fields, folder: str) -> dict[str, object]:
-    found: dict[str, object] = {name: placed(str(fields[name]), folder) for name in _PLACES if name in fields}
+    def here(uri: str) -> str:
+        return placed(uri, folder)
+
+    found: dict[str, object] = {name: here(str(fields[name])) for name in _PLACES if name in fields}
     if "task" in fields:
         specs = cast(Iterable[TaskSpec], fields["task"])
-        found["task"] = tuple(absolute(spec, lambda file: placed(file, folder)) for spec in specs)
+        found["task"] = tuple(absolute(photos.placed(spec, here), here) for spec in specs)
+    if "speaker" in fields:
+        found["speaker"] = speakers.placed(cast(tuple[Speaker, ...], fields["speaker"]), here)
+    if "face" in fields:
+        found["face"] = photos.with_photo_at(str(fields["face"]), here)
     return {**fields, **found}
 
 
@@ -198,4 +208,4 @@ def _missing(storage: Storage, items: Sequence[Item], seen: Set[str]) -> list[Pr
 
 
 def _read_by(item: Item) -> list[tuple[str, str]]:
-    return [(item.job.source, "source"), *([(item.job.audio, "audio")] if item.job.audio else [])]
+    return [(uri, what.removeprefix("--")) for what, uri in inputs_of(item.job)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cluster.manifest.values import Item
-from pipeline.job import RenderJob
+from pipeline.inputs import inputs_of, with_inputs_at
 from pipeline.storage import Storage
 from pipeline.storage_errors import NotFound
 from tasks.errors import JobError
@@ -31,7 +31,7 @@ class Staged:
 
 def local_files(storage: Storage, items: Iterable[Item]) -> tuple[str, ...]:
     """The local sources and voices of the items, each once."""
-    read = (uri for item in items for uri in (item.job.source, item.job.audio) if uri)
+    read = (uri for item in items for _, uri in inputs_of(item.job))
     return tuple(dict.fromkeys(uri for uri in read if storage.local_path(uri) is not None))
 
 
@@ -77,12 +77,7 @@ def stage(
 
 def moved(items: Iterable[Item], places: Mapping[str, str]) -> tuple[Item, ...]:
     """The items with sources and voices read from where `places` says."""
-    return tuple(replace(item, job=_moved(item.job, places)) for item in items)
-
-
-def _moved(job: RenderJob, places: Mapping[str, str]) -> RenderJob:
-    audio = places.get(job.audio, job.audio) if job.audio else None
-    return replace(job, source=places.get(job.source, job.source), audio=audio)
+    return tuple(replace(item, job=with_inputs_at(item.job, lambda uri: places.get(uri, uri))) for item in items)
 
 
 def _stage_file(storage: Storage, uri: str, prefix: str, told: Told) -> Staged:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from cluster.manifest.stage import local_files, moved
 from cluster.manifest.values import Item, Problem, raise_problems
 from cluster.manifest.written import written
+from pipeline.inputs import inputs_of
 from pipeline.storage import Storage
 
 
@@ -33,9 +34,9 @@ def _out_of_reach(item: Item, storage: Storage, uploading: bool) -> list[Problem
         if place and storage.local_path(place) is not None:
             fault = "a path of this machine, where the cluster cannot write; expected s3:// or another object store"
             problems.append(Problem(item.line, f"{what} {place}: {fault}"))
-    for what, place in (("source", job.source), ("audio", job.audio)):
-        if place and storage.local_path(place) is not None and not uploading:
+    for what, place in inputs_of(job):
+        if storage.local_path(place) is not None and not uploading:
             fault = "a path of this machine, which the cluster cannot read; put it on s3:// or another object store"
             remedy = "or let it be uploaded: reelyard submit --stage s3://BUCKET/PREFIX …"
-            problems.append(Problem(item.line, f"{what} {place}: {fault}, {remedy}"))
+            problems.append(Problem(item.line, f"{what.removeprefix('--')} {place}: {fault}, {remedy}"))
     return problems

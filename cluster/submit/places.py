@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from cluster.submit.named import with_named
 from tasks.errors import JobError
 
 #: Storage options that may be seen.
@@ -98,6 +99,7 @@ def seen_from_cluster(
         value = values.get(name)
         if isinstance(value, str) and value and (one_machine or name not in travelling):
             found[name] = _placed(name, value, reads.use(name), one_machine, stage)
+    found |= with_named(values, lambda uri: _placed("input", uri, "input", one_machine, stage), one_machine=one_machine)
     if not one_machine:
         for text in _listed(values.get("storage_option")):
             _refuse_loopback(text.partition("=")[2])

@@ -1,8 +1,9 @@
 """Faces over a whole video: measurements become tracks with ids, filled, smoothed; pure arithmetic.
 
-Association is by place and size alone: within a shot a face moves little from frame to frame;
-across a cut it keeps its id only where the boxes lie on one another.  Every value of a frame
-comes from here, so segments that read slices cannot differ.
+Association is by place and size: within a shot a face moves little from frame to frame; across a
+cut a track goes on only where the boxes lie on one another.  Where it is known how faces look, a
+track ends where somebody else goes on in the same place, and tracks of one person have one id.
+Every value of a frame comes from here, so segments that read slices cannot differ.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from tasks.faces import points as face
 from tasks.faces.measure import Measurements, geometry
+from tasks.faces.people import Sightings, parted, people_of
 from tasks.faces.smooth import smoothed
 
 #: Gaps up to this are filled by interpolation; a face that stays away longer than `FORGOTTEN` is a new one.
@@ -34,7 +36,7 @@ class FaceTrack:
     """One face over `len(valid)` frames in a row from `start`; what is not valid holds no face."""
 
     id: int
-    "0, 1, … in order of appearance, larger faces first"
+    "0, 1, … in order of appearance, larger faces first; tracks of one person have the same"
     start: int
     "frame of the video"
     points: NDArray[np.float32]
@@ -80,12 +82,16 @@ class _Open:
         self.last = frame
 
 
-def associate(found: Measurements, frame_rate: Fraction) -> tuple[FaceTrack, ...]:
-    """The tracks of all measurements of a video, in order of appearance."""
+def associate(found: Measurements, frame_rate: Fraction, sightings: Sightings | None = None) -> tuple[FaceTrack, ...]:
+    """The tracks of all measurements of a video, in order of appearance; `sightings` tell people apart."""
     shot = np.cumsum(found.cuts).astype(np.int32)
     least = min(LEAST_SECONDS * frame_rate, Fraction(found.frames, 2))
-    groups = [rows for rows in _rows_of_tracks(found, shot, frame_rate) if len(rows) >= least]
-    return tuple(_track(i, np.array(rows), found, shot, frame_rate) for i, rows in enumerate(groups))
+    runs = [np.array(rows) for rows in _rows_of_tracks(found, shot, frame_rate)]
+    if sightings is not None and len(sightings):
+        runs = parted(runs, found, sightings)
+    groups = sorted((rows for rows in runs if len(rows) >= least), key=lambda rows: int(rows[0]))
+    people = range(len(groups)) if sightings is None else people_of(groups, found, sightings)
+    return tuple(_track(i, rows, found, shot, frame_rate) for i, rows in zip(people, groups, strict=True))
 
 
 def _rows_of_tracks(found: Measurements, shot: NDArray[np.int32], frame_rate: Fraction) -> list[list[int]]:

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from tasks.device_batch import DeviceBatch
-from tasks.faces.choose import FaceSelector
+from tasks.lip_sync.cast import Cast
 from tasks.lip_sync.seen import Scan
 from tasks.task import OutputFrames, TaskInputs, TaskPlan, Voice
 
@@ -22,9 +22,7 @@ class Backend(Protocol):
             WeightsError: its weights are missing or of another network.
         """
 
-    def plan(
-        self, scan: Scan, output: OutputFrames, voice: Voice, selector: FaceSelector, offset_seconds: float
-    ) -> TaskPlan:
+    def plan(self, scan: Scan, output: OutputFrames, voice: Voice, cast: Cast, offset_seconds: float) -> TaskPlan:
         """What is drawn in each output frame, `offset_seconds` later than its voice; pure, over the whole video."""
 
     def render(self, batch: DeviceBatch, inputs: TaskInputs) -> None:

@@ -23,9 +23,20 @@ EDGE: Final = 0.022
 EDGE_PIXELS: Final = 0.7
 #: Half the dark line between lips that are brought together, in half widths.
 SEAM: Final = 0.024
-#: Half the band about that line, in half widths, in which nothing may be brighter than lips: what landmarks that
-#: err by a tooth's width leave of the teeth there.
+#: Half the band about that line, in half widths, in which nothing may be brighter than lips or as dark as the inside:
+#: what landmarks that err by a tooth's width leave of the teeth there.
 TOOTHLESS: Final = 0.10
+#: By how much that band is wider at the corners: landmarks cut off the dark wedge in which a broad smile ends.
+CORNER_BAND: Final = 0.16
+#: How far out it is drawn, in half widths of the mouth.
+CORNER_REACH: Final = 1.18
+#: Skin beside the corners of the source's mouth, above its line and below, in its half widths.
+BESIDE_CORNERS: Final = (((1.20, -0.14), (1.30, -0.06)), ((1.20, 0.16), (1.30, 0.06)))
+#: Lips are no darker than this share of the light about them, nor corners than that.
+LIP_SHADE: Final = 0.6
+CORNER_SHADE: Final = 0.86
+#: Corners are dark in a mouth that is open by this much and more, in half widths.
+HALF_SHUT: Final = 0.25
 
 
 @dataclass(frozen=True)
@@ -189,35 +200,56 @@ def _draw_lips(rgb: Tensor, shifts: Tensor, rows: slice, columns: slice, drawing
     depth = ((y - upper) * half / (0.10 * half)).clamp(min=0)
     shade = (1 - 0.20 * torch.exp(-depth)) * (1 - 0.30 * along.clamp(-1, 1) ** 4)
     shaded = colour * shade[:, None]
-    line = (y - (upper + lower) / 2) * half / (SEAM * half).clamp(min=EDGE_PIXELS)
-    seam = torch.exp(-line * line - ((lower - upper) / 0.05) ** 2) * _soft((1.0 - along.abs()) / 0.35)
-    lips = lips * (1 - 0.5 * seam * _column(target.closing, device))[:, None]
-    lips = _without_teeth(lips, rgb, y - meet, along, target)
+    if target.closing.any():
+        lips = _without_inside(lips, rgb, y - meet, along, target)
+        line = (y - (upper + lower) / 2) * half / (SEAM * half).clamp(min=EDGE_PIXELS)
+        seam = torch.exp(-line * line - ((lower - upper) / 0.05) ** 2) * _soft((1.0 - along.abs()) / 0.35)
+        lips = lips * (1 - 0.5 * seam * _column(target.closing, device))[:, None]
     return torch.lerp(lips, shaded, (inside * seen)[:, None])
 
 
-def _without_teeth(lips: Tensor, rgb: Tensor, below: Tensor, along: Tensor, target: LipTarget) -> Tensor:
-    """`lips` no brighter than each is in the source about the line where they are brought together.
+def _without_inside(lips: Tensor, rgb: Tensor, below: Tensor, along: Tensor, target: LipTarget) -> Tensor:
+    """`lips` no brighter than they are in the source about the line where they are brought together, and not dark.
 
     `below` is the distance below that line, in half widths, `along` the place on it.
     """
-    upper, lower = (light[:, :, None, None] for light in _lip_light(rgb, target.shape))
-    corner = 1 - 0.4 * _soft((along.abs() - 0.7) / 0.25)  # the corners of a mouth lie in shadow
-    limit = torch.lerp(upper, lower, _soft(below / TOOTHLESS + 0.5)[:, None]) * corner[:, None]
-    near = 1 - _soft(below.abs() / TOOTHLESS - 0.5)
-    share = near * _soft((1.04 - along.abs()) / 0.08) * _column(target.closing, rgb.device)
-    return torch.lerp(lips, torch.minimum(lips, limit), share[:, None])
+    above_line, below_line = (_along_lips(light, along) for light in _lip_light(rgb, target.shape))
+    light = torch.lerp(above_line, below_line, _soft(below / TOOTHLESS + 0.5)[:, None])
+    corner = _soft((along.abs() - 0.65) / 0.35)
+    share = _soft((CORNER_REACH - along.abs()) / 0.16) * _column(target.closing, rgb.device)
+    away = below.abs()
+    bright = (share * (1 - _soft(away / TOOTHLESS - 0.5)))[:, None]
+    shut = 1 - _soft(_column(target.opening, rgb.device) / HALF_SHUT)
+    dark = (share * shut * (1 - _soft(away / (TOOTHLESS + CORNER_BAND * corner) - 0.5)))[:, None]
+    least = light * (LIP_SHADE + (CORNER_SHADE - LIP_SHADE) * corner)[:, None]
+    lips = torch.lerp(lips, torch.minimum(lips, light), bright)
+    return torch.lerp(lips, torch.maximum(lips, least), dark)
 
 
-def _lip_light(rgb: Tensor, shape: MouthShape) -> tuple[Tensor, Tensor]:
-    """Mean colours (N, 3) of the upper and of the lower lip."""
+def _along_lips(light: tuple[Tensor, Tensor, Tensor], along: Tensor) -> Tensor:
+    """Colours (N, 3) at the left corner, in the middle and at the right corner, at places `along` (N, h, w)."""
+    left, middle, right = (colour[:, :, None, None] for colour in light)
+    corner = torch.where((along < 0)[:, None], left, right)
+    return torch.lerp(middle, corner, 0.7 * _soft((along.abs() - 0.65) / 0.35)[:, None])
+
+
+def _lip_light(rgb: Tensor, shape: MouthShape) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]:
+    """Mean colours (N, 3) left of, on and right of the upper lip, and the same of the lower one."""
     x = np.broadcast_to(np.asarray([-0.5, -0.25, 0.0, 0.25, 0.5]), (len(shape), 5))
     wide = x / shape.outer[:, None]
     upper = evaluate(shape.upper, x) - 0.55 * evaluate(shape.upper_thickness, wide)
     lower = evaluate(shape.lower, x) + 0.55 * evaluate(shape.lower_thickness, wide)
-    places = (np.stack([x, y], axis=-1) for y in (upper, lower))
-    above, below = (_mean_at(rgb, *shape.to_pixels(place)) for place in places)
-    return above, below
+
+    def at(places: Array) -> Tensor:
+        return _mean_at(rgb, *shape.to_pixels(places))
+
+    def about(y: Array, beside: Array) -> tuple[Tensor, Tensor, Tensor]:
+        sides = (np.broadcast_to(beside * (side, 1.0), (len(shape), *beside.shape)) for side in (-1.0, 1.0))
+        left, right = (at(places) for places in sides)
+        return left, at(np.stack([x, y], axis=-1)), right
+
+    above, below = (np.asarray(places) for places in BESIDE_CORNERS)
+    return about(upper, above), about(lower, below)
 
 
 def _inside_colour(rgb: Tensor, x: Tensor, y: Tensor, drawing: Drawing, bank: LoadedBank) -> Tensor:
@@ -316,9 +348,11 @@ def _mouth_box(target: LipTarget, height: int, width: int) -> tuple[slice, slice
     """Rows and columns of the region that hold every pixel of the N openings."""
     s = target.shape
     x = np.linspace(-1, 1, 17)
-    upper = np.minimum(evaluate(target.upper, x), evaluate(target.meet, x)).min(axis=1) - 0.12
-    lower = np.maximum(evaluate(target.lower, x), evaluate(target.meet, x)).max(axis=1) + 0.12
-    across = np.stack([-1.05 * target.width, 1.05 * target.width] * 2, axis=-1)
+    closing = target.closing > 0
+    margin, reach = np.where(closing, 1.5 * (TOOTHLESS + CORNER_BAND), 0.12), np.where(closing, CORNER_REACH, 1.05)
+    upper = np.minimum(evaluate(target.upper, x), evaluate(target.meet, x)).min(axis=1) - margin
+    lower = np.maximum(evaluate(target.lower, x), evaluate(target.meet, x)).max(axis=1) + margin
+    across = np.stack([-reach * target.width, reach * target.width] * 2, axis=-1)
     down = np.stack([upper, upper, lower, lower], axis=-1)
     columns, rows = s.to_pixels(np.stack([across, down], axis=-1))
     top, bottom = max(int(rows.min()) - 1, 0), min(int(rows.max()) + 3, height)

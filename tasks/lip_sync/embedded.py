@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.device_batch import Box, DeviceBatch
-from tasks.faces.choose import FaceSelector
 from tasks.lip_sync.bank import bank_from_bytes
+from tasks.lip_sync.cast import Cast
 from tasks.lip_sync.draw import LoadedBank, boxes_of, draw, load_bank, plan_drawing
 from tasks.lip_sync.motion import Speech, Wish, plan_wish
 from tasks.lip_sync.plan import plan_lip_sync
@@ -32,11 +32,10 @@ class Embedded:
         """Note the device; banks come with the frames."""
         self._device = device
 
-    def plan(
-        self, scan: Scan, output: OutputFrames, voice: Voice, selector: FaceSelector, offset_seconds: float
-    ) -> TaskPlan:
+    def plan(self, scan: Scan, output: OutputFrames, voice: Voice, cast: Cast, offset_seconds: float) -> TaskPlan:
         """Gaps and widths of every mouth in each output frame, and banks."""
-        return plan_lip_sync(scan, output, _wish(voice, output, offset_seconds), selector)
+        wishes = [_wish(one, output, offset_seconds) for one in (voice, *voice.others)]
+        return plan_lip_sync(scan, output, wishes, cast)
 
     def render(self, batch: DeviceBatch, inputs: TaskInputs) -> None:
         """Draw every mouth of the batch."""

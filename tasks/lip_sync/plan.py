@@ -3,14 +3,15 @@
 Writes arrays with one entry per output frame, of which every segment reads its slice.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.faces.choose import FaceSelector
 from tasks.lip_sync.bank import MouthBank, bank_to_bytes, choose_frames, draw_bank, make_bank, make_entry
+from tasks.lip_sync.cast import Cast
 from tasks.lip_sync.motion import MouthMotion, Wish, plan_motion
 from tasks.lip_sync.seen import KEPT_REASONS, Scan, SeenFace, in_places, kept, seen_faces, shows
 from tasks.lip_sync.shape import part_lips
@@ -20,10 +21,10 @@ from tasks.task import OutputFrames, TaskPlan
 LIP_GAIN: Final = 1.3
 
 
-def plan_lip_sync(scan: Scan, output: OutputFrames, wish: Wish, selector: FaceSelector) -> TaskPlan:
-    """What is drawn in each output frame, and why not where nothing is."""
-    seen = seen_faces(scan, output, selector)
-    mouths = [_plan_mouth(scan, wish, face) for face in seen.faces]
+def plan_lip_sync(scan: Scan, output: OutputFrames, wishes: Sequence[Wish], cast: Cast) -> TaskPlan:
+    """What is drawn in each output frame, and why not where nothing is; a wish for each voice."""
+    seen = seen_faces(scan, output, cast)
+    mouths = [_plan_mouth(scan, wishes[face.voice], face) for face in seen.faces]
     drawn = [mouth.drawn for mouth in mouths]
     banks = {f"bank{k}": mouth.bank for k, mouth in enumerate(mouths) if mouth.bank and mouth.drawn.any()}
     return TaskPlan(
@@ -31,7 +32,7 @@ def plan_lip_sync(scan: Scan, output: OutputFrames, wish: Wish, selector: FaceSe
         {name: np.frombuffer(bank_to_bytes(bank), np.uint8) for name, bank in banks.items()},
         reasons=KEPT_REASONS,
         kept=kept(len(output), seen.faces, drawn),
-        facts=seen.facts(drawn, selector),
+        facts=seen.facts(drawn),
     )
 
 

@@ -11,11 +11,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.faces.choose import FaceSelector, choose
 from tasks.faces.measure import Measurements, joined, measurements, measurements_from_arrays
 from tasks.faces.policy import REASONS, reasons
-from tasks.faces.tracks import FaceTrack, associate
+from tasks.faces.portraits import Portrait, portraits_from_arrays, thinned_portraits
+from tasks.faces.tracks import FaceTrack
 from tasks.lip_sync.candidates import Candidate, candidates_from_arrays, same_place, thinned
+from tasks.lip_sync.cast import Cast, Role
 from tasks.lip_sync.looks import Look, looks_from_arrays, thinned_looks
 from tasks.lip_sync.motion import Showing
 from tasks.task import OutputFrames, UnitMeasurement
@@ -27,8 +28,6 @@ SILENCE: Final = "silence"
 KEPT_REASONS: Final = (*(reason for reason in REASONS if reason is not None), SILENCE)
 #: Fewer source frames than this are pictures, not motion.
 _STILL_FRAMES: Final = 5
-#: People that a report tells of.
-_TOLD: Final = 12
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,7 @@ class Scan:
     found: Measurements
     candidates: tuple[Candidate, ...]
     looks: tuple[Look, ...] = ()
+    portraits: tuple[Portrait, ...] = ()
 
 
 def read_units(units: Iterable[UnitMeasurement]) -> Scan:
@@ -47,6 +47,7 @@ def read_units(units: Iterable[UnitMeasurement]) -> Scan:
     runs: list[Measurements] = []
     kept: list[Candidate] = []
     looks: list[Look] = []
+    portraits: list[Portrait] = []
     first, end = 0, None
     for unit in units:
         if end is None:
@@ -56,8 +57,9 @@ def read_units(units: Iterable[UnitMeasurement]) -> Scan:
         runs.append(measurements_from_arrays(dict(unit.arrays)))
         kept = thinned(kept + candidates_from_arrays(unit.arrays))
         looks = thinned_looks(looks + looks_from_arrays(unit.arrays))
+        portraits = thinned_portraits(portraits + portraits_from_arrays(unit.arrays))
         end = unit.end
-    return Scan(first, joined(runs) if runs else _nobody(0), tuple(kept), tuple(looks))
+    return Scan(first, joined(runs) if runs else _nobody(0), tuple(kept), tuple(looks), tuple(portraits))
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class SeenFace:
     seconds: NDArray[np.float64]
     jumps: NDArray[np.bool_]
     "(T,) whether the picture does not continue the one before"
+    voice: int = 0
+    "number of the voice that it speaks"
 
     @property
     def points(self) -> NDArray[np.float32]:
@@ -97,35 +101,25 @@ class SeenFaces:
     """All chosen faces of an output."""
 
     faces: tuple[SeenFace, ...]
-    people: tuple[str, ...]
-    "all tracks in words, chosen or not, by the number that `track:N` takes"
+    cast: Cast
 
-    def facts(self, drawn: Sequence[NDArray[np.bool_]], selector: FaceSelector) -> dict[str, str | int | float]:
+    def facts(self, drawn: Sequence[NDArray[np.bool_]]) -> dict[str, str | int | float]:
         """What a report says of them; `drawn` (T,) for each face where it is."""
+        spoken = {face.track.id for face, frames in zip(self.faces, drawn, strict=True) if frames.any()}
         return {
-            "faces found": len(self.people),
-            "faces drawn": sum(bool(frames.any()) for frames in drawn),
-            "face chosen by": str(selector),
-            "people": "; ".join(self.people[:_TOLD]) + ("; …" if len(self.people) > _TOLD else ""),
+            "faces found": len(self.cast.people.numbers),
+            "faces drawn": len(spoken),
+            "face chosen by": self.cast.chosen_by,
         }
 
 
-def seen_faces(scan: Scan, output: OutputFrames, selector: FaceSelector) -> SeenFaces:
+def seen_faces(scan: Scan, output: OutputFrames, cast: Cast) -> SeenFaces:
     """The chosen faces of a whole video."""
-    tracks = associate(scan.found, frame_rate_of(scan, output)) if len(scan.found.frame) else ()
-    chosen = choose(tracks, selector)
-    both = zip(chosen.tracks, chosen.chosen, strict=True)
-    people = tuple(_described(track, scan.found.frames) for track in tracks)
-    return SeenFaces(tuple(_seen(scan, output, track, meant) for track, meant in both), people)
+    return SeenFaces(tuple(_seen(scan, output, role) for role in cast.roles), cast)
 
 
-def _described(track: FaceTrack, frames: int) -> str:
-    share = 100 * int(track.valid.sum()) / max(frames, 1)
-    size = float(np.median(track.size_pixels[track.valid])) if track.valid.any() else 0.0
-    return f"track {track.id} in {share:.0f} % of the frames, eyes {size:.0f} pixels apart"
-
-
-def _seen(scan: Scan, output: OutputFrames, track: FaceTrack, meant: NDArray[np.bool_]) -> SeenFace:
+def _seen(scan: Scan, output: OutputFrames, role: Role) -> SeenFace:
+    track, meant = role.track, role.meant
     shown = output.source_frames - scan.first - track.start
     there = (shown >= 0) & (shown < len(meant))
     there[there] = meant[shown[there]]
@@ -137,7 +131,7 @@ def _seen(scan: Scan, output: OutputFrames, track: FaceTrack, meant: NDArray[np.
     limits = reasons(track)
     codes = np.where(there[frames], limits[inside], REASONS.index("no face")).astype(np.uint8)
     jumps = _jumps(output.source_frames[frames], frames, _shots(scan, output, frames))
-    return SeenFace(track, limits, inside, frames, codes, output.start_seconds[frames], jumps)
+    return SeenFace(track, limits, inside, frames, codes, output.start_seconds[frames], jumps, role.voice)
 
 
 def shows(face: SeenFace, first: int, frame: int, points: NDArray[np.float32]) -> bool:

@@ -12,9 +12,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.faces.choose import FaceSelector, choose
+from tasks.faces.choose import choose
 from tasks.faces.measure import Measurements
 from tasks.faces.policy import reasons
+from tasks.faces.selector import FaceSelector
 from tasks.faces.tracks import FaceTrack, associate
 from tasks.lip_sync.offset import Offset, estimate_offset
 from tasks.lip_sync.seen import Scan

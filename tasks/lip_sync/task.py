@@ -10,16 +10,21 @@ from numpy.typing import NDArray
 
 from tasks.device_batch import DeviceBatch
 from tasks.errors import JobError, SourceError
-from tasks.faces.choose import FaceSelector, parse_face_selector
+from tasks.faces.identity import open_embedding
 from tasks.faces.landmarks import WEIGHTS as LANDMARKS
 from tasks.faces.measure import FrameFaces, measurements, measurements_to_arrays
+from tasks.faces.photo import face_of_photo
+from tasks.faces.portraits import Portrait, PortraitKeeper, portraits_to_arrays
 from tasks.faces.scan import FaceScanner
+from tasks.faces.selector import FaceSelector, parse_face_selector
 from tasks.lip_sync.backend import Backend
 from tasks.lip_sync.candidates import CandidateKeeper, candidates_to_arrays
+from tasks.lip_sync.cast import Cast, People, cast_of, people_of
 from tasks.lip_sync.looks import LookKeeper, looks_to_arrays
 from tasks.lip_sync.quality.verdict import judge
 from tasks.lip_sync.quality.watch import Watch, Watched
-from tasks.lip_sync.seen import KEPT_REASONS, SILENCE, read_units
+from tasks.lip_sync.seen import KEPT_REASONS, SILENCE, Scan, frame_rate_of, read_units
+from tasks.lip_sync.shown import kept_shown, people_shown, source_seconds, words_of
 from tasks.lip_sync.source_offset import SourceOffset, applied_sentence, asked_offset_seconds, source_offset
 from tasks.lip_sync.voice import WEIGHTS as VOICE
 from tasks.lip_sync.voice import asked_openings
@@ -27,10 +32,10 @@ from tasks.picture import FrameBatch
 from tasks.plane_pictures import PlanePictures
 from tasks.quality import Quality
 from tasks.table import task_entry
-from tasks.task import Arrays, Needs, OutputFrames, TaskInputs, TaskPlan, TaskSpec, UnitMeasurement, Voice
+from tasks.task import Arrays, Needs, OutputFrames, Shown, TaskInputs, TaskPlan, TaskSpec, UnitMeasurement, Voice
 
 #: Bumped by hand when the same plan is drawn or scanned otherwise.
-VERSION: Final = 3
+VERSION: Final = 4
 #: Options that mean nothing to the embedded backend.
 _OF_GENERATORS: Final = ("mask", "occlusion", "precision", "silence")
 
@@ -40,7 +45,7 @@ class LipSyncTask:
 
     def __init__(self, spec: TaskSpec) -> None:
         self.spec = spec
-        self._selector = _selector(spec.option("face"))
+        self._selectors = tuple(_selector(text) for text in (spec.option("face"), *spec.speakers))
         self._backend = _backend(spec)
         self._scanner: FaceScanner | None = None
         self._watch = Watch()
@@ -61,47 +66,85 @@ class LipSyncTask:
         return sha.hexdigest()
 
     def load(self, device: str) -> None:
-        """Bring what draws onto the device; the scan's network is loaded by the first scan."""
+        """Bring what draws onto the device; the scan's network is loaded by the first scan.
+
+        Raises:
+            WeightsError: weights that are here are of another network.
+            JobError: a photo that is here shows no face, or several.
+        """
         self._backend.load(device)
+        if (weights := self.spec.weights_of("identity")) is not None and weights.path:
+            open_embedding(weights)
+        if any(photo.content for photo in self.spec.photos):
+            self._photos()
 
     def measure(self, start: int, batches: Iterator[FrameBatch]) -> UnitMeasurement:
         """Faces of each frame, the mouths that a bank may be made of, and how each face looks."""
         if self._scanner is None:
             self._scanner = FaceScanner("cpu")  # one face at a time: a GPU gains nothing
         self._scanner.reset()
-        keeper, looks, found, end = CandidateKeeper(), LookKeeper(), list[FrameFaces](), start
+        keeper, looks, portraits = CandidateKeeper(), LookKeeper(), PortraitKeeper()
+        found, end = list[FrameFaces](), start
         for batch in batches:
             pictures = PlanePictures(batch)
             for i, faces in enumerate(self._scanner.measure(pictures)):
                 keeper.look(int(batch.source_frames[i]), faces, pictures, i)
                 looks.look(int(batch.source_frames[i]), faces, pictures, i)
+                portraits.look(int(batch.source_frames[i]), faces, pictures, i, batch.format.upright_size)
                 found.append(faces)
             end = start + len(found)
         arrays = measurements_to_arrays(measurements(found))
         arrays |= candidates_to_arrays(keeper.kept()) | looks_to_arrays(looks.kept())
+        arrays |= portraits_to_arrays(portraits.kept())
         return UnitMeasurement(start, end, arrays)
 
     def conclude(self, units: Iterable[UnitMeasurement], output: OutputFrames, voice: Voice | None) -> TaskPlan:
         """What to draw in each output frame.
 
         Raises:
-            JobError: there is no voice.
+            JobError: there is no voice, or nobody is there who was asked for.
             SourceError: `no_face=fail` and a frame has no usable face.
         """
         if voice is None:
             raise JobError("lip-sync has no voice to speak: found no audio, expected one; give it with --audio FILE")
         scan, asked = read_units(units), self.spec.option("sync_offset")
-        source = source_offset(scan, output, self._selector)
-        plan = self._backend.plan(scan, output, voice, self._selector, asked_offset_seconds(asked, source))
+        players = self._cast(scan, output)
+        source = source_offset(scan, output, _within_stretches(self._selectors[0]))
+        offset_seconds = asked_offset_seconds(asked, source)
+        plan = self._shown(self._backend.plan(scan, output, voice, players, offset_seconds), scan, output, players)
         plan = replace(
             plan,
             facts={**plan.facts, **source.facts},
             notes=_told(asked, source),
-            asked=asked_openings(voice, output, asked_offset_seconds(asked, source)),
+            asked=None if voice.others else asked_openings(voice, output, offset_seconds),
         )
         if self.spec.option("no_face") == "fail":
             _refuse_kept(plan, output)
         return plan
+
+    def people(self, units: Iterable[UnitMeasurement], output: OutputFrames) -> tuple[Shown, ...]:
+        """Everyone who is seen in the source, in order of appearance."""
+        scan = read_units(units)
+        return people_shown(
+            self._people(scan, output), scan, source_seconds(scan, output), output.format.upright_size[0]
+        )
+
+    def _cast(self, scan: Scan, output: OutputFrames) -> Cast:
+        eye = open_embedding(self.spec.weights_of("identity"))
+        return cast_of(self._people(scan, output), self._selectors, eye, self._photos())
+
+    def _people(self, scan: Scan, output: OutputFrames) -> People:
+        eye = open_embedding(self.spec.weights_of("identity"))
+        return people_of(scan.found, scan.first, scan.portraits, frame_rate_of(scan, output), eye)
+
+    def _photos(self) -> dict[FaceSelector, Portrait]:
+        photos = {photo.uri: photo for photo in self.spec.photos}
+        return {one: face_of_photo(photos[one.photo], one) for one in self._selectors if one.kind == "like"}
+
+    def _shown(self, plan: TaskPlan, scan: Scan, output: OutputFrames, cast: Cast) -> TaskPlan:
+        people = people_shown(cast.people, scan, source_seconds(scan, output), output.format.upright_size[0])
+        facts = {**plan.facts, "people": words_of(people, cast.people)}
+        return replace(plan, facts=facts, shown=(*people, *kept_shown(plan.kept, scan, output, cast)))
 
     def render(self, batch: DeviceBatch, inputs: TaskInputs) -> DeviceBatch:
         """Draw every mouth of the batch."""
@@ -161,6 +204,11 @@ def _selector(text: str) -> FaceSelector:
         return parse_face_selector(text)
     except ValueError as error:
         raise JobError(f"task 'lip-sync': {error}") from error
+
+
+def _within_stretches(selector: FaceSelector) -> FaceSelector:
+    """Whose mouths the source's own sound is held against: numbers are of the whole video, a stretch has its own."""
+    return FaceSelector("all") if selector.kind in ("track", "like") else selector
 
 
 def _told(asked: str, source: SourceOffset) -> tuple[str, ...]:

@@ -32,11 +32,16 @@ _BLOCK_COLUMNS: Final = 1024
 _SMOOTH_SIGMA: Final = 2.0  # columns: 25 ms, measured best against real mouths
 _SMOOTH_REACH: Final = 6
 _GATE_REACH: Final = 10
-_CONTEXT: Final = REACH + _GATE_REACH
+#: Columns to either side by which a voice is told from music: a second, and the lag below.
+_HEARD: Final = 80
+_LAG: Final = 8
+_CONTEXT: Final = REACH + _GATE_REACH + _HEARD + _LAG
 #: Sound this many mel units (12.5 dB each) under the loud columns is not the speaker.
 _SPEECH_RANGE: Final = 2.6
 #: A sound whose level varies less than this (4 dB) is steady: noise, hum or nothing, not speech.
 _STEADY_RANGE: Final = 0.3
+#: How steady sound is (see `voice_share`) that is surely a voice, and that is surely music.
+_STEADINESS: Final = (0.39, 0.52)
 #: Half the natural logarithm of the amplitude that a mel unit of 12.5 dB stands for.
 _HALF_NATURAL: Final = np.float32(0.5 * 12.5 / 20 * np.log(10))
 
@@ -128,7 +133,9 @@ def _block(mel: Array, statistics: MelStatistics, net: VoiceNet, first: int) -> 
     speaking = speech_gate(around[:, REACH:-REACH], statistics)
     open_lips = np.clip(opening, 0, 1) * (1 - closure)
     finished = np.stack([open_lips * speaking, closure * speaking, np.clip(width, -1, 1) * speaking])
-    return finished[:, : max(mel.shape[1] - first, 0)].astype(np.float32)
+    heard = np.maximum(around[:, REACH + _GATE_REACH : -REACH - _GATE_REACH], speech_floor(statistics) - 1)
+    kept = finished[:, _HEARD + _LAG : -_HEARD - _LAG] * voice_share(heard, finished[0], speaking > 0.5)
+    return kept[:, : max(mel.shape[1] - first, 0)].astype(np.float32)
 
 
 def _raw(around: Array, statistics: MelStatistics, net: VoiceNet) -> Array:
@@ -168,6 +175,45 @@ def speech_gate(mel: Array, statistics: MelStatistics) -> NDArray[np.float64]:
     widened = np.lib.stride_tricks.sliding_window_view(sounding, 9).max(1)  # 50 ms to either side
     ramp = np.hanning(2 * (_GATE_REACH - 4) + 3)[1:-1]
     return np.convolve(widened, ramp / ramp.sum(), mode="valid")
+
+
+def voice_share(mel: Array, opening: NDArray[np.float64], sounding: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(T - 2 * 88,) 1 where a voice is heard, 0 where music is; from T mel columns, openings and where it sounds.
+
+    The partials of tones stay where they are from one twelfth of a second to the next and leave the mouth at
+    rest; a voice glides, and moves it.  So steadiness is the likeness of the spectrum's fine structure with that of
+    `_LAG` columns before, less 0.27 of the logarithm of how fast the mouth would move, over a second to either
+    side.  Both numbers are the rounded logistic regression of speech, alone and over music, against music.
+    """
+    fine = (mel - _mean_of_seven(mel))[2:45].astype(np.float64)
+    now, before = fine[:, _LAG:], fine[:, :-_LAG]
+    both = sounding[_LAG:] & sounding[:-_LAG]
+    alike = _around((now * before).sum(axis=0) * both)
+    likeness = alike / np.maximum(_around((now**2 + before**2).sum(axis=0) / 2 * both), 1e-9)
+    columns = _around(sounding[_LAG:])
+    moved = _around(np.abs(np.diff(opening))[_LAG - 1 :] * sounding[_LAG:])
+    speed = COLUMNS_PER_SECOND * moved / np.maximum(columns, 1)  # openings a second
+    steadiness = likeness - 0.27 * np.log(speed + 0.1)
+    voice, music = _STEADINESS
+    told = _ease((columns - 40) / 40)  # less than half a second tells nothing
+    return np.asarray((1 - told * _ease((steadiness - voice) / (music - voice)))[:-_LAG])
+
+
+def _around(values: NDArray[np.generic]) -> NDArray[np.float64]:
+    """(T - 2 * _HEARD,) sums over `_HEARD` columns to either side."""
+    total = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    return np.asarray(total[2 * _HEARD + 1 :] - total[: -2 * _HEARD - 1])
+
+
+def _mean_of_seven(mel: Array) -> Array:
+    """Each band's mean with the three below and the three above, the outermost repeated."""
+    padded = np.concatenate([mel[:1]] * 3 + [mel] + [mel[-1:]] * 3)
+    return np.asarray(np.mean([padded[i : i + len(mel)] for i in range(7)], axis=0), np.float32)
+
+
+def _ease(t: NDArray[np.float64]) -> NDArray[np.float64]:
+    t = np.clip(t, 0, 1)
+    return np.asarray(t * t * (3 - 2 * t))
 
 
 def spoken_columns(mel: Array) -> NDArray[np.bool_]:

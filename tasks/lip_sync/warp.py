@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from tasks.lip_sync.shape import Array, MouthShape, evaluate
 
-#: Share of an opening by which the upper lip rises; the lower lip sinks by the rest.
-UPPER_SHARE: Final = 0.3
-#: Share of the lower lip's way that the chin goes.
-JAW_SHARE: Final = 0.72
+#: Share of an opening by which the upper lip rises; the lower lip sinks by the rest. On twelve filmed people the
+#: middle of the upper lip went by -0.23 to 0.47 of the opening, 0.05 in the median, where nothing else moved.
+UPPER_SHARE: Final = 0.1
+#: Share of the lower lip's way that the chin goes: 0.29 to 0.87 on the same people, in the median this.
+JAW_SHARE: Final = 0.5
 #: By how much (half widths) the lips of a wide open source are taken a little inside the lip,
 #: so that no rim of teeth or dark is carried along.
 LIP_INSET: Final = 0.075
@@ -47,6 +48,8 @@ class LipTarget:
     "(N,) LIP_INSET as far as the source is open"
     closing: Array
     "(N,) 0..1: how far lips that the source shows open are brought together"
+    opening: Array
+    "(N,) how far they are apart afterwards, on the mean of the inner gaps"
     jaw: Array
     "(N,) displacement of the chin, downwards"
 
@@ -86,6 +89,7 @@ def place_lips(
         meet=meet,
         inset=LIP_INSET * _smooth(own_mean / 0.2) * weight,
         closing=_smooth((own_mean - opened_mean) / 0.15),
+        opening=np.maximum(opened_mean, 0),
         jaw=JAW_SHARE * (1 - UPPER_SHARE) * (opened_mean - own_mean),
     )
 

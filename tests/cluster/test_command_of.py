@@ -12,6 +12,7 @@ from cluster.cli.options import RenderOptions
 from cluster.cli.request import job_of
 from cluster.command_of import command_of
 from pipeline.job import EncodeRequest, RenderJob
+from pipeline.speakers import Speaker
 from tasks.table import parse_task
 
 JOBS = [
@@ -19,6 +20,14 @@ JOBS = [
     RenderJob("s3://in/a b.mp4", "s3://out/it's.mkv", (parse_task("lip-sync:face=left"),), "v.wav", "audio:hold"),
     RenderJob("a.mp4", "b.mp4", trim=(None, Fraction("12.345")), frame_rate=Fraction(30000, 1001), label="A, b=c"),
     RenderJob("a.mp4", "b.mp4", trim=(Fraction(90), None), encode=EncodeRequest("hevc", 21.5, None, "fast", "yuv420p")),
+    RenderJob(
+        "a.mp4",
+        "b.mp4",
+        (parse_task("lip-sync:face=like:bob.jpg#2"),),
+        "a.wav",
+        sound="main",
+        speakers=(Speaker("track:2", "b.wav"), Speaker("like:ann.jpg", "s3://v/c d.wav")),
+    ),
     RenderJob("a.mp4", "b.mp4", encode=EncodeRequest(qp=0), segment_seconds=2.5, damaged="repeat", alpha="fail"),
     RenderJob("a.mp4", "b.mp4", deinterlace=True, bake_rotation=True, overwrite=True, keep_parts=True, work="s3://w/x"),
     RenderJob("a.mp4", "b.mp4", (parse_task("rehearsal:fail_at=3"), parse_task("identity"))),

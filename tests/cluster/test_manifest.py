@@ -336,3 +336,36 @@ def test_a_file_of_weights_is_seen_from_the_manifest(folder: Path) -> None:
     assert item.job.tasks[0].option("model") == str(folder / "mine.pth")
     with pytest.raises(ManifestError, match=r"other.pth: no such file of weights"):
         items_of(folder, lines.replace("mine", "other"))
+
+
+def test_speakers_and_photos_are_seen_from_the_folder_of_the_manifest(folder: Path) -> None:
+    (folder / "bob.jpg").write_bytes(b"photo")
+    line = {
+        "source": "clips/a.mp4", "audio": "voices/a.wav", "task": "lip-sync", "face": "like:bob.jpg#2",
+        "speaker": ["2=voices/b.wav", "like:bob.jpg=voices/c.wav"], "sound": "main",
+    }  # fmt: skip
+    (item,) = items_of(folder, json.dumps(line) + "\n", name="m.jsonl")
+    assert item.job.tasks[0].option("face") == f"like:{folder}/bob.jpg#2"
+    assert [str(one) for one in item.job.speakers] == [
+        f"track:2={folder}/voices/b.wav",
+        f"like:{folder}/bob.jpg={folder}/voices/c.wav",
+    ]
+    assert item.job.sound == "main"
+    as_mapping = {**line, "speaker": {"2": "voices/b.wav"}}
+    (item,) = items_of(folder, json.dumps(as_mapping) + "\n", name="m.jsonl")
+    assert [str(one) for one in item.job.speakers] == [f"track:2={folder}/voices/b.wav"]
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"speaker": "2=voices/x.wav"}, r"speaker track:2 .*voices/x\.wav: no such file"),
+        ({"speaker": "voices/b.wav"}, "is not understood; expected WHO=VOICE"),
+        ({"face": "like:none.jpg"}, r"none\.jpg: no such file"),
+        ({"sound": "loud"}, "--sound loud: expected one of mix, main"),
+    ],
+)
+def test_wrong_speakers_and_photos_are_told_with_their_line(folder: Path, more: dict[str, str], told: str) -> None:
+    line = {"source": "clips/a.mp4", "audio": "voices/a.wav", "task": "lip-sync", **more}
+    with pytest.raises(ManifestError, match=told):
+        items_of(folder, json.dumps(line) + "\n", name="m.jsonl")

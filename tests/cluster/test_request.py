@@ -1,5 +1,6 @@
 """From what was typed to a job: every bad input is refused before anything starts, in these words."""
 
+import hashlib
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from cluster.cli.options import RenderOptions
 from cluster.cli.request import check_device, job_of
+from pipeline.weights import check_models, with_weights
 from tasks.errors import JobError
 
 
@@ -124,3 +126,22 @@ def test_a_job_without_a_source_or_an_output_is_refused() -> None:
         job_of(RenderOptions(output="o.mp4"))
     with pytest.raises(JobError, match="found no output; give -o OUTPUT.mp4"):
         job_of(RenderOptions(source="a.mp4"))
+
+
+def test_a_model_of_the_user_s_own_catalogue_is_known_by_its_name(tmp_path: Path) -> None:
+    weights = tmp_path / "mine.pth"
+    weights.write_bytes(b"numbers")
+    sha256 = hashlib.sha256(b"numbers").hexdigest()
+    (tmp_path / "own.toml").write_text(
+        f'[models.my-lips]\ntask = "lip sync"\narchitecture = "wav2lip-96"\nfile = "mine.pth"\nsha256 = "{sha256}"\n'
+        'licence = "ours"\nurls = ["mine.pth"]\n'
+    )
+    asked = _options(task=["lip-sync:model=my-lips"], catalogue=[str(tmp_path / "own.toml")])
+    job = job_of(asked)
+    check_models(job.tasks[0], job.catalogue)
+    (found,) = with_weights(job.tasks[0], added=job.catalogue).weights
+    assert (found.sha256, found.uris) == (sha256, (str(weights),))
+    with pytest.raises(JobError, match="there is no model 'my-lips'.*`reelyard models list` shows all"):
+        check_models(job.tasks[0])
+    with pytest.raises(JobError, match=r"none\.toml: cannot be read"):
+        job_of(_options(catalogue=[str(tmp_path / "none.toml")]))

@@ -195,6 +195,52 @@ def test_on_this_machine_alone_paths_become_absolute(tmp_path: Path, monkeypatch
     assert {k: v for k, v in seen.items() if values[k] != v}.keys() == {"source", "output", "audio"}
 
 
+def test_files_inside_of_words_become_absolute_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = (
+        *(
+            "a.mp4",
+            "-o",
+            "out.mp4",
+            "--face",
+            "like:bob.jpg#2",
+            "--speaker",
+            "2=b.wav",
+            "--speaker",
+            "like:ann.jpg=c.wav",
+        ),
+        *("--task", "lip-sync:model=./x.pth,face=like:bob.jpg", "--identity", "./arc.pth"),
+    )
+    seen = seen_from_cluster(parsed(*words), READS, one_machine=True, stage=None)
+    assert seen["face"] == f"like:{tmp_path}/bob.jpg#2"
+    assert seen["speaker"] == [f"track:2={tmp_path}/b.wav", f"like:{tmp_path}/ann.jpg={tmp_path}/c.wav"]
+    assert seen["task"] == [f"lip-sync:face=like:{tmp_path}/bob.jpg,model={tmp_path}/x.pth"]
+    assert seen["identity"] == f"{tmp_path}/arc.pth"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--speaker", "2=b.wav"), "input b.wav: a path of this machine, which the cluster cannot read"),
+        (("--face", "like:bob.jpg"), "input bob.jpg: a path of this machine"),
+        (("--task", "lip-sync:model=./x.pth"), "weights ./x.pth: a path of this machine.*an absolute path"),
+    ],
+)
+def test_files_inside_of_words_are_refused_elsewhere(words: tuple[str, ...], told: str) -> None:
+    with pytest.raises(JobError, match=told):
+        values = parsed("s3://i/a.mp4", "-o", "s3://o/a.mp4", *words)
+        seen_from_cluster(values, READS, one_machine=False, stage=None)
+
+
+def test_files_inside_of_words_are_staged_and_weights_of_every_node_stay() -> None:
+    words = ("s3://i/a.mp4", "-o", "s3://o/a.mp4", "--face", "like:bob.jpg", "--speaker", "left=b.wav")
+    values = parsed(*words, "--task", "lip-sync:model=/models/x.pth")
+    seen = seen_from_cluster(values, READS, one_machine=False, stage=lambda path: f"s3://s/{path}")
+    assert seen["face"] == "like:s3://s/bob.jpg"
+    assert seen["speaker"] == ["left=s3://s/b.wav"]
+    assert seen["task"] == ["lip-sync:model=/models/x.pth"]
+
+
 def test_local_inputs_are_uploaded_once_by_content(tmp_path: Path, s3_options: Mapping[str, str]) -> None:
     storage = Storage(dict(s3_options))
     (tmp_path / "in.mp4").write_bytes(b"first")

@@ -12,7 +12,7 @@ from pipeline.decode import decode_source_frames
 from pipeline.probe import probe
 from pipeline.source_sound import AROUND_SECONDS, kept_source_sound, listen, source_sound_key
 from pipeline.storage import Storage
-from tasks.faces.choose import parse_face_selector
+from tasks.faces.selector import parse_face_selector
 from tasks.lip_sync.seen import Scan, read_units
 from tasks.lip_sync.source_offset import SourceOffset, source_offset
 from tasks.lip_sync.task import LipSyncTask

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tasks.device_batch import DeviceBatch
 from tasks.errors import JobError
-from tasks.faces.choose import FaceSelector
+from tasks.lip_sync.cast import Cast
 from tasks.lip_sync.face_frame import in_frame
 from tasks.lip_sync.seen import Scan
 from tasks.lip_sync.wav2lip.draw import box_of_crop, box_of_mask, match_light, paste, sample_crop
@@ -18,8 +18,9 @@ from tasks.lip_sync.wav2lip.mask import box_edges, hull_edges, soft_masks
 from tasks.lip_sync.wav2lip.network import Generator
 from tasks.lip_sync.wav2lip.occlusion import CELLS, unhidden
 from tasks.lip_sync.wav2lip.plan import plan_generated
+from tasks.mel import BANDS
 from tasks.nets.wav2lip import COLUMNS
-from tasks.task import OutputFrames, TaskInputs, TaskPlan, Voice
+from tasks.task import OutputFrames, TaskInputs, TaskPlan, Voice, sound_name
 from tasks.turning import Box
 from tasks.weights import Weights
 
@@ -82,11 +83,9 @@ class Generated:
             self._generator = Generator(self._weights, device, precision=self._how.precision)
             self.arithmetic = "" if self._generator.precision == "fp32" else f"in {self._generator.precision}"
 
-    def plan(
-        self, scan: Scan, output: OutputFrames, voice: Voice, selector: FaceSelector, offset_seconds: float
-    ) -> TaskPlan:
+    def plan(self, scan: Scan, output: OutputFrames, voice: Voice, cast: Cast, offset_seconds: float) -> TaskPlan:
         """Crops of every face in each output frame, and the sound it hears."""
-        return plan_generated(scan, output, voice, selector, offset_seconds, resting=self._how.resting)
+        return plan_generated(scan, output, voice, cast, offset_seconds, resting=self._how.resting)
 
     def render(self, batch: DeviceBatch, inputs: TaskInputs) -> None:
         """Draw every mouth of the batch, so many faces at once as the generator takes."""
@@ -139,13 +138,20 @@ def _within(rgb: Tensor, around: Box, inside: Box) -> Tensor:
 def _faces(inputs: TaskInputs) -> _Faces:
     """The faces of `inputs`, frame by frame."""
     frames, places = np.nonzero(np.asarray(inputs.per_frame["face"], np.int16) >= 0)
-    first = inputs.per_frame["mel_first"][frames]
-    mel = np.asarray(inputs.constant["mel"], np.float32)
-    heard = [mel[:, at : at + COLUMNS] for at in first.tolist()]
+    heard = _heard(inputs, frames, inputs.per_frame["voice"][frames, places].astype(np.int64))
     points, matrices, weights = (
         np.asarray(inputs.per_frame[name][frames, places], np.float64) for name in ("points", "matrix", "weights")
     )
-    return _Faces(frames, matrices, points, weights, np.stack(heard), _usual(inputs, frames, places))
+    return _Faces(frames, matrices, points, weights, heard, _usual(inputs, frames, places))
+
+
+def _heard(inputs: TaskInputs, frames: NDArray[np.int64], voices: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(K, 80, 16) what each face hears of its voice."""
+    heard = np.empty((len(frames), BANDS, COLUMNS), np.float32)
+    for k, (frame, voice) in enumerate(zip(frames.tolist(), voices.tolist(), strict=True)):
+        first = int(inputs.per_frame[sound_name("mel_first", voice)][frame])
+        heard[k] = inputs.constant[sound_name("mel", voice)][:, first : first + COLUMNS]
+    return heard
 
 
 def _usual(inputs: TaskInputs, frames: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.faces.choose import FaceSelector
+from tasks.lip_sync.cast import Cast
 from tasks.lip_sync.face_frame import chin_of, crop_matrices, face_frames
 from tasks.lip_sync.motion import ease
 from tasks.lip_sync.seen import KEPT_REASONS, Scan, SeenFace, in_places, kept, seen_faces, shows
@@ -25,29 +25,41 @@ def plan_generated(
     scan: Scan,
     output: OutputFrames,
     voice: Voice,
-    selector: FaceSelector,
+    cast: Cast,
     offset_seconds: float,
     *,
     resting: bool = False,
 ) -> TaskPlan:
     """Which faces are drawn in each output frame, where, and what they hear; `resting` keeps them in silence."""
-    seen = seen_faces(scan, output, selector)
-    first = first_columns(output.start_seconds, offset_seconds, voice.mel.shape[1])
-    silent = silent_frames(voice.mel, first)
+    seen = seen_faces(scan, output, cast)
+    voices = (voice, *voice.others)
+    first = [first_columns(output.start_seconds, offset_seconds, one.mel.shape[1]) for one in voices]
+    silent = [silent_frames(*heard) for heard in zip((one.mel for one in voices), first, strict=True)]
     if resting:
-        seen = replace(seen, faces=tuple(face.resting(silent) for face in seen.faces))
+        seen = replace(seen, faces=tuple(face.resting(silent[face.voice]) for face in seen.faces))
     weights = [ease(face.showing(face.points)) for face in seen.faces]
     drawn = [weight > 0 for weight in weights]
     chins = [_chin(face) for face in seen.faces]
     values = [_values(*one) for one in zip(seen.faces, chins, weights, strict=True)]
-    shown = kept(len(output), seen.faces, drawn)
-    facts = seen.facts(drawn, selector) | {
-        "frames drawn in silence": int(np.count_nonzero(silent & (shown < 0))),
+    facts = seen.facts(drawn) | {
+        "frames drawn in silence": _count(len(output), seen.faces, drawn, silent),
         "frames beyond the voice": int(np.count_nonzero(output.start_seconds >= voice.duration_seconds)),
     }
+    sounds = tuple(SoundWindow(one.mel, at, COLUMNS) for one, at in zip(voices, first, strict=True))
     per_frame = in_places(len(output), seen.faces, drawn, values)
-    sound = SoundWindow(voice.mel, first, COLUMNS)
-    return TaskPlan(per_frame, _usual_looks(scan, seen.faces, chins), sound, KEPT_REASONS, shown, facts)
+    shown = kept(len(output), seen.faces, drawn)
+    return TaskPlan(per_frame, _usual_looks(scan, seen.faces, chins), sounds, KEPT_REASONS, shown, facts)
+
+
+def _count(
+    count: int, faces: Sequence[SeenFace], drawn: Sequence[NDArray[np.bool_]], silent: Sequence[NDArray[np.bool_]]
+) -> int:
+    """In how many output frames a mouth is drawn whose voice is silent."""
+    found = np.zeros(count, np.bool_)
+    for face, active in zip(faces, drawn, strict=True):
+        at = face.frames[active]
+        found[at] |= silent[face.voice][at]
+    return int(np.count_nonzero(found))
 
 
 def first_columns(seconds: NDArray[np.float64], offset_seconds: float, columns: int) -> NDArray[np.int64]:
@@ -77,7 +89,8 @@ def _chin(face: SeenFace) -> float:
 
 def _values(face: SeenFace, chin: float, weights: NDArray[np.floating]) -> dict[str, NDArray[np.floating]]:
     points = face.points
-    return {"points": points, "matrix": crop_matrices(face_frames(points), chin, SIDE), "weights": weights}
+    matrix = crop_matrices(face_frames(points), chin, SIDE)
+    return {"points": points, "matrix": matrix, "weights": weights, "voice": np.full(len(points), float(face.voice))}
 
 
 def _usual_looks(scan: Scan, faces: Sequence[SeenFace], chins: Sequence[float]) -> dict[str, NDArray[np.generic]]:

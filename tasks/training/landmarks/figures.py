@@ -22,11 +22,11 @@ from tasks.faces import points as face
 from tasks.faces.detect import detect_faces
 from tasks.faces.landmarks import WEIGHTS, LandmarkModel
 from tasks.faces.measure import geometry, measurements
+from tasks.faces.rgb_pictures import RgbPictures
 from tasks.faces.scan import FaceScanner
 from tasks.faces.tracks import FaceTrack, associate
 from tasks.nets.face_mesh import FaceMesh
 from tasks.training.landmarks.footage import pictures
-from tasks.training.landmarks.rgb_pictures import RgbPictures
 from tasks.training.landmarks.teacher import (
     load_teacher,
     mesh_in_picture,

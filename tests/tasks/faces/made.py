@@ -69,3 +69,13 @@ def covered(points: NDArray[np.float32]) -> Picture:
     h, w = high[1] - low[1], high[0] - low[0]
     out[low[1] : high[1], low[0] : high[0]] = portrait()[20 : 20 + h, 330 : 330 + w]
     return out
+
+
+@lru_cache
+def stranger() -> Picture:
+    """The portrait mirrored and painted with stripes: to an embedding of textures somebody else."""
+    out = np.ascontiguousarray(portrait()[:, ::-1]).astype(np.float32)
+    rows, columns = np.mgrid[0:512, 0:512]
+    head = np.clip((90 - np.hypot(rows - MIDDLE[1], columns - (511 - MIDDLE[0]))) / 20, 0, 1)
+    stripes = np.sign(np.sin((rows * np.cos(0.8) + columns * np.sin(0.8)) * 2 * np.pi / 6)) * head * 22
+    return np.clip(out * 0.85 + stripes[..., None], 0, 255).astype(np.uint8)

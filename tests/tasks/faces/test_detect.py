@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tasks.faces.detect import detect_faces, overlap
-from tasks.training.landmarks.rgb_pictures import RgbPictures
+from tasks.faces.rgb_pictures import RgbPictures
 from tests.tasks.faces.made import EYES_APART, MIDDLE, moved, portrait, similarity, two_faces
 
 

@@ -7,7 +7,7 @@ from tasks.faces import points as face
 from tasks.faces.landmarks import WEIGHTS, LandmarkModel, Landmarks
 from tasks.faces.measure import geometry
 from tasks.faces.region import region_of_box, region_of_points, widened
-from tasks.training.landmarks.rgb_pictures import RgbPictures
+from tasks.faces.rgb_pictures import RgbPictures
 from tests.tasks.faces.made import EYES_APART, MIDDLE, covered, empty, moved, portrait, similarity, under
 
 

@@ -5,8 +5,8 @@ import pytest
 
 from tasks.faces.landmarks import LandmarkModel
 from tasks.faces.measure import FrameFaces, geometry
+from tasks.faces.rgb_pictures import RgbPictures
 from tasks.faces.scan import NOBODY_FRAMES, FaceScanner
-from tasks.training.landmarks.rgb_pictures import RgbPictures
 from tests.tasks.faces.made import Picture, empty, moved, pan, similarity, two_faces, under
 
 

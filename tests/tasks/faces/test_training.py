@@ -10,6 +10,7 @@ import torch
 from tasks.faces import points as face
 from tasks.faces.landmarks import LandmarkModel
 from tasks.faces.region import SIDE
+from tasks.faces.rgb_pictures import RgbPictures
 from tasks.nets.face_mesh import SIDE as TEACHER_SIDE
 from tasks.nets.face_mesh import VERTICES
 from tasks.nets.landmark_net import LandmarkNet, folded
@@ -19,7 +20,6 @@ from tasks.training.landmarks.figures import UNSEEN
 from tasks.training.landmarks.fit import Cycle, Schedule, chances, fit, loss_of, mean_shape
 from tasks.training.landmarks.footage import DEMO_PORTRAIT, permitted, pictures, sources
 from tasks.training.landmarks.labels import Labelled
-from tasks.training.landmarks.rgb_pictures import RgbPictures
 from tasks.training.landmarks.teacher import load_teacher, points_both_ways
 from tasks.training.landmarks.variants import SMILE, mixture, other_mouth, shows_teeth
 from tests.tasks.faces.made import portrait

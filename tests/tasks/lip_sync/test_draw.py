@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -193,6 +194,25 @@ def test_no_tooth_shows_between_closed_lips_whose_corners_were_missed(blue_bank:
         assert drawn[0, 2, row - 25 : row + 40, column].max() < 0.6  # skin is 0.51, a tooth 0.88
 
 
+def test_no_dark_dot_stays_at_the_corners_of_a_smile_that_is_closed(blue_bank: LoadedBank) -> None:
+    """A broad smile ends in dark wedges above the points of its corners: closed lips hide them as they hide teeth."""
+    _, points = zoomed(4)
+    picture = painted(points, SIZE)
+    s = measure_shape(points[None])
+    wedges = [[(1.05 * side, -0.16), (0.85 * side, -0.02), (0.80 * side, -0.12)] for side in (-1, 1)]
+    for wedge in wedges:
+        columns, rows = s.to_pixels(np.asarray([wedge]))
+        cv2.fillPoly(picture, [np.stack([columns[0], rows[0]], axis=-1).round().astype(np.int32)], (25, 10, 10))
+    rgb = as_rgb(picture)
+    drawn, _ = draw(rgb, points, 0.0, blue_bank)
+    places = np.asarray([[(side * x, y) for side in (-1, 1) for x in (0.85, 0.92, 1.0) for y in (-0.12, -0.08)]])
+    columns, rows = (v.round().astype(int) for v in s.to_pixels(places))
+    assert rgb[0, :, rows[0], columns[0]].amin() < 0.1
+    assert drawn[0, 0, rows[0], columns[0]].min() > 0.45
+    opened, _ = draw(rgb, points, float(measure_gap(points)), blue_bank)
+    assert opened[0, 0, rows[0], columns[0]].min() < 0.2  # an open smile keeps them
+
+
 def test_the_chin_goes_down_with_the_jaw_and_the_neck_stays(smile: tuple) -> None:
     _, points, bank = smile
     chin = points[layout.CHIN]
@@ -206,6 +226,15 @@ def test_the_chin_goes_down_with_the_jaw_and_the_neck_stays(smile: tuple) -> Non
     assert 8 <= moved <= 22
     bottom = int(np.nonzero(mask[0, 0, :, column].numpy())[0].max())
     assert torch.equal(drawn[0, :, bottom + 1 :, column], picture[0, :, bottom + 1 :, column])
+
+
+def test_the_lower_lip_does_most_of_an_opening(blue_bank: LoadedBank) -> None:
+    _, points = zoomed(4)
+    points = closed_points(points)
+    drawn, _ = draw(as_rgb(painted(points, SIZE)), points, 40.0, blue_bank)
+    column, line = int(points[layout.UPPER_INNER_MIDDLE, 0]), float(points[layout.UPPER_INNER_MIDDLE, 1])
+    inside = np.flatnonzero((drawn[0, 2, :, column] - drawn[0, 0, :, column]) > 0.2)
+    assert line - inside[0] < 0.2 * len(inside)
 
 
 def test_teeth_are_not_stretched(blue_bank: LoadedBank) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.device_batch import DeviceBatch
-from tasks.faces.choose import parse_face_selector
 from tasks.faces.points import FACEMESH_VERTICES
 from tasks.lip_sync.motion import Wish
 from tasks.lip_sync.plan import plan_lip_sync
@@ -42,7 +41,7 @@ def test_the_drawn_mouth_opens_when_it_is_asked_to(test_data: Path) -> None:
     share = 0.5 - 0.5 * np.cos(np.arange(FRAMES) / 25 * 5 * np.pi)
     output = OutputFrames(np.arange(FRAMES), np.arange(FRAMES) / 25, np.full(FRAMES, 0.04), batch.format)
     scan = read_units([task.measure(0, iter([batch]))])
-    plan = plan_lip_sync(scan, output, Wish(share, np.zeros(FRAMES)), parse_face_selector("largest"))
+    plan = plan_lip_sync(scan, output, [Wish(share, np.zeros(FRAMES))], task._cast(scan, output))
     assert plan.kept_by_reason(0, FRAMES) == {}
     device = DeviceBatch.from_frames(batch, "cpu")
     task.render(device, plan.slice(0, FRAMES))

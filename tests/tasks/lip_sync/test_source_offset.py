@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tasks.errors import JobError
-from tasks.faces.choose import parse_face_selector
+from tasks.faces.selector import parse_face_selector
 from tasks.lip_sync.offset import Offset
 from tasks.lip_sync.seen import read_units
 from tasks.lip_sync.source_offset import SourceOffset, applied_sentence, asked_offset_seconds, judged, source_offset

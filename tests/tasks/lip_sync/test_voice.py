@@ -10,7 +10,8 @@ import pytest
 
 import tasks
 from tasks.errors import WeightsError
-from tasks.lip_sync.voice import Articulation, articulate, load_voice_net
+from tasks.lip_sync import voice
+from tasks.lip_sync.voice import Articulation, articulate, load_voice_net, voice_share
 from tasks.mel import MelStatistics, mel_spectrogram
 
 DEMO = Path(tasks.__file__).parent / "data" / "demo"
@@ -88,6 +89,49 @@ def test_silence_and_steady_noise_leave_the_mouth_at_rest(amplitude: float) -> N
         assert np.all(curve == 0)
 
 
+def band(rng: np.random.Generator, seconds: int = 8, *, drums: bool = True) -> np.ndarray:
+    """Chords of three struck strings at 100 a minute, over drums."""
+    time = np.arange(seconds * 16_000) / 16_000
+    sound = np.zeros(len(time))
+    for first in range(0, len(time), 9_600):
+        after = time[: len(time) - first]
+        for semitones in rng.choice([0, 4, 7, 9, 12], 3, replace=False):
+            hertz = 147 * 2 ** (semitones / 12)
+            partials = sum(np.sin(2 * np.pi * hertz * k * after) / k for k in range(1, 9))
+            sound[first:] += partials * np.exp(-after / 0.5)
+        if drums:
+            sound[first:] += 3 * rng.standard_normal(len(after)) * np.exp(-after / 0.04)
+    return 0.1 * sound / np.sqrt((sound**2).mean())
+
+
+@pytest.mark.parametrize("drums", [False, True])
+def test_music_leaves_the_mouth_nearly_at_rest(drums: bool) -> None:
+    said = voice_of(band(np.random.default_rng(4), drums=drums))
+    assert said.opening.mean() < 0.03
+    assert np.quantile(said.opening, 0.95) < 0.15
+    assert said.closure.mean() < 0.03
+
+
+def test_a_voice_alone_is_never_taken_for_music(samples: np.ndarray) -> None:
+    heard: list[np.ndarray] = []
+
+    def noted(mel: np.ndarray, opened: np.ndarray, sounds: np.ndarray) -> np.ndarray:
+        heard.append(voice_share(mel, opened, sounds))
+        return heard[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(voice, "voice_share", noted)
+        voice_of(samples)
+    assert np.concatenate(heard).min() == 1.0
+
+
+def test_a_voice_over_music_still_moves_the_mouth(samples: np.ndarray, said: Articulation) -> None:
+    music = np.resize(band(np.random.default_rng(5)), len(samples))
+    mixed = voice_of(samples + music * (samples.std() / music.std() * 10 ** (-15 / 20)))
+    assert mixed.opening.sum() > 0.85 * said.opening.sum()
+    assert np.corrcoef(mixed.opening, said.opening)[0, 1] > 0.8
+
+
 def test_loudness_of_the_recording_changes_little(samples: np.ndarray, said: Articulation) -> None:
     quiet = voice_of(samples * 0.05)
     assert np.corrcoef(quiet.opening, said.opening)[0, 1] > 0.95
@@ -115,7 +159,7 @@ def test_what_is_far_away_changes_nothing(samples: np.ndarray) -> None:
     other = mel.copy()
     other[:, 400:] = -4
     np.testing.assert_array_equal(
-        articulate(mel, statistics).opening[: 400 - 24], articulate(other, statistics).opening[: 400 - 24]
+        articulate(mel, statistics).opening[: 400 - 104], articulate(other, statistics).opening[: 400 - 104]
     )
 
 

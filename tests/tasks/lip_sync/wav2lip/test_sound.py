@@ -75,7 +75,7 @@ def test_each_frame_hears_the_same_however_the_output_is_cut(cuts: list[int]) ->
     mel = np.random.default_rng(0).random((80, 120), np.float32)
     first = first_columns(np.arange(50) / 25, 0.05, 120)
     whole = np.pad(mel, ((0, 0), (8, 200)), constant_values=-4.0)
-    plan = TaskPlan(sound=SoundWindow(mel, first, COLUMNS))
+    plan = TaskPlan(sounds=(SoundWindow(mel, first, COLUMNS),))
     for a, b in pairwise(cuts):
         inputs = plan.slice(a, b)
         for frame in range(a, b):
@@ -87,5 +87,5 @@ def test_each_frame_hears_the_same_however_the_output_is_cut(cuts: list[int]) ->
 def test_a_segment_carries_its_own_sound_alone() -> None:
     """Of an hour of voice ten seconds take 260 kB, not the hour."""
     mel = np.zeros((80, 3600 * 80), np.float32)
-    plan = TaskPlan(sound=SoundWindow(mel, first_columns(np.arange(90_000) / 25, 0.0, mel.shape[1]), COLUMNS))
+    plan = TaskPlan(sounds=(SoundWindow(mel, first_columns(np.arange(90_000) / 25, 0.0, mel.shape[1]), COLUMNS),))
     assert plan.slice(45_000, 45_250).constant["mel"].shape == (80, 796 + COLUMNS)

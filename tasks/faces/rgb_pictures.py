@@ -1,4 +1,4 @@
-"""Pictures for the scanner from RGB arrays, for training's figures and for tests."""
+"""Pictures for the scanner from RGB arrays: photos, and frames of training and tests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
