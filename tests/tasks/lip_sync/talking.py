@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.faces.measure import FrameFaces, measurements, measurements_to_arrays
+from tasks.faces.portraits import portraits_to_arrays
 from tasks.lip_sync.candidates import candidates_to_arrays
 from tasks.lip_sync.looks import looks_to_arrays
 from tasks.mel import SAMPLE_RATE
@@ -61,5 +62,5 @@ def seen_talking(said: Talk, seconds: NDArray[np.float64]) -> UnitMeasurement:
     closed = closed_points(PORTRAIT_POINTS)
     faces = [measured(closed + (PORTRAIT_POINTS - closed) * (2.0 * wide)) for wide in said.at(seconds)]
     run = measurements([FrameFaces((face,)) for face in faces])
-    nothing = candidates_to_arrays([]) | looks_to_arrays([])
+    nothing = candidates_to_arrays([]) | looks_to_arrays([]) | portraits_to_arrays([])
     return UnitMeasurement(0, len(seconds), measurements_to_arrays(run) | nothing)
