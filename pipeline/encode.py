@@ -10,7 +10,7 @@ import hashlib
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -25,6 +25,7 @@ from av.video.stream import VideoStream
 from pipeline.encoder_frames import frames_of
 from pipeline.encoders import configure
 from pipeline.part import EncodeSpec, Part, PartDetails, content_uri, read_sidecar, sidecar_uri, write_sidecar
+from pipeline.real_time import ordinary_threads
 from pipeline.scratch import held, remove_abandoned_once
 from pipeline.source import quiet_decoders
 from pipeline.storage import Storage
@@ -95,7 +96,10 @@ class PartEncoder:
                 self._written += 1
                 frame.time_base = self._spec.time_base
                 _tag(frame, self._spec.colour)
-                self._mux(output, output.stream.encode(frame))
+                # The first frame opens the encoder.
+                with ordinary_threads() if self._written == 1 else nullcontext():
+                    packets = output.stream.encode(frame)
+                self._mux(output, packets)
         except (av.FFmpegError, OSError) as error:
             raise _failure(self._spec.encoder, self.path, error) from error
         self.cpu_seconds += time.thread_time() - started

@@ -16,6 +16,7 @@ from pipeline.encoder_table import ENCODERS, HARDWARE, SOFTWARE, Encoder
 from pipeline.hdr import hdr_options
 from pipeline.job import EncodeRequest
 from pipeline.part import EncodeSpec
+from pipeline.real_time import ordinary_threads
 from pipeline.timeline import Timeline
 from tasks.errors import JobError
 from tasks.picture import PictureFormat, PixelLayout, pixel_layout
@@ -240,7 +241,8 @@ def _opening_fault(spec: EncodeSpec) -> str:
         context = av.CodecContext.create(spec.encoder, "w")
         assert isinstance(context, VideoCodecContext)
         configure(context, spec)
-        context.open()
+        with ordinary_threads():
+            context.open()
     except (av.FFmpegError, ValueError) as error:
         return str(error)
     return ""
@@ -254,7 +256,8 @@ def _hardware_fault(spec: EncodeSpec) -> str:
         configure(context, spec)
         frame = av.VideoFrame(spec.width, spec.height, spec.pixel_format)
         frame.pts = 0
-        packets = [*context.encode(frame), *context.encode(None)]
+        with ordinary_threads():
+            packets = [*context.encode(frame), *context.encode(None)]
         return "" if packets else "it gave no packet for one frame"
     except (av.FFmpegError, ValueError) as error:
         return str(error)

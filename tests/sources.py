@@ -11,6 +11,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from pipeline.real_time import ordinary_threads
+
 WIDTH, HEIGHT, FRAMES, RATE = 192, 112, 150, 25
 _BIT, _BITS = 12, 14
 
@@ -57,7 +59,7 @@ def encode(
     bits: int | None = None,
 ) -> Path:
     """A video of the numbered frames; `ticks` gives each frame's pts in `time_base`."""
-    with av.open(str(path), "w") as out:
+    with ordinary_threads(), av.open(str(path), "w") as out:
         video = out.add_stream(codec, rate=rate, options=options or {})
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, pixel_format
         video.codec_context.time_base = time_base or 1 / Fraction(rate)

@@ -9,6 +9,7 @@ import av
 import numpy as np
 
 from cluster.doctor import Check
+from pipeline.real_time import ordinary_threads
 
 #: (what it is for, encoder, pixel format, needed by the defaults)
 _PICTURES = (
@@ -58,7 +59,7 @@ def picture_fault(encoder: str, pixel_format: str, *, decode: bool = True) -> st
     """Why one frame does not go through an encoder, and back through its decoder; empty where it does."""
     written = io.BytesIO()
     try:
-        with av.open(written, "w", format="matroska") as container:
+        with ordinary_threads(), av.open(written, "w", format="matroska") as container:
             stream = container.add_stream(encoder, rate=25, options=_QUIET.get(encoder, {}))
             assert isinstance(stream, av.VideoStream)
             stream.width, stream.height, stream.pix_fmt = 320, 192, pixel_format

@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from cluster.submit.named import with_named
 from tasks.errors import JobError
 
 #: Storage options that may be seen.
@@ -94,6 +93,8 @@ def seen_from_cluster(
     Raises:
         JobError: a path or host would mean something else, or nothing, on the cluster.
     """
+    from cluster.submit.named import with_named  # brings numpy, which no help text needs
+
     found = dict(values)
     for name in (*reads.inputs, *reads.outputs, *reads.lists):
         value = values.get(name)

@@ -77,9 +77,13 @@ class CandidateKeeper:
 
     def __init__(self) -> None:
         self._faces: list[_Face] = []
+        self._before: list[_Face] = []
+        "of shots that are over: after a cut somebody else may be in the same place"
 
     def look(self, frame: int, faces: FrameFaces, pictures: Cropping, i: int) -> None:
         """Take from picture `i`, which is the source's `frame`, what is worth keeping."""
+        if faces.cut:
+            self._before, self._faces = self._before + self._faces, []
         for one in faces.faces[:FACES]:
             face = self._face_of(one.points)
             face.points = one.points
@@ -92,7 +96,7 @@ class CandidateKeeper:
 
     def kept(self) -> tuple[Candidate, ...]:
         """The mouths of all faces, in frame order."""
-        every = [one for face in self._faces for one in face.kept]
+        every = [one for face in (*self._before, *self._faces) for one in face.kept]
         return tuple(sorted(every, key=lambda one: (one.frame, float(one.points[0, 0]))))
 
     def _face_of(self, points: NDArray[np.float32]) -> _Face:

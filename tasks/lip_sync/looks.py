@@ -60,9 +60,13 @@ class LookKeeper:
 
     def __init__(self) -> None:
         self._faces: list[_Face] = []
+        self._before: list[_Face] = []
+        "of shots that are over: after a cut somebody else may be in the same place"
 
     def look(self, frame: int, faces: FrameFaces, pictures: Cropping, i: int) -> None:
         """Take from picture `i`, which is the source's `frame`, what is worth keeping."""
+        if faces.cut:
+            self._before, self._faces = self._before + self._faces, []
         for one in faces.faces[:_FACES]:
             face = self._face_of(one.points)
             face.points = one.points
@@ -74,7 +78,7 @@ class LookKeeper:
 
     def kept(self) -> tuple[Look, ...]:
         """The looks of all faces, in frame order."""
-        every = [one for face in self._faces for one in face.looks]
+        every = [one for face in (*self._before, *self._faces) for one in face.looks]
         return tuple(sorted(every, key=lambda one: (one.frame, float(one.points[0, 0]))))
 
     def _wanted(self, frame: int, face: _Face) -> bool:

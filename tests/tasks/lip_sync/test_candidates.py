@@ -96,3 +96,16 @@ def test_thinning_keeps_the_better_neighbour_all_over_the_video() -> None:
     every = [Candidate(frame, opened(0.5 + 0.5 * (frame % 2)), 1.0, b"") for frame in range(64)]
     kept = thinned(every, 32)
     assert [one.frame for one in kept] == list(range(1, 64, 2))
+
+
+def test_after_a_cut_nobody_takes_the_place_of_whoever_was_there() -> None:
+    """Two people in one place, one shot after the other: each keeps a mouth of their own."""
+    keeper, pictures = CandidateKeeper(), OnePicture()
+    for number in range(10):
+        wide = PORTRAIT_POINTS.copy()
+        if number >= 5:
+            wide[23:32, 1] += 9
+        keeper.look(number, FrameFaces((measured(wide),), cut=number == 5), pictures, 0)
+    frames = [one.frame for one in keeper.kept()]
+    assert any(frame < 5 for frame in frames)
+    assert any(frame >= 5 for frame in frames)
