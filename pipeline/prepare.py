@@ -157,6 +157,9 @@ def check_request(storage: Storage, job: RenderJob, *, voiced: bool = True) -> N
     needing = [spec.name for spec in job.tasks if task_entry(spec.name).needs_audio]
     if voiced and needing and job.audio is None:
         raise JobError(f"{', '.join(needing)} needs a voice; found none; give one with --audio FILE")
+    if job.checked and not any(task_entry(spec.name).checks_itself for spec in job.tasks):
+        found = ", ".join(spec.name for spec in job.tasks) or "no task"
+        raise JobError(f"--quality: nothing is drawn that can be checked (found {found}); add --task lip-sync")
     for spec in job.tasks:
         check_models(spec, job.catalogue)
     for what, uri in inputs_of(job):

@@ -117,7 +117,7 @@ def _judged(
     plan: RenderPlan, works: list[SegmentWork], task_plans: list[TaskPlan], pool: Pool, clock: Clock
 ) -> Verdict:
     """How good the rendered parts are; nothing is known where nobody asked."""
-    if not plan.job.checked or not plan.specs:
+    if not plan.job.checked:
         return Verdict()
     with clock.stage("check"):
         found: Verdict = pool.do(check_quality, plan, looks_of(works), [done.asked for done in task_plans])
@@ -194,7 +194,7 @@ def segment_works(plan: RenderPlan, task_plans: list[TaskPlan], device_class: st
         chain = list(zip(plan.specs, digests, inputs, strict=True))
         key = part_key(plan.index, (a, b), shown, chain, plan.encode, policies)
         end = int(plan.timeline.pts[b]) if b < len(plan.timeline) else plan.timeline.end_pts
-        seen = f"{plan.prefix}/quality/{key}.npz" if plan.job.checked and plan.specs else ""
+        seen = f"{plan.prefix}/quality/{key}.npz" if plan.job.checked else ""
         return SegmentWork(segment, *shown, end, inputs, plan.encode, key, f"{plan.prefix}/parts/{key}.mp4", seen)
 
     return [work(segment) for segment in plan.segments]

@@ -172,7 +172,7 @@ def check_quality(
             found = task.judge(stored_looks(storage, looks, position), asked[position], jumps)
             start_seconds = plan.timeline.output_frames(plan.format).start_seconds
             return verdict_of(found, plan.job.quality_gate, start_seconds)
-    return Verdict()
+    raise JobError("--quality: no task of this job can be checked")  # `check_request` refuses it before.
 
 
 def stitch_output(storage: Storage, scratch: Path, plan: RenderPlan, parts: list[Part]) -> tuple[str, ...]:

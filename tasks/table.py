@@ -57,6 +57,8 @@ class TaskEntry:
     "Likewise."
     output_size: Callable[[TaskSpec, PictureFormat], tuple[int, int]] = same_size
     "(width, height) as stored of what leaves the task, by what enters it; JobError where it cannot be."
+    checks_itself: bool = False
+    "Whether it can say how good its drawing came out (`tasks.quality.SelfChecking`)."
     internal: bool = False
     "Asked for by an option of the command, not by `--task`."
 
@@ -176,6 +178,7 @@ TASKS: tuple[TaskEntry, ...] = (
         ),
         needs_audio=True,
         needs_scan=True,
+        checks_itself=True,
     ),
     TaskEntry(
         "upscale",

@@ -1,4 +1,4 @@
-"""A check of what was drawn through Ray, in a batch and from the command: equal numbers, and nobody else is harmed."""
+"""A check of what was drawn through Ray, in a batch and from the command: the same numbers, nobody else harmed."""
 
 import json
 from collections.abc import Callable

@@ -13,6 +13,7 @@ from pipeline.quality import PERIOD_FRAMES, watched_pictures
 from pipeline.render import render_in_process
 from pipeline.segments import Segment
 from tasks.device_batch import DeviceBatch
+from tasks.errors import JobError
 from tasks.lip_sync.embedded import Embedded
 from tasks.quality import parse_gate
 from tasks.table import parse_task
@@ -110,6 +111,13 @@ def test_a_source_without_a_face_passes_and_says_that_nothing_was_drawn(sources,
     assert report.status == "rendered"
     assert report.quality.asked
     assert report.quality.measures == {}
+
+
+def test_a_check_of_what_draws_nothing_is_refused(moving_face: Path, tmp_path: Path) -> None:
+    for tasks, found in (((), "no task"), ((parse_task("upscale"),), "upscale")):
+        with pytest.raises(JobError, match=rf"--quality: nothing is drawn that can be checked \(found {found}\)"):
+            render_in_process(_job(moving_face, tmp_path / "out.mp4", tasks=tasks, quality_gate=GOOD))
+    assert not list(tmp_path.iterdir())
 
 
 def test_pairs_are_looked_at_all_over_and_both_sides_of_each_border() -> None:

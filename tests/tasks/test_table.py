@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from tasks.errors import JobError
+from tasks.quality import SelfChecking
 from tasks.table import TASKS, open_task, parse_task, task_spec
 from tasks.task import TaskSpec
 
@@ -74,7 +75,9 @@ def test_reading_the_table_imports_no_network_code() -> None:
     assert found.stdout.strip() == "[]"
 
 
-def test_the_table_says_which_tasks_need_a_voice_as_they_say_it_themselves() -> None:
+def test_the_table_says_which_tasks_need_a_voice_and_check_themselves_as_they_say_it_themselves() -> None:
     for entry in TASKS:
         options = {option.name: option.default or "text" for option in entry.options}
-        assert open_task(task_spec(entry.name, options)).needs.audio == entry.needs_audio
+        task = open_task(task_spec(entry.name, options))
+        assert task.needs.audio == entry.needs_audio
+        assert isinstance(task, SelfChecking) == entry.checks_itself

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.lip_sync.quality.look import edge_cells
-from tasks.quality import Quality, WorstFrame
+from tasks.quality import KINDS, Quality, WorstFrame
 from tasks.task import Arrays, UnitMeasurement
 
 #: A change of brightness from frame to frame that nobody sees.
@@ -34,11 +34,11 @@ class _Tally:
     "The same across a border."
     worst: dict[str, list[WorstFrame]] = field(default_factory=dict)
 
-    def offer(self, measure: str, badness: float, frame: WorstFrame) -> None:
-        """Keep the frame if it is among the worst."""
-        kept = [*self.worst.get(measure, []), frame]
-        sign = -1 if measure == "sharpness" else 1
-        self.worst[measure] = sorted(kept, key=lambda one: -sign * one.value)[:SHOWN]
+    def offer(self, frame: WorstFrame) -> None:
+        """Keep the frame if it is among the worst of its measure."""
+        kept = [*self.worst.get(frame.measure, []), frame]
+        sign = 1 if KINDS[frame.measure].at_most else -1
+        self.worst[frame.measure] = sorted(kept, key=lambda one: -sign * one.value)[:SHOWN]
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _taken(
         if (one := before.get(face)) is not None and one.frame + 1 == frame and not cuts[frame]:
             change = _flicker(one, cells)
             (tally.border if one.frame < unit.start else tally.inner).append(change)
-            tally.offer("flicker", change, WorstFrame(frame, "flicker", change, picture))
+            tally.offer(WorstFrame(frame, "flicker", change, picture))
         before[face] = cells
     return before
 
@@ -101,7 +101,7 @@ def _note(tally: _Tally, arrays: Arrays, k: int, picture: bytes) -> None:
         tally.openings.append((frame, opening))
     for name, values in (("seam", tally.seam), ("sharpness", tally.sharpness)):
         values.append(value := float(arrays[name][k]))
-        tally.offer(name, value, WorstFrame(frame, name, value, picture))
+        tally.offer(WorstFrame(frame, name, value, picture))
 
 
 def _flicker(one: _Cells, other: _Cells) -> float:
