@@ -51,6 +51,7 @@ def test_a_sidecar_that_cannot_be_read_for_a_while_costs_no_part(sources: Source
     class Work:
         part_uri = str(sidecar).removesuffix(".json")
         key = sidecar.name.partition(".")[0]
+        quality_uri = ""
 
     assert list(Ledger(Storage({}), prefix).committed([Work()])) == [Work.key]  # type: ignore[list-item]
     with pytest.raises(StorageError, match="the store is down"):
