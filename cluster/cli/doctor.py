@@ -37,25 +37,29 @@ def doctor(
         if vram:
             tell_vram(vram, storage_option or [], vram_bytes, json=json)
             return
-        from cluster.cli.request import storage_options
-        from cluster.doctor import examine, machine, media
-        from cluster.doctor.remote import storage_checks
+        tell_checks(storage, storage_option or [], start_ray, json=json)
 
-        examinations = [
-            machine.python_and_packages, machine.own_packages, machine.opencv, media.codecs,
-            media.hardware_encoders, media.fonts, media.weights, machine.gpu, machine.memory_and_disks,
-            machine.shared_memory, machine.ray_version,
-        ]  # fmt: skip
-        if start_ray:
-            examinations.append(machine.local_ray)
-        if storage:
-            options = dict(storage_options(storage_option or []))
-            examinations.append(partial(storage_checks, storage, options))
-        checks = []
-        for check in examine(tuple(examinations)):
-            checks.append(check)
-            if not json:
-                typer.echo(line_of(check))
+
+def tell_checks(storage: str | None, storage_option: list[str], start_ray: bool, *, json: bool) -> None:
+    """Every check as it is made; ends the process with what they came to."""
+    from cluster.cli.request import storage_options
+    from cluster.doctor import examine, machine, media
+    from cluster.doctor.remote import storage_checks
+
+    examinations = [
+        machine.python_and_packages, machine.own_packages, machine.opencv, media.codecs,
+        media.hardware_encoders, media.fonts, media.weights, machine.gpu, machine.memory_and_disks,
+        machine.shared_memory, machine.ray_version,
+    ]  # fmt: skip
+    if start_ray:
+        examinations.append(machine.local_ray)
+    if storage:
+        examinations.append(partial(storage_checks, storage, dict(storage_options(storage_option))))
+    checks = []
+    for check in examine(tuple(examinations)):
+        checks.append(check)
+        if not json:
+            typer.echo(line_of(check))
     broken = [check for check in checks if check.state == "broken"]
     if json:
         print_json({"fit": not broken, "checks": [asdict(check) for check in checks]})

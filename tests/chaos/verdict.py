@@ -92,8 +92,7 @@ def faults_of_cluster(address: str) -> list[str]:
 
 
 def _faults_of_objects(global_state: Any) -> list[str]:
-    """Objects that still hold memory.  Those of a worker that was killed are freed once its raylet knows, so some time
-    is given; a copy that a node fetched and nobody needs any more is Ray's own to throw away, and is no fault."""
+    """Objects that still hold memory: those of a worker that was killed are freed once its node knows of it."""
     from ray._private.internal_api import get_memory_info_reply
 
     until = time.monotonic() + _FREED_WITHIN
@@ -104,8 +103,6 @@ def _faults_of_objects(global_state: Any) -> list[str]:
         if time.monotonic() > until:
             break
         time.sleep(0.5)
-    if used.object_store_bytes_primary_copy == 0:
-        return []
     return [
         f"object store: {used.num_local_objects} objects, {used.object_store_bytes_used} bytes, of them "
         f"{used.object_store_bytes_primary_copy} not freed"

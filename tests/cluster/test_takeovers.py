@@ -70,13 +70,19 @@ def _one_lease_of_four() -> Driven:
     return run
 
 
-def test_units_that_have_not_begun_are_taken_over_in_the_tail() -> None:
+def _tail_of_one_lease_of_four() -> Driven:
+    """Another cell has done all that was left to begin."""
     run = _one_lease_of_four()
     run.up("b", slots=1)
     while run.scheduler.queued():
         run.decide()
         run.now += 5.0
         run.finish(next(n for n, live in run.live.items() if live.attempt.cell == "b"))
+    return run
+
+
+def test_units_that_have_not_begun_are_taken_over_in_the_tail() -> None:
+    run = _tail_of_one_lease_of_four()
     (start,) = run.decide()
     assert isinstance(start, Start)
     assert (start.attempt.duplicate_of, [unit.number for unit in start.attempt.units]) == (2, [2, 3])
@@ -88,12 +94,7 @@ def test_units_that_have_not_begun_are_taken_over_in_the_tail() -> None:
 
 
 def test_units_come_back_to_their_first_attempt_if_the_thief_fails() -> None:
-    run = _one_lease_of_four()
-    run.up("b", slots=1)
-    while run.scheduler.queued():
-        run.decide()
-        run.now += 5.0
-        run.finish(next(n for n, live in run.live.items() if live.attempt.cell == "b"))
+    run = _tail_of_one_lease_of_four()
     run.decide()
     run.down("b")
     assert run.decide() == []

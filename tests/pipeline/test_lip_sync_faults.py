@@ -16,7 +16,6 @@ import pytest
 from pipeline.job import EncodeRequest, RenderJob
 from pipeline.render import render_in_process
 from tasks.table import parse_task
-from tests.tasks.lip_sync.generators import Loud
 
 DEMO = Path(__file__).parents[2] / "tasks" / "data" / "demo"
 FRAMES = 10
@@ -67,15 +66,6 @@ KINDS: dict[str, Callable[[Path], None]] = {
     "single frame": lambda path: _write(path, frames=1),
     "no face at first": lambda path: _write(path, picture=_faceless_at_first),
 }
-
-
-@pytest.fixture(params=["embedded", "wav2lip"])
-def task(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Who draws; Wav2Lip's network is stood in for by one that needs no time."""
-    monkeypatch.setattr("tasks.lip_sync.wav2lip.backend.Generator", Loud)
-    checkpoint = tmp_path / "made.pth"
-    checkpoint.write_bytes(b"never read")
-    return "lip-sync" if request.param == "embedded" else f"lip-sync:model={checkpoint}"
 
 
 def _shown(path: Path) -> tuple[list[Fraction], np.ndarray]:

@@ -41,15 +41,6 @@ def moving_face(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=["embedded", "wav2lip"])
-def task(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Who draws; Wav2Lip's network is stood in for by one that needs no time."""
-    monkeypatch.setattr("tasks.lip_sync.wav2lip.backend.Generator", Loud)
-    checkpoint = tmp_path / "made.pth"
-    checkpoint.write_bytes(b"never read")
-    return "lip-sync" if request.param == "embedded" else f"lip-sync:model={checkpoint}"
-
-
 def _job(source: Path, output: Path, task: str = "lip-sync", **more: object) -> RenderJob:
     job = RenderJob(
         str(source), str(output), tasks=(parse_task(task),), audio=str(DEMO / "voice.wav"), fit="video",

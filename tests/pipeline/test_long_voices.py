@@ -21,7 +21,6 @@ from pipeline.storage import Storage
 from tasks.lip_sync.voice import Articulation
 from tasks.lip_sync.wav2lip import plan as generated
 from tasks.table import parse_task
-from tests.tasks.lip_sync.generators import Loud
 from tests.tasks.lip_sync.talking import talk
 
 DEMO = Path(__file__).parents[2] / "tasks" / "data" / "demo"
@@ -50,15 +49,6 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     portrait = cv2.imread(str(DEMO / "portrait.jpg"))
     cv2.imwrite(str(path), cv2.resize(portrait[20:276, 96:352], (SIDE, SIDE), interpolation=cv2.INTER_AREA))
     return path
-
-
-@pytest.fixture(params=["embedded", "wav2lip"])
-def task(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Who draws; Wav2Lip's network is stood in for by one that needs no time."""
-    monkeypatch.setattr("tasks.lip_sync.wav2lip.backend.Generator", Loud)
-    checkpoint = tmp_path / "made.pth"
-    checkpoint.write_bytes(b"never read")
-    return "lip-sync" if request.param == "embedded" else f"lip-sync:model={checkpoint}"
 
 
 def spoken(photo: Path, folder: Path, task: str, seconds: int, rate: Fraction) -> np.ndarray:

@@ -22,7 +22,6 @@ from tasks.lip_sync.task import LipSyncTask
 from tasks.table import parse_task
 from tests.pipeline.test_journey import frames_of
 from tests.tasks.faces.made import empty, portrait, stranger
-from tests.tasks.lip_sync.generators import Loud
 
 SIDE, FRAMES, CUT = 360, 50, 30
 #: Their numbers: the stranger is a little larger.
@@ -84,15 +83,6 @@ def _job(place: Path, output: Path, task: str = "lip-sync", *speakers: Speaker, 
         encode=EncodeRequest(qp=0, preset="ultrafast"), speakers=speakers,
     )  # fmt: skip
     return replace(job, **more)  # type: ignore[arg-type]
-
-
-@pytest.fixture(params=["embedded", "wav2lip"])
-def model(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Who draws; Wav2Lip's network is stood in for by one that needs no time."""
-    monkeypatch.setattr("tasks.lip_sync.wav2lip.backend.Generator", Loud)
-    checkpoint = tmp_path / "made.pth"
-    checkpoint.write_bytes(b"never read")
-    return "embedded" if request.param == "embedded" else str(checkpoint)
 
 
 def _changed(source: Path, output: Path) -> np.ndarray:
