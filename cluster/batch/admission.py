@@ -56,6 +56,17 @@ class Admission:
     def in_order(self) -> tuple[Item, ...]:
         return tuple(waiting.item for waiting in self._order)
 
+    def recalled(self, item: Item, look: Look) -> None:
+        """The item was done by an earlier run: it has no turn, and what shows the same takes over its output."""
+        self.refused(item)
+        if look.content:
+            self._first_of.setdefault(_what(item.job, look), item)
+
+    def knows(self, item: Item) -> bool:
+        """Whether the item needs no look any more."""
+        waiting = self._waiting[item.name]
+        return waiting.settled or waiting.look is not None
+
     def looked(self, item: Item, look: Look) -> None:
         self._waiting[item.name].look = look
         self._settle_order()

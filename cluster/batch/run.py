@@ -1,5 +1,6 @@
 """A batch from its items to its end: looks ahead, gives turns, waits; one bad video never harms the others."""
 
+import contextlib
 import logging
 import threading
 import time
@@ -7,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from cluster.batch.admission import Admission, Turn
 from cluster.batch.journeys import DEFER_SECONDS, Journey, Means
@@ -17,15 +19,21 @@ from cluster.fleet.values import Fleet
 from cluster.manifest.values import Item
 from cluster.scheduling.scheduler import Scheduler
 from pipeline.claims import RENEW_SECONDS, Claims, Owner
-from pipeline.look import Look, look_at
+from pipeline.look import Look
+from pipeline.receipts import recalled
 from pipeline.stages import Stopped
+from pipeline.steps import look_at
 from pipeline.storage import Storage
 from tasks.errors import ReelyardError, StorageError, WorkerLost
+
+T = TypeVar("T")
 
 log = logging.getLogger("reelyard")
 
 #: Looks made side by side; each is a call to a worker outside the cells.
 _LOOKS = 8
+#: Outputs of an earlier run that one such call recalls.
+_RECALLED_AT_ONCE = 32
 #: Journeys open at once: so many for each slot, and so many more, to have the next units ready.
 _JOURNEYS_A_SLOT, _JOURNEYS_MORE, _MOST_JOURNEYS = 2, 6, 1024
 #: Of an item that was refused at its first look.
@@ -62,7 +70,9 @@ class Batch:
         self._settings = settings
         self._admission = Admission(items, outputs_there)
         self._turns = threading.Condition()
-        self._looks = iter(self._admission.in_order)
+        self._made = iter(_groups([item for item in items if _seems_done(item, outputs_there)]))
+        self._looks = (item for item in self._admission.in_order if not self._admission.knows(item))
+        self._all_recalled = threading.Barrier(_LOOKS)
         self._stop = threading.Event()
         self._open: dict[str, Journey] = {}
         self._phases: dict[str, str] = {}
@@ -149,12 +159,29 @@ class Batch:
                 self._turns.notify_all()
 
     def _look_ahead(self) -> None:
-        while not self._stop.is_set():
-            with self._turns:
-                item = next(self._looks, None)
-            if item is None:
-                return
+        while (group := self._next_of(self._made)) is not None:
+            self._recall(group)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            self._all_recalled.wait()
+        while (item := self._next_of(self._looks)) is not None:
             self._look(item)
+
+    def _next_of(self, ahead: Iterator[T]) -> T | None:
+        with self._turns:
+            return None if self._stop.is_set() else next(ahead, None)
+
+    def _recall(self, group: Sequence[Item]) -> None:
+        """Items whose outputs an earlier run made are done; those of whom that is not sure are looked at later."""
+        try:
+            looks, _ = self._means.fleet.do(recalled, [item.job for item in group], stopped=self._stop.is_set)
+        except Stopped:
+            return
+        except ReelyardError as error:
+            log.warning("%d outputs are looked at one by one: %s", len(group), error.message)
+            return
+        for item, look in zip(group, looks, strict=True):
+            if look is not None:
+                self._already_done(item, look)
 
     def _look(self, item: Item) -> None:
         try:
@@ -170,10 +197,13 @@ class Batch:
             self._settle(lambda: self._admission.refused(item))
             return
         if look.done:
-            Journey(self._means, Turn(item, look)).tell("already done", frames=look.frames, segments=look.segments)
-            self._settle(lambda: self._admission.refused(item))
+            self._already_done(item, look)
         else:
             self._settle(lambda: self._admission.looked(item, look))
+
+    def _already_done(self, item: Item, look: Look) -> None:
+        Journey(self._means, Turn(item, look)).tell("already done", frames=look.frames, segments=look.segments)
+        self._settle(lambda: self._admission.recalled(item, look))
 
     def _settle(self, change: Callable[[], None]) -> None:
         with self._turns:
@@ -206,6 +236,7 @@ class Batch:
 
     def _end(self, threads: Sequence[threading.Thread]) -> None:
         self._stop.set()
+        self._all_recalled.abort()
         with self._turns:
             journeys = list(self._open.values())
         for journey in journeys:
@@ -213,6 +244,14 @@ class Batch:
         deadline = time.monotonic() + _STOP_SECONDS
         for thread in threads:
             thread.join(timeout=max(0.0, deadline - time.monotonic()))
+
+
+def _seems_done(item: Item, outputs_there: Collection[str]) -> bool:
+    return item.job.output in outputs_there and not item.job.overwrite
+
+
+def _groups(items: Sequence[Item]) -> list[Sequence[Item]]:
+    return [items[i : i + _RECALLED_AT_ONCE] for i in range(0, len(items), _RECALLED_AT_ONCE)]
 
 
 def _status(phases: dict[str, str]) -> str:
