@@ -2,8 +2,10 @@
 
 It holds the device for a stated time a picture, as a network on a GPU would, and uses no processor
 meanwhile.  On request it fails where a real task might: at a picture, or for want of memory.
+On a node whose environment says so it is slower, as a lesser GPU would be.
 """
 
+import os
 import time
 from collections.abc import Iterable, Iterator
 
@@ -12,13 +14,16 @@ from tasks.errors import OutOfVram
 from tasks.picture import FrameBatch
 from tasks.task import Needs, OutputFrames, TaskInputs, TaskPlan, TaskSpec, UnitMeasurement, Voice
 
+#: In the environment of a node's processes: how many times slower its device is said to be.
+SLOWER = "REELYARD_REHEARSAL_SLOWER"
+
 
 class RehearsalTask:
     """Every picture as it came, later."""
 
     def __init__(self, spec: TaskSpec) -> None:
         self.spec = spec
-        self._seconds = float(spec.option("milliseconds")) / 1000
+        self._seconds = float(spec.option("milliseconds")) / 1000 * float(os.environ.get(SLOWER, "1"))
         self._fails_at = int(float(spec.option("fail_at")))
         self._too_large_for = spec.option("too_large_for")
         self._device = ""

@@ -57,9 +57,15 @@ def test_not_after_a_file_is_gone(made: tuple[Storage, RenderJob], what: str) ->
 
 @pytest.mark.parametrize(
     "other",
-    [{"tasks": (parse_task("identity"),)}, {"label": "x"}, {"quality": True}, {"segment_seconds": 3.0}, {"fit": "video"}],
+    [
+        {"tasks": (parse_task("identity"),)},
+        {"label": "x"},
+        {"quality": True},
+        {"segment_seconds": 3.0},
+        {"fit": "video"},
+    ],
     ids=lambda other: next(iter(other)),
-)  # fmt: skip
+)
 def test_not_for_another_request(made: tuple[Storage, RenderJob], other: dict[str, object]) -> None:
     assert found(made, **other) is None
 

@@ -7,7 +7,7 @@ import pytest
 
 from tasks.chain import Chain
 from tasks.errors import OutOfVram
-from tasks.rehearsal import RehearsalTask
+from tasks.rehearsal import SLOWER, RehearsalTask
 from tasks.table import task_spec
 from tasks.task import TaskInputs
 from tests.tasks.pictures import picture_format, random_batch
@@ -26,6 +26,13 @@ def test_a_rehearsal_changes_nothing_and_takes_its_time() -> None:
     begun = time.monotonic()
     assert _rendered(milliseconds="20")
     assert time.monotonic() - begun >= 0.08
+
+
+def test_a_node_whose_environment_says_so_is_slower(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SLOWER, "4")
+    begun = time.monotonic()
+    assert _rendered(milliseconds="20")
+    assert time.monotonic() - begun >= 0.32
 
 
 def test_a_rehearsal_fails_at_its_frame_only() -> None:
