@@ -38,6 +38,8 @@ _RECALLED_AT_ONCE = 32
 _JOURNEYS_A_SLOT, _JOURNEYS_MORE, _MOST_JOURNEYS = 2, 6, 1024
 #: Of an item that was refused at its first look.
 _NOTHING = Look(0, 0.0, 0.0, 0)
+#: How long the next turn is waited for where nothing tells that there is one: another driver's item may be free.
+_TURN_SECONDS = 1.0
 #: How long what runs may take to end when a run is stopped.
 _STOP_SECONDS = 20.0
 
@@ -129,7 +131,7 @@ class Batch:
         with self._turns:
             turn = self._admission.next(time.monotonic()) if room else None
             if turn is None:
-                self._turns.wait(timeout=0.25)
+                self._turns.wait(timeout=_TURN_SECONDS)
             return turn
 
     def _most_journeys(self) -> int:

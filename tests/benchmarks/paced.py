@@ -88,7 +88,8 @@ class Watch:
         self._cells = cells
         self._working: set[str] = set()
         self._cell_of: dict[int, str] = {}
-        self._share, progress._ASK_SHARE = progress._ASK_SHARE, 0.0
+        self._asked = progress._ASK_SHARE, progress._ASKS_PER_SECOND
+        progress._ASK_SHARE, progress._ASKS_PER_SECOND = 0.0, progress._MOST_ASKS_PER_SECOND
         self.begun: float | None = None
         self.cpu_begun = self.cpu_ended = 0.0
         self.ended = 0.0
@@ -104,7 +105,7 @@ class Watch:
             self._working.add(self._cell_of[event.attempt])
             if self.begun is None and len(self._working) == self._cells:
                 self.begun, self.cpu_begun, self.frames_before = event.at, time.process_time(), self.passed
-                progress._ASK_SHARE = self._share
+                progress._ASK_SHARE, progress._ASKS_PER_SECOND = self._asked
         elif isinstance(event, UnitDone):
             self.frames += event.frames
             self.ended, self.cpu_ended = event.at, time.process_time()
