@@ -18,8 +18,9 @@ _ASK_SHARE = 0.2
 #: An encoder that leaves a question unanswered for so long is stuck, whatever its stream waits for.
 SILENT_SECONDS = 90.0
 #: Calls a second, whatever the number of cells, before the first frame and after it, each of which costs the driver
-#: about a millisecond; and at most, where cells are so many that each would wait too long to be known to live.
-_FIRST_ASKS_PER_SECOND, _ASKS_PER_SECOND, _MOST_ASKS_PER_SECOND = 20, 2, 100
+#: about a millisecond: parts tell of frames for nothing; and at most, where cells are so many that each would wait too
+#: long to be known to live.
+_FIRST_ASKS_PER_SECOND, _ASKS_PER_SECOND, _MOST_ASKS_PER_SECOND = 20, 0.5, 100
 
 
 async def watch_progress(attempts: Callable[[], Collection[RunningAttempt]], idle_seconds: float) -> None:
@@ -65,7 +66,7 @@ def _pause(age: float | None, cells: int) -> float:
     """Seconds between two questions to a cell, `age` seconds after the first frame of the run if there was one."""
     if age is None:
         return max(_FIRST_SECONDS, cells / _FIRST_ASKS_PER_SECOND)
-    usual = max(_ASK_SECONDS, _ASK_SHARE * age, cells / _ASKS_PER_SECOND)
+    usual = max(_ASK_SECONDS, _ASK_SHARE * age, (cells - 1) / _ASKS_PER_SECOND)
     return max(min(_MOST_SECONDS, usual), cells / _MOST_ASKS_PER_SECOND)
 
 

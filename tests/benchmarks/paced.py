@@ -148,13 +148,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gpus", type=int, required=True)
     parser.add_argument("--milliseconds", type=float, default=40.0)
-    parser.add_argument("--clip-seconds", type=int, default=20)
-    parser.add_argument("--clips", type=int, required=True)
+    parser.add_argument("--clip-seconds", type=int, nargs="+", required=True, help="the length of each clip")
     parser.add_argument("--segment-seconds", type=float, default=10.0)
     parser.add_argument("--slower", type=float, default=1.0, help="how many times slower the last GPU is")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="reelyard-paced-source-") as folder:
-        clips = [write_clip(Path(folder) / f"clip-{n}.mp4", given.clip_seconds, n) for n in range(given.clips)]
+        clips = [write_clip(Path(folder) / f"clip-{n}.mp4", long, n) for n, long in enumerate(given.clip_seconds)]
         figures = run(given.gpus, given.milliseconds, clips, given.segment_seconds, given.slower)
     json.dump(figures, sys.stdout)
 

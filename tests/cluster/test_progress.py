@@ -17,7 +17,7 @@ def _as_in_a_run(_progress_at_once: None, monkeypatch: pytest.MonkeyPatch) -> No
         (None, 1, 0.1),
         (None, 40, 2.0),
         (0.0, 1, 0.5),
-        (0.0, 8, 4.0),
+        (0.0, 8, 14.0),
         (10.0, 1, 2.0),
         (3600.0, 8, 20.0),
         (3600.0, 2000, 20.0),
