@@ -34,6 +34,8 @@ log = logging.getLogger("reelyard")
 _LOOKS = 8
 #: Outputs of an earlier run that one such call recalls.
 _RECALLED_AT_ONCE = 32
+#: How long the first look waits for such calls: what is recalled later was looked at meanwhile.
+_RECALL_SECONDS = 60.0
 #: Journeys open at once: so many for each slot, and so many more, to have the next units ready.
 _JOURNEYS_A_SLOT, _JOURNEYS_MORE, _MOST_JOURNEYS = 2, 6, 1024
 #: Of an item that was refused at its first look.
@@ -164,7 +166,7 @@ class Batch:
         while (group := self._next_of(self._made)) is not None:
             self._recall(group)
         with contextlib.suppress(threading.BrokenBarrierError):
-            self._all_recalled.wait()
+            self._all_recalled.wait(timeout=_RECALL_SECONDS)
         while (item := self._next_of(self._looks)) is not None:
             self._look(item)
 
@@ -182,7 +184,7 @@ class Batch:
             log.warning("%d outputs are looked at one by one: %s", len(group), error.message)
             return
         for item, look in zip(group, looks, strict=True):
-            if look is not None:
+            if look is not None and not self._admission.knows(item):
                 self._already_done(item, look)
 
     def _look(self, item: Item) -> None:
