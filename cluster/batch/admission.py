@@ -50,7 +50,15 @@ class Admission:
         self._waiting = {waiting.item.name: waiting for waiting in self._order}
 
     def _look_rank(self, item: Item) -> tuple[bool, int, int]:
-        return (not item.job.overwrite and item.job.output in self.outputs_there, -item.priority, item.line)
+        return (self._seems_done(item), -item.priority, item.line)
+
+    def _seems_done(self, item: Item) -> bool:
+        return not item.job.overwrite and item.job.output in self.outputs_there
+
+    @property
+    def seem_done(self) -> tuple[Item, ...]:
+        """Items whose outputs are there, whoever made them."""
+        return tuple(item for item in self.in_order if self._seems_done(item))
 
     @property
     def in_order(self) -> tuple[Item, ...]:

@@ -1,6 +1,5 @@
 """A batch from its items to its end: looks ahead, gives turns, waits; one bad video never harms the others."""
 
-import contextlib
 import logging
 import threading
 import time
@@ -8,9 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
 
 from cluster.batch.admission import Admission, Turn
+from cluster.batch.ahead import LookAhead
 from cluster.batch.journeys import DEFER_SECONDS, Journey, Means
 from cluster.dispatch.dispatcher import Dispatcher
 from cluster.dispatch.journal import Journal
@@ -19,27 +18,12 @@ from cluster.fleet.values import Fleet
 from cluster.manifest.values import Item
 from cluster.scheduling.scheduler import Scheduler
 from pipeline.claims import RENEW_SECONDS, Claims, Owner
-from pipeline.look import Look
-from pipeline.receipts import recalled
-from pipeline.stages import Stopped
-from pipeline.steps import look_at
 from pipeline.storage import Storage
-from tasks.errors import ReelyardError, StorageError, WorkerLost
-
-T = TypeVar("T")
 
 log = logging.getLogger("reelyard")
 
-#: Looks made side by side; each is a call to a worker outside the cells.
-_LOOKS = 8
-#: Outputs of an earlier run that one such call recalls.
-_RECALLED_AT_ONCE = 32
-#: How long the first look waits for such calls: what is recalled later was looked at meanwhile.
-_RECALL_SECONDS = 60.0
 #: Journeys open at once: so many for each slot, and so many more, to have the next units ready.
 _JOURNEYS_A_SLOT, _JOURNEYS_MORE, _MOST_JOURNEYS = 2, 6, 1024
-#: Of an item that was refused at its first look.
-_NOTHING = Look(0, 0.0, 0.0, 0)
 #: How long the next turn is waited for where nothing tells that there is one: another driver's item may be free.
 _TURN_SECONDS = 1.0
 #: How long what runs may take to end when a run is stopped.
@@ -74,16 +58,13 @@ class Batch:
         self._settings = settings
         self._admission = Admission(items, outputs_there)
         self._turns = threading.Condition()
-        self._made = iter(_groups([item for item in items if _seems_done(item, outputs_there)]))
-        self._looks = (item for item in self._admission.in_order if not self._admission.knows(item))
-        self._all_recalled = threading.Barrier(_LOOKS)
-        self._stop = threading.Event()
         self._open: dict[str, Journey] = {}
         self._phases: dict[str, str] = {}
         journal.listen(self._hear)
         dispatcher = Dispatcher(fleet, Scheduler(), journal, why_no_work=self._busy_with)
         claims = Claims(storage, Owner.here())
         self._means = Means(dispatcher, fleet, journal, storage, claims, remedy)
+        self._ahead = LookAhead(self._means, self._admission, self._turns)
 
     def _hear(self, event: Event) -> None:
         """Keeps the phase of every video."""
@@ -108,9 +89,7 @@ class Batch:
         return dict(self._phases)
 
     def _work(self) -> None:
-        looks = [threading.Thread(target=self._look_ahead, daemon=True, name="look") for _ in range(_LOOKS)]
-        for thread in looks:
-            thread.start()
+        looks = self._ahead.begin()
         journeys: list[threading.Thread] = []
         try:
             while not self._admission_over():
@@ -162,58 +141,6 @@ class Batch:
                     self._admission.defer(turn.item, time.monotonic() + DEFER_SECONDS)
                 self._turns.notify_all()
 
-    def _look_ahead(self) -> None:
-        while (group := self._next_of(self._made)) is not None:
-            self._recall(group)
-        with contextlib.suppress(threading.BrokenBarrierError):
-            self._all_recalled.wait(timeout=_RECALL_SECONDS)
-        while (item := self._next_of(self._looks)) is not None:
-            self._look(item)
-
-    def _next_of(self, ahead: Iterator[T]) -> T | None:
-        with self._turns:
-            return None if self._stop.is_set() else next(ahead, None)
-
-    def _recall(self, group: Sequence[Item]) -> None:
-        """Items whose outputs an earlier run made are done; those of whom that is not sure are looked at later."""
-        try:
-            looks, _ = self._means.fleet.do(recalled, [item.job for item in group], stopped=self._stop.is_set)
-        except Stopped:
-            return
-        except ReelyardError as error:
-            log.warning("%d outputs are looked at one by one: %s", len(group), error.message)
-            return
-        for item, look in zip(group, looks, strict=True):
-            if look is not None and not self._admission.knows(item):
-                self._already_done(item, look)
-
-    def _look(self, item: Item) -> None:
-        try:
-            look, _ = self._means.fleet.do(look_at, item.job, stopped=self._stop.is_set)
-        except Stopped:
-            return
-        except (StorageError, WorkerLost) as error:
-            log.warning("%s: looked at in vain, its journey will try again: %s", item.name, error.message)
-            look = _NOTHING
-        except Exception as error:
-            known = error if isinstance(error, ReelyardError) else ReelyardError(f"{type(error).__name__}: {error}")
-            Journey(self._means, Turn(item, _NOTHING)).failed(known)
-            self._settle(lambda: self._admission.refused(item))
-            return
-        if look.done:
-            self._already_done(item, look)
-        else:
-            self._settle(lambda: self._admission.looked(item, look))
-
-    def _already_done(self, item: Item, look: Look) -> None:
-        Journey(self._means, Turn(item, look)).tell("already done", frames=look.frames, segments=look.segments)
-        self._settle(lambda: self._admission.recalled(item, look))
-
-    def _settle(self, change: Callable[[], None]) -> None:
-        with self._turns:
-            change()
-            self._turns.notify_all()
-
     def _busy_with(self) -> str:
         """What videos are busy with while no unit is queued."""
         phases = Counter(self._phases.values())
@@ -239,8 +166,7 @@ class Batch:
             thread.join(timeout=5.0)
 
     def _end(self, threads: Sequence[threading.Thread]) -> None:
-        self._stop.set()
-        self._all_recalled.abort()
+        self._ahead.stop()
         with self._turns:
             journeys = list(self._open.values())
         for journey in journeys:
@@ -248,14 +174,6 @@ class Batch:
         deadline = time.monotonic() + _STOP_SECONDS
         for thread in threads:
             thread.join(timeout=max(0.0, deadline - time.monotonic()))
-
-
-def _seems_done(item: Item, outputs_there: Collection[str]) -> bool:
-    return item.job.output in outputs_there and not item.job.overwrite
-
-
-def _groups(items: Sequence[Item]) -> list[Sequence[Item]]:
-    return [items[i : i + _RECALLED_AT_ONCE] for i in range(0, len(items), _RECALLED_AT_ONCE)]
 
 
 def _status(phases: dict[str, str]) -> str:
