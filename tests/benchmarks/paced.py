@@ -25,7 +25,6 @@ from cluster.events import Event, FramesPassed, LeaseBegan, SlotsIdle, UnitDone
 from cluster.fleet import progress
 from cluster.manifest.values import Item
 from pipeline.job import EncodeRequest, RenderJob
-from tasks.rehearsal import SLOWER
 from tasks.table import task_spec
 
 _RAY = {
@@ -36,33 +35,22 @@ _RATE, _WIDTH, _HEIGHT = 25, 320, 180
 
 
 @contextmanager
-def gpus(count: int, slower: float = 1.0) -> Iterator[str]:
-    """The address of a Ray on this machine with so many GPUs that are only said to be there.
-
-    Where `slower` is not 1, the last of them is on a node of its own, and so many times slower.
-    """
+def gpus(count: int) -> Iterator[str]:
+    """The address of a Ray on this machine with so many GPUs that are only said to be there."""
     os.environ.update(_RAY)
     from ray.cluster_utils import Cluster
 
-    apart = 0 if slower == 1.0 else 1
     scratch = Path(tempfile.mkdtemp(prefix="rb-", dir="/tmp"))
     made: Any = Cluster(
         initialize_head=True, shutdown_at_exit=False,
-        head_node_args=_node(count - apart) | {"include_dashboard": False, "temp_dir": str(scratch)},
+        head_node_args={"num_cpus": 4 * count, "num_gpus": count, "include_dashboard": False,
+                        "temp_dir": str(scratch), "object_store_memory": 600 << 20},
     )  # fmt: skip
     try:
-        if apart:
-            os.environ[SLOWER] = str(slower)
-            made.add_node(**_node(apart))
-            del os.environ[SLOWER]
         yield made.address
     finally:
         made.shutdown()
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _node(count: int) -> dict[str, Any]:
-    return {"num_cpus": 4 * count, "num_gpus": count, "object_store_memory": max(150, 75 * count) << 20}
 
 
 def write_clip(path: Path, seconds: int, number: int) -> Path:
@@ -117,9 +105,10 @@ class Watch:
 def run(
     count: int, milliseconds: float, clips: Sequence[Path], segment_seconds: float, slower: float = 1.0
 ) -> dict[str, Any]:
-    """Figures of one batch of clips."""
-    spec = task_spec("rehearsal", {"milliseconds": str(milliseconds)})
-    with gpus(count, slower) as address, tempfile.TemporaryDirectory(prefix="reelyard-paced-") as folder:
+    """Figures of one batch of clips; one of the GPUs is `slower` times slower."""
+    with gpus(count) as address, tempfile.TemporaryDirectory(prefix="reelyard-paced-") as folder:
+        options = {"slower": str(slower), "slower_file": f"{folder}/slower"} if slower > 1 else {}
+        spec = task_spec("rehearsal", {"milliseconds": str(milliseconds), **options})
         encode = EncodeRequest(crf=20, preset="ultrafast")
         items = []
         for line, path in enumerate(clips, 1):
@@ -150,7 +139,7 @@ def main() -> None:
     parser.add_argument("--milliseconds", type=float, default=40.0)
     parser.add_argument("--clip-seconds", type=int, nargs="+", required=True, help="the length of each clip")
     parser.add_argument("--segment-seconds", type=float, default=10.0)
-    parser.add_argument("--slower", type=float, default=1.0, help="how many times slower the last GPU is")
+    parser.add_argument("--slower", type=float, default=1.0, help="how many times slower one of the GPUs is")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="reelyard-paced-source-") as folder:
         clips = [write_clip(Path(folder) / f"clip-{n}.mp4", long, n) for n, long in enumerate(given.clip_seconds)]

@@ -1,13 +1,14 @@
 """The rehearsal changes nothing, keeps its pace, and fails where it is asked to."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tasks.chain import Chain
 from tasks.errors import OutOfVram
-from tasks.rehearsal import SLOWER, RehearsalTask
+from tasks.rehearsal import RehearsalTask
 from tasks.table import task_spec
 from tasks.task import TaskInputs
 from tests.tasks.pictures import picture_format, random_batch
@@ -28,11 +29,15 @@ def test_a_rehearsal_changes_nothing_and_takes_its_time() -> None:
     assert time.monotonic() - begun >= 0.08
 
 
-def test_a_node_whose_environment_says_so_is_slower(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(SLOWER, "4")
+def test_the_process_that_makes_the_file_is_slower(tmp_path: Path) -> None:
+    file = tmp_path / "slow"
     begun = time.monotonic()
-    assert _rendered(milliseconds="20")
+    assert _rendered(milliseconds="20", slower="4", slower_file=str(file))
     assert time.monotonic() - begun >= 0.32
+    file.write_text("another process")
+    begun = time.monotonic()
+    assert _rendered(milliseconds="20", slower="4", slower_file=str(file))
+    assert time.monotonic() - begun < 0.32
 
 
 def test_a_rehearsal_fails_at_its_frame_only() -> None:
