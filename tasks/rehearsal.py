@@ -39,7 +39,7 @@ class RehearsalTask:
 
     def load(self, device: str) -> None:
         self._device = device
-        slow = bool(self._slower_file) and _is_the_one(Path(self._slower_file))
+        slow = self._slower_file != "none" and _is_the_one(Path(self._slower_file))
         self._seconds = self._usual_seconds * (self._slower if slow else 1.0)
 
     def measure(self, start: int, batches: Iterator[FrameBatch]) -> UnitMeasurement:

@@ -107,7 +107,7 @@ TASKS: tuple[TaskEntry, ...] = (
             Option("fail_at", "-1", "output frame at which it fails; -1: none", number(-1, 1e9, "a frame number")),
             Option("too_large_for", "none", "runs out of memory: none, gpu, all", one_of("none", "gpu", "all")),
             Option("slower", "1", "how many times slower one process is", number(1, 1000, "times")),
-            Option("slower_file", "", "that all processes see: the one that can make it is the slower one", any_text),
+            Option("slower_file", "none", "the process that can make this file is the slower one", any_text),
         ),
     ),
     TaskEntry(
