@@ -13,11 +13,11 @@ from tests.deploy.crd_schema import Crds
 from tests.deploy.house_rules import RAY_KINDS, house_faults, ray_documents
 from tests.deploy.kustomize import MONITORING, OVERLAYS
 from tests.deploy.operator_rules import cluster_spec, groups, operator_faults
+from tests.deploy.other_kinds import OTHER_KINDS
+from tests.deploy.terraform import kubernetes_version
 
 Overlays = dict[str, list[dict[str, Any]]]
 
-#: Kinds whose schemas are nowhere at hand: their fields are checked by the tests below, not by a schema.
-UNCHECKED = {"ClusterQueue", "LocalQueue", "ResourceFlavor", "PodMonitor"}
 #: Of checkov's rules for pods, those that do not hold here, and why.
 POD_SKIPS = {
     "CKV_K8S_8": "the operator adds liveness probes",
@@ -37,6 +37,12 @@ def test_the_api_server_takes_every_custom_resource(overlay: str, overlays: Over
     assert {d["metadata"]["name"]: faults for d in known if (faults := crds.faults(d))} == {}
 
 
+def test_the_api_server_takes_the_kinds_of_kueue_and_prometheus(overlays: Overlays, other_kinds: Crds) -> None:
+    found = [document for name in overlays for document in overlays[name] if document["kind"] in OTHER_KINDS]
+    assert {document["kind"] for document in found} == set(OTHER_KINDS)
+    assert {d["metadata"]["name"]: faults for d in found if (faults := other_kinds.faults(d))} == {}
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_the_operator_takes_every_custom_resource(overlay: str, overlays: Overlays) -> None:
     assert [fault for document in ray_documents(overlays[overlay]) for fault in operator_faults(document)] == []
@@ -49,7 +55,7 @@ def test_every_promise_holds(overlay: str, overlays: Overlays, ray_version: str)
 
 
 def test_core_kinds_are_valid_with_unknown_fields_refused(overlays: Overlays, tools: Path, tmp_path: Path) -> None:
-    core = [d for name in overlays for d in overlays[name] if d["kind"] not in {*RAY_KINDS, *UNCHECKED}]
+    core = [d for name in overlays for d in overlays[name] if d["kind"] not in {*RAY_KINDS, *OTHER_KINDS}]
     assert {"Namespace", "ServiceAccount", "NetworkPolicy", "ResourceQuota"} <= {d["kind"] for d in core}
     done = core_faults(core, tools, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -60,7 +66,7 @@ def core_faults(documents: list[dict[str, Any]], tools: Path, folder: Path) -> "
     """What kubernetes-validate says in strict mode."""
     file = folder / "core.yaml"
     file.write_text(yaml.safe_dump_all(documents))
-    command = [str(tools / "kubernetes-validate"), "--strict", "--kubernetes-version", "1.33", str(file)]
+    command = [str(tools / "kubernetes-validate"), "--strict", "--kubernetes-version", kubernetes_version(), str(file)]
     return subprocess.run(command, capture_output=True, text=True)
 
 

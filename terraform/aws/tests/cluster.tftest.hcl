@@ -2,7 +2,7 @@ mock_provider "aws" {}
 
 variables {
   name                = "test"
-  kubernetes_version  = "1.33"
+  kubernetes_version  = "1.35"
   subnet_ids          = ["subnet-a", "subnet-b"]
   public_access_cidrs = []
   administrators      = { me = "arn:aws:iam::000000000000:role/Admin" }

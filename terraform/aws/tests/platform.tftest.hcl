@@ -11,7 +11,7 @@ variables {
   availability_zones    = ["eu-west-1a", "eu-west-1b"]
   cidr                  = "10.20.0.0/16"
   single_nat_gateway    = true
-  kubernetes_version    = "1.33"
+  kubernetes_version    = "1.35"
   public_access_cidrs   = []
   administrators        = { me = "arn:aws:iam::000000000000:role/Admin" }
   renderers             = {}
