@@ -35,8 +35,8 @@ run "every_pool_has_the_labels_that_the_manifests_select_by" {
       for name, pool in output.pools : name => pool.labels
       } == {
       system       = { "reelyard.io/pool" = "system", "reelyard.io/lifecycle" = "on-demand" }
-      gpu-spot     = { "reelyard.io/pool" = "gpu", "reelyard.io/lifecycle" = "spot" }
-      gpu-ondemand = { "reelyard.io/pool" = "gpu", "reelyard.io/lifecycle" = "on-demand" }
+      gpu-spot     = { "reelyard.io/pool" = "gpu", "reelyard.io/lifecycle" = "spot", "nvidia.com/gpu.present" = "true" }
+      gpu-ondemand = { "reelyard.io/pool" = "gpu", "reelyard.io/lifecycle" = "on-demand", "nvidia.com/gpu.present" = "true" }
       cpu          = { "reelyard.io/pool" = "cpu", "reelyard.io/lifecycle" = "on-demand" }
     }
     error_message = "pools and their labels"
