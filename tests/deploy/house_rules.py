@@ -130,6 +130,8 @@ def _head(cluster: Document) -> Iterator[str]:
     head = cluster["headGroupSpec"]
     if head["rayStartParams"].get("num-cpus") != "0":
         yield "head: num-cpus must be the string 0: no actors beside the driver"
+    if head["rayStartParams"].get("dashboard-host") != "0.0.0.0":
+        yield "head: dashboard-host: the operator reaches the Jobs API from outside the pod"
     if container(head)["resources"].get("requests") != limits(head):
         yield "head: requests differ from limits"
     if cluster.get("authOptions", {}).get("mode") != "token":
@@ -260,6 +262,8 @@ def _batch(document: Document) -> Iterator[str]:
     entrypoint = job.get("entrypoint", "")
     if re.search(r"[;&|]", entrypoint):
         yield "entrypoint: more than one command; the second would run in the submitter"
+    if job.get("submissionMode") != "SidecarMode":
+        yield "submissionMode: another pod would pull the whole image to submit; SidecarMode"
     if "--partial-ok" not in entrypoint.split():
         yield "entrypoint without --partial-ok: a bad video would cost a whole new cluster"
     if re.search(r"\b(MANIFEST|OUTPUT|WORK|DEVICE)\b", entrypoint):

@@ -11,7 +11,7 @@ import yaml
 
 from tests.deploy.crd_schema import Crds
 from tests.deploy.house_rules import RAY_KINDS, house_faults, ray_documents
-from tests.deploy.kustomize import MONITORING, OVERLAYS
+from tests.deploy.kustomize import K8S, MONITORING, OVERLAYS
 from tests.deploy.operator_rules import cluster_spec, groups, operator_faults
 from tests.deploy.other_kinds import OTHER_KINDS
 from tests.deploy.terraform import kubernetes_version
@@ -133,3 +133,31 @@ def test_the_dashboard_asks_for_metrics_that_ray_has(overlays: Overlays) -> None
     assert {name for name in asked if name not in known.read_text()} == set()
     for panel in (panel for board in dashboards for panel in board["panels"]):
         assert panel["title"] and all(target["expr"] for target in panel["targets"])
+
+
+def test_spot_pods_on_gke_find_spot_nodes_and_are_gone_in_time(overlays: Overlays) -> None:
+    """GKE labels and taints its spot nodes, and gives a pod 25 s when it takes one back."""
+    for name in ("overlays/gke", "overlays/gke-job"):
+        pod = groups(cluster_spec(ray_documents(overlays[name])[0]))[1]["template"]["spec"]
+        assert pod["nodeSelector"]["cloud.google.com/gke-spot"] == "true"
+        assert "cloud.google.com/gke-spot" in {toleration["key"] for toleration in pod["tolerations"]}
+        assert pod["terminationGracePeriodSeconds"] <= 25
+
+
+def test_two_cells_on_a_gpu_are_two_for_the_device_plugin_too(overlays: Overlays) -> None:
+    config = yaml.safe_load((K8S / "components/mps/device-plugin.yaml").read_text())
+    (shared,) = config["sharing"]["mps"]["resources"]
+    one, two = (
+        {
+            group["groupName"]: group["maxReplicas"]
+            for group in groups(cluster_spec(ray_documents(overlays[name])[0]))[1:3]
+        }
+        for name in ("overlays/aws", "overlays/aws-mps")
+    )
+    assert two == {name: most * shared["replicas"] for name, most in one.items()}
+
+
+def test_the_pod_monitor_is_the_release_s_that_the_readme_installs(overlays: Overlays) -> None:
+    release = re.search(r"helm install (\S+) kube-prometheus-stack", (K8S / "README.md").read_text()).group(1)  # type: ignore[union-attr]
+    monitor = next(d for d in overlays[MONITORING] if d["kind"] == "PodMonitor")
+    assert monitor["metadata"]["labels"]["release"] == release

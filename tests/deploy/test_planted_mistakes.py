@@ -128,6 +128,8 @@ BY_HOUSE = [
     Mistake(
         "a key in a pod", f"{HEAD}|{FIRST}|env|1", {"name": "AWS_SECRET_ACCESS_KEY", "value": "abc"}, "like a secret"
     ),
+    Mistake("a Jobs API for the pod alone", f"{HEAD}|rayStartParams|dashboard-host", "127.0.0.1", "dashboard-host"),
+    Mistake("a pod to submit with", "spec|submissionMode", "K8sJobMode", "another pod would pull", "aws-job"),
     Mistake("one identity for all", f"{SPOT}|{POD}|serviceAccountName", "reelyard-head", "scale the cluster"),
     Mistake("spot pods elsewhere", f"{SPOT}|{POD}|nodeSelector|reelyard.io/lifecycle", "on-demand", "told are"),
     Mistake("CPU pods on GPU nodes", "spec|workerGroupSpecs|2|template|spec|nodeSelector|reelyard.io/pool", "gpu",
