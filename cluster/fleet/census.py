@@ -11,7 +11,17 @@ from ray.util import placement_group, remove_placement_group
 
 from cluster.connection import Connection
 from cluster.fleet.nodes import Node, alive_nodes, free_resources
-from cluster.fleet.plan import PLACEMENT_SECONDS, CellPlan, plan_cells, shortage, side_nodes, wants_gpu
+from cluster.fleet.plan import (
+    PLACEMENT_SECONDS,
+    CellPlan,
+    Place,
+    place_beside_cells,
+    place_of_cell,
+    plan_cells,
+    shortage,
+    side_nodes,
+    wants_gpu,
+)
 from cluster.fleet.side import SideWork
 from cluster.fleet.standing import DEATHS_IN_A_ROW, StandingCell
 from cluster.fleet.values import CellDown, CellDrains, CellUp, Shortage, Told
@@ -33,6 +43,8 @@ _START_SECONDS = 300.0
 _MOST_ASKED = 32
 #: How long a GPU that does not compute waits for the others' answers before the run is settled on the CPU.
 _OTHERS_SECONDS = 30.0
+#: Why a cluster at zero renders on processors, and the remedy.
+NO_GPU_NOW = "no node of this cluster has one now; --device cuda has an autoscaler start nodes that do"
 
 
 class Census:
@@ -74,6 +86,8 @@ class Census:
         self._wanted = 0
         self._demand: list[Any] = []
         "Places asked for anywhere."
+        self._side_demand: list[Any] = []
+        "The place for workers outside cells, while no node has any and cells hold the GPU nodes."
         self._bare_since: float | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.cells: dict[str, StandingCell] = {}
@@ -91,6 +105,8 @@ class Census:
         if not self._altering:
             self._decide(Decision("device", "cpu", "no task draws: nothing is computed on a device"))
             self.settled.set_result("cpu-fp32")
+        elif self._grows and self._device == "auto" and not any(node.gpus for node in nodes):
+            self._decide(Decision("GPU", "none is asked for", NO_GPU_NOW))
         self._bare_since = asyncio.get_running_loop().time()
         self.look(nodes)
         self.spawn(self._watch())
@@ -124,7 +140,9 @@ class Census:
         staying = {node.id for node in nodes if node.leaves_in_seconds is None}
         self._spare = [plan for plan in self._spare if plan.node.id in staying]
         self._open_wanted()
-        for node in side_nodes(nodes, list(self._nodes)):
+        beside = side_nodes(nodes, list(self._nodes))
+        self._ask(self._side_demand, 1 if self._grows and self._gpu and not beside else 0, place_beside_cells())
+        for node in beside:
             if node.id not in self._side.nodes:
                 self.spawn(self._open_side(node))
         self._show_demand()
@@ -153,17 +171,19 @@ class Census:
         """Places that nobody has are asked for anywhere; Ray's autoscaler starts nodes for them."""
         standing = len(self.cells) + len(self._spare)
         missing = max(0 if self._nodes else 1, min(self._wanted - standing, _MOST_ASKED)) if self._grows else 0
-        while len(self._demand) > missing:
-            remove_placement_group(self._demand.pop())
-        bundle = {"CPU": 1.0} | ({"GPU": 1.0} if self._gpu else {})
-        more = range(missing - len(self._demand))
-        self._demand += [placement_group([bundle], strategy="STRICT_PACK") for _ in more]
+        self._ask(self._demand, missing, place_of_cell(self._gpu))
+
+    def _ask(self, asked: list[Any], count: int, place: Place) -> None:
+        """So many places are asked for, of which `asked` are the ones so far."""
+        while len(asked) > count:
+            remove_placement_group(asked.pop())
+        bundles, selectors = [dict(place.bundle)], [dict(place.selector)]
+        for _ in range(count - len(asked)):
+            asked.append(placement_group(bundles, strategy="STRICT_PACK", bundle_label_selector=selectors))
 
     def _drop_demand(self) -> None:
-        """All of it, since one may hold the place on a new node that its cell is to have."""
-        for group in self._demand:
-            remove_placement_group(group)
-        self._demand = []
+        """All places for cells, since one may hold the place on a new node that its cell is to have."""
+        self._ask(self._demand, 0, place_of_cell(self._gpu))
 
     async def _open_side(self, node: Node) -> None:
         try:
@@ -309,3 +329,4 @@ class Census:
         await asyncio.gather(*(cell.end() for cell in self.cells.values()))
         self.cells.clear()
         self._drop_demand()
+        self._ask(self._side_demand, 0, place_beside_cells())

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cluster.fleet.nodes import NODE_ID_LABEL, Node
+from cluster.fleet.nodes import NODE_ID_LABEL, POOL_LABEL, Node
 from tasks.errors import ResourceShortage
 
 #: Processors that a cell makes use of: two leases in flight, each decoding and encoding.
@@ -37,6 +37,24 @@ class CellPlan:
     def selector(self) -> dict[str, str]:
         """Pins it to its node: a cell never moves, it ends with its node."""
         return {NODE_ID_LABEL: self.node.id}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place that an autoscaler is asked for: what it must hold, and labels of the node that may hold it."""
+
+    bundle: Mapping[str, float]
+    selector: Mapping[str, str]
+
+
+def place_of_cell(gpu: bool) -> Place:
+    """A place for one cell more; a cell that computes on processors wakes no node that is marked as one for GPUs."""
+    return Place({"CPU": 1.0, "GPU": 1.0}, {}) if gpu else Place({"CPU": 1.0}, {POOL_LABEL: "!gpu"})
+
+
+def place_beside_cells() -> Place:
+    """A place for side workers, on a node marked for them: elsewhere it could hold the processors of a cell."""
+    return Place({"CPU": float(SIDE_WORKERS)}, {POOL_LABEL: "cpu"})
 
 
 def wants_gpu(nodes: Sequence[Node], device: str, altering: bool) -> bool:

@@ -7,7 +7,17 @@ import pytest
 
 from cluster.fleet import store
 from cluster.fleet.nodes import Node, node_of
-from cluster.fleet.plan import no_gpu, plan_cells, shortage, side_nodes, side_worker_count, wants_gpu
+from cluster.fleet.plan import (
+    Place,
+    no_gpu,
+    place_beside_cells,
+    place_of_cell,
+    plan_cells,
+    shortage,
+    side_nodes,
+    side_worker_count,
+    wants_gpu,
+)
 from cluster.fleet.store import SharedIndexes, StoreAccount
 from cluster.messages import Shared
 
@@ -55,6 +65,12 @@ def test_work_outside_cells_goes_to_marked_nodes_else_to_any_without_a_gpu_and_a
     assert side_nodes((_CPU, _GPU, _HEAD), [_GPU.id]) == (_CPU,)
     assert side_nodes((_CPU, _LAPTOP), [_CPU.id, _LAPTOP.id]) == ()
     assert (side_worker_count(_CPU), side_worker_count(_LAPTOP)) == (4, 2)
+
+
+def test_only_cells_that_compute_on_gpus_ask_an_autoscaler_for_gpu_nodes() -> None:
+    assert place_of_cell(gpu=True) == Place({"CPU": 1.0, "GPU": 1.0}, {})
+    assert place_of_cell(gpu=False) == Place({"CPU": 1.0}, {"reelyard.io/pool": "!gpu"})
+    assert place_beside_cells() == Place({"CPU": 4.0}, {"reelyard.io/pool": "cpu"})
 
 
 def test_a_node_is_read_from_rays_table_and_its_label_goes_before_its_resource() -> None:

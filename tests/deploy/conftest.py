@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.crd_schema import Crds
+from tests.deploy.crd_schema import Crds, served
 from tests.deploy.kustomize import K8S, MONITORING, OVERLAYS, ROOT, build
+from tests.deploy.other_kinds import schemas
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +33,16 @@ def crds(test_data: Path) -> Crds:
     folder = test_data / "deploy" / "crds"
     if not folder.is_dir():
         pytest.skip(f"{folder} is not there: no CRDs to validate against")
-    return Crds(folder)
+    return Crds(served(folder))
+
+
+@pytest.fixture(scope="session")
+def other_kinds(tools: Path) -> Crds:
+    """The kinds that are neither Ray's nor Kubernetes' own; their schemas are not part of this repository."""
+    file = tools.parent / "other-kinds.json"
+    if not file.is_file():
+        pytest.skip(f"{file} is not there: `make check-deploy` fetches the schemas of Kueue's kinds and of PodMonitor")
+    return Crds(schemas(file))
 
 
 @pytest.fixture(scope="session")

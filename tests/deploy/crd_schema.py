@@ -5,7 +5,7 @@ none of this.  So the structural schema of a CRD is rewritten into a JSON Schema
 unknown fields.  Not covered: CEL rules, and what the operator checks itself (operator_rules.py).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,26 +87,30 @@ def _keyed_list(
 _Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"x-kubernetes-list-map-keys": _keyed_list})
 
 
-class Crds:
-    """The kinds of a folder of CRDs."""
-
-    def __init__(self, folder: Path) -> None:
-        self._validators: dict[tuple[str, str], Any] = {}
-        for path in sorted(folder.glob("*.yaml")):
-            self._add(yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
-
-    def _add(self, crd: Mapping[str, Any]) -> None:
-        spec = crd["spec"]
+def served(folder: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(version, kind, schema) of what the CRDs of a folder have served."""
+    for path in sorted(folder.glob("*.yaml")):
+        spec = yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["spec"]
         for version in spec["versions"]:
             if version["served"]:
-                schema = strict(version["schema"]["openAPIV3Schema"])
-                schema["properties"]["metadata"] = _METADATA
-                schema["required"] = ["apiVersion", "kind", "metadata", "spec"]
-                key = f"{spec['group']}/{version['name']}", spec["names"]["kind"]
-                self._validators[key] = _Validator(schema)
+                schema = version["schema"]["openAPIV3Schema"]
+                yield f"{spec['group']}/{version['name']}", spec["names"]["kind"], schema
+
+
+class Crds:
+    """Kinds by their structural schemas."""
+
+    def __init__(self, kinds: Iterable[tuple[str, str, Mapping[str, Any]]]) -> None:
+        """`kinds`: (version, kind, schema) of each."""
+        self._validators: dict[tuple[str, str], Any] = {}
+        for version, kind, structural in kinds:
+            schema = strict(structural)
+            schema["properties"]["metadata"] = _METADATA
+            schema["required"] = ["apiVersion", "kind", "metadata", "spec"]
+            self._validators[version, kind] = _Validator(schema)
 
     def knows(self, document: Mapping[str, Any]) -> bool:
-        """Whether the document is of a group that this folder describes, in whatever version."""
+        """Whether the document is of a group that is described here, in whatever version."""
         group = str(document.get("apiVersion")).split("/")[0]
         return any(version.startswith(f"{group}/") for version, _ in self._validators)
 

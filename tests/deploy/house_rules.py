@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+from tests.deploy.confinement import confinement_faults
 from tests.deploy.operator_rules import cluster_spec, groups, job_spec
 
 Document = Mapping[str, Any]
@@ -16,6 +17,8 @@ RAY_KINDS = ("RayCluster", "RayJob", "RayCronJob")
 GPU = "nvidia.com/gpu"
 POOL = "reelyard.io/pool"
 _UNITS = {"": 1, "m": Fraction(1, 1000)} | {f"{u}i": 1024**n for n, u in enumerate("KMGT", 1)}
+LIFECYCLE = "reelyard.io/lifecycle"
+_KEPT = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false", "karpenter.sh/do-not-disrupt": "true"}
 _SECRET_NAME = re.compile(r"(?i)(secret|password|token|_key|_key_id|credentials)$")
 _SECRET_VALUE = re.compile(r"AKIA[0-9A-Z]{16}|-----BEGIN [A-Z ]*PRIVATE KEY-----")
 
@@ -33,6 +36,7 @@ def ray_documents(documents: Sequence[Document]) -> list[Document]:
 def house_faults(documents: Sequence[Document], ray_version: str) -> list[str]:
     """Everything in the documents of one overlay that breaks a promise."""
     found = [*_no_secrets(documents), *_accounts(documents), *_quota(documents), *_head_kept(documents)]
+    found += [*confinement_faults(documents), *_references(documents), *_queue(documents)]
     for document in ray_documents(documents):
         cluster = cluster_spec(document)
         found += [*_versions(cluster, ray_version), *_head(cluster), *_priorities(cluster)]
@@ -80,6 +84,35 @@ def _accounts(documents: Sequence[Document]) -> Iterator[str]:
             account = group["template"]["spec"].get("serviceAccountName")
             if account not in made:
                 yield f"{name(group)}: serviceAccountName {account}; the operator makes none: {sorted(made)}"
+        head, *workers = [g["template"]["spec"].get("serviceAccountName") for g in groups(cluster_spec(document))]
+        if head in workers:
+            yield f"workers are {head} too, whom the operator lets scale the cluster"
+
+
+def _references(documents: Sequence[Document]) -> Iterator[str]:
+    """What pods take their environment and files from is made in the same overlay."""
+    made = {d["metadata"]["name"] for d in documents if d["kind"] == "ConfigMap"}
+    for document in ray_documents(documents):
+        for group in groups(cluster_spec(document)):
+            pod, first = group["template"]["spec"], container(group)
+            named = [entry.get("configMapRef", {}).get("name") for entry in first.get("envFrom", [])]
+            named += [volume.get("configMap", {}).get("name") for volume in pod.get("volumes", [])]
+            for missing in {entry for entry in named if entry} - made:
+                yield f"{name(group)}: no ConfigMap {missing} is made"
+            if not any(named):
+                yield f"{name(group)}: takes nothing from the ConfigMap of the environment"
+
+
+def _queue(documents: Sequence[Document]) -> Iterator[str]:
+    """A job that waits in a queue is suspended until it is let in, and the queue exists."""
+    queues = {d["metadata"]["name"]: d["spec"]["clusterQueue"] for d in documents if d["kind"] == "LocalQueue"}
+    whole = {d["metadata"]["name"] for d in documents if d["kind"] == "ClusterQueue"}
+    for document in ray_documents(documents):
+        wanted = document["metadata"].get("labels", {}).get("kueue.x-k8s.io/queue-name")
+        if bool(queues) is not bool(wanted) or (wanted and queues.get(wanted) not in whole):
+            yield f"queue {wanted}: found {queues} of {sorted(whole)}"
+        if wanted and not (job_spec(document) or {}).get("suspend"):
+            yield "a job in a queue that is not suspended would start before it is let in"
 
 
 def _versions(cluster: Document, ray_version: str) -> Iterator[str]:
@@ -97,6 +130,8 @@ def _head(cluster: Document) -> Iterator[str]:
     head = cluster["headGroupSpec"]
     if head["rayStartParams"].get("num-cpus") != "0":
         yield "head: num-cpus must be the string 0: no actors beside the driver"
+    if head["rayStartParams"].get("dashboard-host") != "0.0.0.0":
+        yield "head: dashboard-host: the operator reaches the Jobs API from outside the pod"
     if container(head)["resources"].get("requests") != limits(head):
         yield "head: requests differ from limits"
     if cluster.get("authOptions", {}).get("mode") != "token":
@@ -118,7 +153,7 @@ def _priorities(cluster: Document) -> Iterator[str]:
     by_lifecycle: dict[str, list[int]] = {}
     for group in cluster.get("workerGroupSpecs", []):
         if has_gpu(group):
-            lifecycle = (group.get("labels") or {}).get("reelyard.io/lifecycle", "")
+            lifecycle = (group.get("labels") or {}).get(LIFECYCLE, "")
             by_lifecycle.setdefault(lifecycle, []).append(group.get("priority", 0))
     if {"spot", "on-demand"} <= by_lifecycle.keys() and min(by_lifecycle["spot"]) <= max(by_lifecycle["on-demand"]):
         yield f"priority of spot {by_lifecycle['spot']} is not above on-demand {by_lifecycle['on-demand']}"
@@ -137,6 +172,8 @@ def _scaling(document: Document, cluster: Document) -> Iterator[str]:
     for group in cluster.get("workerGroupSpecs", []):
         if group.get("minReplicas") != 0 or group.get("replicas", 0) != 0:
             yield f"{name(group)}: does not scale to zero"
+        if not 0 < group.get("idleTimeoutSeconds", 60) <= 300:
+            yield f"{name(group)}: stays {group['idleTimeoutSeconds']} s without work"
 
 
 def _quota(documents: Sequence[Document]) -> Iterator[str]:
@@ -160,15 +197,22 @@ def _group(group: Document) -> Iterator[str]:
     pool, is_head = (group.get("labels") or {}).get(POOL), "groupName" not in group
     if pool != ("gpu" if has_gpu(group) else "system" if is_head else "cpu"):
         yield f"label {POOL} is {pool}: actors outside cells could land on GPU nodes"
-    if has_gpu(group) and not any(t.get("key") == GPU for t in pod.get("tolerations", [])):
-        yield f"no toleration of {GPU}: it could never start"
+    if has_gpu(group) is not any(t.get("key") == GPU for t in pod.get("tolerations", [])):
+        yield f"toleration of {GPU}: without it a GPU pod could never start, with it others would fill GPU nodes"
+    given = {entry["name"]: entry.get("value") for entry in first.get("env", [])}
+    if (given.get("NVIDIA_VISIBLE_DEVICES") == "void") is has_gpu(group):
+        yield "NVIDIA_VISIBLE_DEVICES: void where no GPU is asked for, and only there"
+    for key, value in pod.get("nodeSelector", {}).items():
+        if key in (POOL, LIFECYCLE) and (group.get("labels") or {}).get(key, value) != value:
+            yield f"nodes with {key}={value}, which Ray is told are {group['labels'][key]}"
     if pod.get("automountServiceAccountToken", True) and not is_head:
         yield "a worker carries a token of the Kubernetes API"
     if not is_head:
         yield from _leaves(pod, first)
-    safe = group["template"]["metadata"].get("annotations", {}).get("cluster-autoscaler.kubernetes.io/safe-to-evict")
-    if safe != "false":
-        yield "may be evicted: safe-to-evict is not the string false"
+    annotations = group["template"]["metadata"].get("annotations", {})
+    for key, kept in _KEPT.items():
+        if annotations.get(key) != kept:
+            yield f"may be evicted: {key} is not the string {kept}"
 
 
 def _confined(pod: Document, first: Document) -> Iterator[str]:
@@ -218,6 +262,8 @@ def _batch(document: Document) -> Iterator[str]:
     entrypoint = job.get("entrypoint", "")
     if re.search(r"[;&|]", entrypoint):
         yield "entrypoint: more than one command; the second would run in the submitter"
+    if job.get("submissionMode") != "SidecarMode":
+        yield "submissionMode: another pod would pull the whole image to submit; SidecarMode"
     if "--partial-ok" not in entrypoint.split():
         yield "entrypoint without --partial-ok: a bad video would cost a whole new cluster"
     if re.search(r"\b(MANIFEST|OUTPUT|WORK|DEVICE)\b", entrypoint):
@@ -229,5 +275,7 @@ def _batch(document: Document) -> Iterator[str]:
         yield "the cluster, and its GPUs, would stay after the job"
     if not job.get("backoffLimit") or not job.get("activeDeadlineSeconds"):
         yield "backoffLimit and activeDeadlineSeconds: both are needed"
+    if not job.get("suspend") and not job.get("preRunningDeadlineSeconds"):
+        yield "preRunningDeadlineSeconds: a cluster that never comes up would be waited for"
     if any(field.startswith("entrypoint") and field != "entrypoint" for field in job):
         yield "entrypoint resources: the driver could land on a spot node"

@@ -1,6 +1,7 @@
 """Terraform on a copy of terraform/, so that nothing is written into the repository."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,6 +10,15 @@ from tests.deploy.kustomize import ROOT
 
 TERRAFORM = ROOT / "terraform"
 ENVIRONMENTS = ("envs/dev", "envs/prod")
+
+
+def kubernetes_version() -> str:
+    """Kubernetes as every environment asks for it, for example 1.35."""
+    found = {
+        re.findall(r'kubernetes_version = "(.+)"', (TERRAFORM / e / "main.tf").read_text())[0] for e in ENVIRONMENTS
+    }
+    assert len(found) == 1, f"environments differ: {sorted(found)}"
+    return found.pop()
 
 
 def copy_of(folder: Path) -> Path:

@@ -8,10 +8,12 @@ import pytest
 import yaml
 
 from tests.deploy.crd_schema import Crds, StrictLoader
+from tests.deploy.other_kinds import OTHER_KINDS
 
 #: Maps with keys of the user's choice: a key of another name is no mistake there.
 FREE = {
-    "labels", "annotations", "matchLabels", "nodeSelector", "rayStartParams", "limits", "requests", "podSelector",
+    "labels", "annotations", "matchLabels", "nodeSelector", "nodeLabels", "rayStartParams", "limits", "requests",
+    "podSelector",
 }  # fmt: skip
 
 
@@ -38,6 +40,21 @@ def test_every_field_of_another_name_or_type_is_refused(
     overlay: str, overlays: dict[str, list[dict[str, Any]]], crds: Crds
 ) -> None:
     whole = next(d for d in overlays[overlay] if crds.knows(d))
+    missed, tried = missed_by(crds, whole)
+    assert tried > 300
+    assert missed == []
+
+
+def test_so_it_is_in_the_kinds_of_kueue_and_prometheus(
+    overlays: dict[str, list[dict[str, Any]]], other_kinds: Crds
+) -> None:
+    documents = [d for name in ("overlays/aws-kueue", "monitoring") for d in overlays[name] if d["kind"] in OTHER_KINDS]
+    assert len(documents) == 7
+    assert {d["metadata"]["name"]: missed for d in documents if (missed := missed_by(other_kinds, d)[0])} == {}
+
+
+def missed_by(crds: Crds, whole: dict[str, Any]) -> tuple[list[Any], int]:
+    """(mutations that pass, mutations tried) of a document that is valid itself."""
     assert crds.faults(whole) == []
     missed, tried = [], 0
     for path in places(whole):
@@ -47,8 +64,7 @@ def test_every_field_of_another_name_or_type_is_refused(
             tried += 1
             if not crds.faults(mutant):
                 missed.append((mutate.__name__, path))
-    assert tried > 300
-    assert missed == []
+    return missed, tried
 
 
 def renamed(mapping: dict[str, Any], key: str) -> None:

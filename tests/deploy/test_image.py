@@ -17,7 +17,10 @@ PROMISES = {
     "Ray and torch are the pinned ones": r"--constraint \S+/constraints.txt --requirement \S+/torch.txt",
     "torch lies in a layer before the code": r"(?s)torch\.txt.*others\.txt.*COPY --from=wheel",
     "the commands are on the path": r"PATH=/opt/reelyard/bin:\$PATH",
+    "another index, say of torch for processors, can be given": r'^ARG PIP_EXTRA_INDEX_URL=""$',
 }
+#: Words of a variable that would hold a secret, or files of models: neither is for an image.
+_PRIVATE = re.compile(r"(?im)^(ARG|ENV)\b.*(TOKEN|SECRET|PASSWORD|ACCESS_KEY)|\.(safetensors|pth|onnx|ckpt)\b")
 
 
 def broken_promises(text: str) -> list[str]:
@@ -27,9 +30,28 @@ def broken_promises(text: str) -> list[str]:
     if re.search(r"^ENTRYPOINT", final, re.MULTILINE):
         broken.append("KubeRay's own command is run")
     bases = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
-    if set(bases) != {"${BASE_IMAGE}"} or not re.search(r"(?m)^ARG BASE_IMAGE=\S+:\d[\w.-]*$", text):
+    if set(bases) != {"${BASE_IMAGE}"} or not re.search(
+        r"(?m)^ARG BASE_IMAGE=\S+:\d[\w.-]*(@sha256:[0-9a-f]{64})?$", text
+    ):
         broken.append("the base can be given, and is a version")
+    if _PRIVATE.search(text):
+        broken.append("no secrets, no weights")
     return broken
+
+
+def test_the_base_can_be_pinned_to_the_byte() -> None:
+    text = DOCKERFILE.read_text()
+    pinned = text.replace("slim-bookworm\n", f"slim-bookworm@sha256:{64 * 'a'}\n")
+    assert pinned != text
+    assert broken_promises(pinned) == []
+    assert broken_promises(pinned.replace(64 * "a", "latest")) == ["the base can be given, and is a version"]
+
+
+def test_every_build_argument_that_is_named_exists() -> None:
+    pages = (DOCKERFILE, ROOT / "k8s" / "README.md", ROOT / "terraform" / "README.md", ROOT / "README.md")
+    named = {name for page in pages for name in re.findall(r"--build-arg (\w+)=", page.read_text())}
+    assert {"PIP_EXTRA_INDEX_URL", "EXTRAS", "BASE_IMAGE"} <= named
+    assert named <= set(re.findall(r"^ARG (\w+)=", DOCKERFILE.read_text(), re.MULTILINE))
 
 
 def hadolint(text: str, tools: Path) -> str:
@@ -54,6 +76,9 @@ def test_hadolint_finds_nothing(tools: Path) -> None:
          "Ray and torch are the pinned ones"),
         ('CMD ["reelyard", "--help"]', 'ENTRYPOINT ["reelyard"]', "KubeRay's own command is run"),
         ("BASE_IMAGE=python:3.11-slim-bookworm", "BASE_IMAGE=python", "the base can be given, and is a version"),
+        ('ARG PIP_EXTRA_INDEX_URL=""\n', "", "another index, say of torch for processors, can be given"),
+        ('ARG EXTRAS=""', 'ARG HF_TOKEN=""', "no secrets, no weights"),
+        ("COPY tasks tasks", "COPY face.safetensors tasks", "no secrets, no weights"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_the_dockerfile_is_named(found: str, instead: str, promise: str) -> None:

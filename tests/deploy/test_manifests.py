@@ -11,13 +11,13 @@ import yaml
 
 from tests.deploy.crd_schema import Crds
 from tests.deploy.house_rules import RAY_KINDS, house_faults, ray_documents
-from tests.deploy.kustomize import MONITORING, OVERLAYS
+from tests.deploy.kustomize import K8S, MONITORING, OVERLAYS
 from tests.deploy.operator_rules import cluster_spec, groups, operator_faults
+from tests.deploy.other_kinds import OTHER_KINDS
+from tests.deploy.terraform import kubernetes_version
 
 Overlays = dict[str, list[dict[str, Any]]]
 
-#: Kinds whose schemas are nowhere at hand: their fields are checked by the tests below, not by a schema.
-UNCHECKED = {"ClusterQueue", "LocalQueue", "ResourceFlavor", "PodMonitor"}
 #: Of checkov's rules for pods, those that do not hold here, and why.
 POD_SKIPS = {
     "CKV_K8S_8": "the operator adds liveness probes",
@@ -37,6 +37,12 @@ def test_the_api_server_takes_every_custom_resource(overlay: str, overlays: Over
     assert {d["metadata"]["name"]: faults for d in known if (faults := crds.faults(d))} == {}
 
 
+def test_the_api_server_takes_the_kinds_of_kueue_and_prometheus(overlays: Overlays, other_kinds: Crds) -> None:
+    found = [document for name in overlays for document in overlays[name] if document["kind"] in OTHER_KINDS]
+    assert {document["kind"] for document in found} == set(OTHER_KINDS)
+    assert {d["metadata"]["name"]: faults for d in found if (faults := other_kinds.faults(d))} == {}
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_the_operator_takes_every_custom_resource(overlay: str, overlays: Overlays) -> None:
     assert [fault for document in ray_documents(overlays[overlay]) for fault in operator_faults(document)] == []
@@ -49,7 +55,7 @@ def test_every_promise_holds(overlay: str, overlays: Overlays, ray_version: str)
 
 
 def test_core_kinds_are_valid_with_unknown_fields_refused(overlays: Overlays, tools: Path, tmp_path: Path) -> None:
-    core = [d for name in overlays for d in overlays[name] if d["kind"] not in {*RAY_KINDS, *UNCHECKED}]
+    core = [d for name in overlays for d in overlays[name] if d["kind"] not in {*RAY_KINDS, *OTHER_KINDS}]
     assert {"Namespace", "ServiceAccount", "NetworkPolicy", "ResourceQuota"} <= {d["kind"] for d in core}
     done = core_faults(core, tools, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -60,7 +66,7 @@ def core_faults(documents: list[dict[str, Any]], tools: Path, folder: Path) -> "
     """What kubernetes-validate says in strict mode."""
     file = folder / "core.yaml"
     file.write_text(yaml.safe_dump_all(documents))
-    command = [str(tools / "kubernetes-validate"), "--strict", "--kubernetes-version", "1.33", str(file)]
+    command = [str(tools / "kubernetes-validate"), "--strict", "--kubernetes-version", kubernetes_version(), str(file)]
     return subprocess.run(command, capture_output=True, text=True)
 
 
@@ -127,3 +133,31 @@ def test_the_dashboard_asks_for_metrics_that_ray_has(overlays: Overlays) -> None
     assert {name for name in asked if name not in known.read_text()} == set()
     for panel in (panel for board in dashboards for panel in board["panels"]):
         assert panel["title"] and all(target["expr"] for target in panel["targets"])
+
+
+def test_spot_pods_on_gke_find_spot_nodes_and_are_gone_in_time(overlays: Overlays) -> None:
+    """GKE labels and taints its spot nodes, and gives a pod 25 s when it takes one back."""
+    for name in ("overlays/gke", "overlays/gke-job"):
+        pod = groups(cluster_spec(ray_documents(overlays[name])[0]))[1]["template"]["spec"]
+        assert pod["nodeSelector"]["cloud.google.com/gke-spot"] == "true"
+        assert "cloud.google.com/gke-spot" in {toleration["key"] for toleration in pod["tolerations"]}
+        assert pod["terminationGracePeriodSeconds"] <= 25
+
+
+def test_two_cells_on_a_gpu_are_two_for_the_device_plugin_too(overlays: Overlays) -> None:
+    config = yaml.safe_load((K8S / "components/mps/device-plugin.yaml").read_text())
+    (shared,) = config["sharing"]["mps"]["resources"]
+    one, two = (
+        {
+            group["groupName"]: group["maxReplicas"]
+            for group in groups(cluster_spec(ray_documents(overlays[name])[0]))[1:3]
+        }
+        for name in ("overlays/aws", "overlays/aws-mps")
+    )
+    assert two == {name: most * shared["replicas"] for name, most in one.items()}
+
+
+def test_the_pod_monitor_is_the_release_s_that_the_readme_installs(overlays: Overlays) -> None:
+    release = re.search(r"helm install (\S+) kube-prometheus-stack", (K8S / "README.md").read_text()).group(1)  # type: ignore[union-attr]
+    monitor = next(d for d in overlays[MONITORING] if d["kind"] == "PodMonitor")
+    assert monitor["metadata"]["labels"]["release"] == release

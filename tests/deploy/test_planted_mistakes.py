@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from tests.deploy.confinement import confinement_faults
 from tests.deploy.crd_schema import Crds
 from tests.deploy.house_rules import house_faults, ray_documents
 from tests.deploy.operator_rules import operator_faults
+from tests.deploy.other_kinds import OTHER_KINDS
 from tests.deploy.test_manifests import core_faults, pod_failures
 
 Documents = list[dict[str, Any]]
@@ -126,8 +128,53 @@ BY_HOUSE = [
     Mistake(
         "a key in a pod", f"{HEAD}|{FIRST}|env|1", {"name": "AWS_SECRET_ACCESS_KEY", "value": "abc"}, "like a secret"
     ),
+    Mistake("a Jobs API for the pod alone", f"{HEAD}|rayStartParams|dashboard-host", "127.0.0.1", "dashboard-host"),
+    Mistake("a pod to submit with", "spec|submissionMode", "K8sJobMode", "another pod would pull", "aws-job"),
+    Mistake("one identity for all", f"{SPOT}|{POD}|serviceAccountName", "reelyard-head", "scale the cluster"),
+    Mistake("spot pods elsewhere", f"{SPOT}|{POD}|nodeSelector|reelyard.io/lifecycle", "on-demand", "told are"),
+    Mistake("CPU pods on GPU nodes", "spec|workerGroupSpecs|2|template|spec|nodeSelector|reelyard.io/pool", "gpu",
+            "which Ray is told are cpu"),
+    Mistake("CPU pods that GPU nodes let in", "spec|workerGroupSpecs|2|template|spec|tolerations",
+            [{"key": "nvidia.com/gpu", "operator": "Exists"}], "would fill GPU nodes"),
+    Mistake("a CPU pod that sees GPUs", "spec|workerGroupSpecs|2|template|spec|containers|0|env", [], "void where"),
+    Mistake("a GPU pod that sees none", f"{SPOT}|{FIRST}|env", [{"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"}],
+            "void where"),
+    Mistake("GPUs that idle for an hour", f"{SPOT}|idleTimeoutSeconds", 3600, "stays 3600 s"),
+    Mistake("a head that Karpenter may move", f"{HEAD}|template|metadata|annotations|karpenter.sh/do-not-disrupt",
+            REMOVED, "may be evicted"),
+    Mistake("an environment of nobody", f"{SPOT}|{FIRST}|envFrom|0|configMapRef|name", "env", "no ConfigMap env"),
+    Mistake("a drain that nobody makes", f"{SPOT}|{POD}|volumes|2|configMap|name", "drainn", "no ConfigMap drainn"),
+    Mistake("a cluster that is waited for", "spec|preRunningDeadlineSeconds", REMOVED, "waited for", "aws-job"),
+    Mistake("a queue that nobody makes", "metadata|labels|kueue.x-k8s.io/queue-name", "x", "queue x", "aws-kueue"),
+    Mistake("no queue", "metadata|labels|kueue.x-k8s.io/queue-name", REMOVED, "queue None", "aws-kueue"),
+    Mistake("a queue of no cluster", "LocalQueue:spec|clusterQueue", "x", "queue reelyard", "aws-kueue"),
+    Mistake("a start before it is let in", "spec|suspend", False, "before it is let in", "aws-kueue"),
+    Mistake("no quota", "ResourceQuota:kind", "Quota", "no ResourceQuota"),
+    Mistake("no budget", "PodDisruptionBudget:kind", "Budget", "no PodDisruptionBudget"),
+    Mistake("a door open by default", "NetworkPolicy:spec|policyTypes", ["Ingress"], "by default"),
     Mistake("a small object store", f"{SPOT}|{POD}|volumes|3|emptyDir|sizeLimit", "1Gi", "smaller than", "aws-mps"),
 ]  # fmt: skip
+
+
+#: Rules of a NetworkPolicy that would open what is closed.
+OPENED = [
+    Mistake("anyone may come in", "ingress", [{"ports": [{"port": 8265}]}], "ingress from anywhere"),
+    Mistake("the world may come in", "ingress", [{"from": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}], "from anywhere"),
+    Mistake("any port of the world", "egress", [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}], "egress to any port"),
+    Mistake("all ways out", "egress", [{}], "egress to any port"),
+    Mistake("the machine's role", "egress",
+            [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": [{"port": 80}]}], "own metadata service"),
+    Mistake("all link-local addresses", "egress",
+            [{"to": [{"ipBlock": {"cidr": "169.254.0.0/16"}}], "ports": [{"port": 80}]}], "egress to 169.254.0.0/16"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", OPENED, ids=lambda mistake: mistake.name)
+def test_what_would_be_opened_is_seen(mistake: Mistake, overlays: Mapping[str, Documents]) -> None:
+    documents = copy.deepcopy(overlays["overlays/aws"])
+    policy = next(d for d in documents if d["kind"] == "NetworkPolicy" and d["metadata"]["name"] == "ray")
+    policy["spec"][mistake.place] = mistake.value
+    assert mistake.words in "; ".join(confinement_faults(documents))
 
 
 def named(mistake: Mistake) -> str:
@@ -137,6 +184,24 @@ def named(mistake: Mistake) -> str:
 @pytest.mark.parametrize("mistake", BY_SCHEMA, ids=named)
 def test_the_schema_catches(mistake: Mistake, overlays: Mapping[str, Documents], crds: Crds) -> None:
     caught(mistake, overlays, lambda documents: [f for d in documents if crds.knows(d) for f in crds.faults(d)])
+
+
+OF_OTHERS = [
+    Mistake("a misspelt quota", "ClusterQueue:spec|queueingStrategyy", "StrictFIFO", "queueingStrategyy", "aws-kueue"),
+    Mistake("a version that is gone", "LocalQueue:apiVersion", "kueue.x-k8s.io/v1beta1", "no such kind", "aws-kueue"),
+    Mistake("an order that is none", "ClusterQueue:spec|queueingStrategy", "LIFO", "'LIFO' is not one of", "aws-kueue"),
+    Mistake("a field that v1beta2 renamed", "ClusterQueue:spec|cohort", "all", "'cohort' was unexpected", "aws-kueue"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", OF_OTHERS, ids=named)
+def test_the_schemas_of_other_kinds_catch(
+    mistake: Mistake, overlays: Mapping[str, Documents], other_kinds: Crds
+) -> None:
+    def faults(documents: Documents) -> list[str]:
+        return [fault for d in documents if d["kind"] in OTHER_KINDS for fault in other_kinds.faults(d)]
+
+    caught(mistake, overlays, faults)
 
 
 @pytest.mark.parametrize("mistake", BY_OPERATOR, ids=named)

@@ -2,7 +2,7 @@ mock_provider "aws" {}
 
 variables {
   name                = "test"
-  kubernetes_version  = "1.33"
+  kubernetes_version  = "1.35"
   subnet_ids          = ["subnet-a", "subnet-b"]
   public_access_cidrs = []
   administrators      = { me = "arn:aws:iam::000000000000:role/Admin" }
@@ -19,8 +19,21 @@ run "private_encrypted_logged_and_administered_by_name" {
     error_message = "no network named: the endpoint is private"
   }
   assert {
-    condition     = aws_eks_cluster.this.encryption_config[0].resources == toset(["secrets"])
-    error_message = "secrets are encrypted"
+    condition = (
+      aws_eks_cluster.this.encryption_config[0].resources == toset(["secrets"]) &&
+      aws_eks_cluster.this.encryption_config[0].provider[0].key_arn == var.kms_key_arn
+    )
+    error_message = "secrets are encrypted with our key"
+  }
+  assert {
+    condition = (
+      aws_cloudwatch_log_group.cluster.kms_key_id == var.kms_key_arn && aws_cloudwatch_log_group.cluster.retention_in_days == 365
+    )
+    error_message = "logs are encrypted, and kept as long as was asked"
+  }
+  assert {
+    condition     = aws_eks_cluster.this.upgrade_policy[0].support_type == "STANDARD"
+    error_message = "no dearer support without asking"
   }
   assert {
     condition     = length(aws_eks_cluster.this.enabled_cluster_log_types) == 5
@@ -69,6 +82,13 @@ run "an_api_open_to_everyone_is_refused" {
   module { source = "./modules/cluster" }
   variables { public_access_cidrs = ["0.0.0.0/0"] }
   expect_failures = [var.public_access_cidrs]
+}
+
+run "an_odd_kubernetes_version_is_refused" {
+  command = plan
+  module { source = "./modules/cluster" }
+  variables { kubernetes_version = "v1.35.0" }
+  expect_failures = [var.kubernetes_version]
 }
 
 run "a_single_subnet_is_refused" {

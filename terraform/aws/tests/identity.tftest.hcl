@@ -34,6 +34,27 @@ run "pods_read_one_prefix_and_write_another" {
     error_message = "no action by wildcard"
   }
   assert {
+    condition = toset(flatten([for statement in jsondecode(aws_iam_role_policy.ray.policy).Statement : statement.Action])) == toset([
+      "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:ListBucket",
+      "kms:Decrypt", "kms:GenerateDataKey",
+    ])
+    error_message = "exactly what rendering does"
+  }
+  assert {
+    condition = alltrue([
+      for statement in jsondecode(aws_iam_role_policy.ray.policy).Statement : statement.Action == ["s3:ListBucket"] if contains(statement.Resource, "arn:aws:s3:::bucket")
+    ])
+    error_message = "the bucket itself is listed and nothing more"
+  }
+  assert {
+    condition = alltrue(flatten([
+      for statement in jsondecode(aws_iam_role_policy.autoscaler.policy).Statement : [
+        for action in statement.Action : can(regex("^[a-z0-9]+:(Describe|Get)", action))
+      ] if contains(statement.Resource, "*")
+    ]))
+    error_message = "whatever concerns all resources is a look"
+  }
+  assert {
     condition = alltrue([
       for statement in jsondecode(aws_iam_role_policy.ray.policy).Statement : statement.Action == ["s3:GetObject"] if contains(statement.Resource, "arn:aws:s3:::bucket/in/*")
     ])

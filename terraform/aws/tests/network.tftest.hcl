@@ -1,4 +1,11 @@
-mock_provider "aws" {}
+mock_provider "aws" {
+  mock_resource "aws_cloudwatch_log_group" {
+    defaults = { arn = "arn:aws:logs:eu-west-1:000000000000:log-group:flow" }
+  }
+  mock_resource "aws_iam_role" {
+    defaults = { arn = "arn:aws:iam::000000000000:role/flow" }
+  }
+}
 
 variables {
   name               = "test"
@@ -32,6 +39,25 @@ run "no_node_has_a_public_address_and_videos_stay_inside" {
   assert {
     condition     = length(aws_default_security_group.unused.ingress) == 0 && length(aws_default_security_group.unused.egress) == 0
     error_message = "the default security group allows nothing"
+  }
+}
+
+# Applied to made-up resources: only then their ids are known.
+run "every_private_subnet_reaches_storage_by_the_endpoint_and_the_world_by_a_gateway" {
+  module { source = "./modules/network" }
+  assert {
+    condition     = toset(aws_vpc_endpoint.s3.route_table_ids) == toset([for table in aws_route_table.private : table.id])
+    error_message = "the endpoint stands in the routes of every private subnet"
+  }
+  assert {
+    condition     = { for zone, a in aws_route_table_association.private : zone => a.route_table_id } == { for zone, t in aws_route_table.private : zone => t.id }
+    error_message = "each private subnet has the routes of its zone"
+  }
+  assert {
+    condition = alltrue([
+      for zone, route in aws_route.nat : route.nat_gateway_id == aws_nat_gateway.this[zone].id && try(length(route.gateway_id), 0) == 0
+    ])
+    error_message = "no private subnet is reached from outside"
   }
 }
 

@@ -49,6 +49,17 @@ run "a_spot_gpu_pool_is_spot_tainted_and_empty" {
     error_message = "pods cannot take the node's role"
   }
   assert {
+    condition = (
+      try(aws_eks_node_group.this.labels["nvidia.com/gpu.present"], "") == "true" &&
+      try(aws_autoscaling_group_tag.template["label/nvidia.com/gpu.present"].tag[0].value, "") == "true"
+    )
+    error_message = "the device plugin finds the node"
+  }
+  assert {
+    condition     = aws_eks_node_group.this.scaling_config[0].max_size == 8 && aws_eks_node_group.this.instance_types == tolist(["g6.2xlarge", "g5.2xlarge"])
+    error_message = "as many, and of the kinds, that were asked for"
+  }
+  assert {
     condition     = tobool(aws_launch_template.this.block_device_mappings[0].ebs[0].encrypted)
     error_message = "disks are encrypted"
   }
@@ -86,7 +97,10 @@ run "a_cpu_pool_has_no_taint" {
     instance_store = false
   }
   assert {
-    condition     = length(aws_eks_node_group.this.taint) == 0 && aws_eks_node_group.this.ami_type == "AL2023_x86_64_STANDARD"
+    condition = (
+      length(aws_eks_node_group.this.taint) == 0 && aws_eks_node_group.this.ami_type == "AL2023_x86_64_STANDARD" &&
+      !contains(keys(aws_eks_node_group.this.labels), "nvidia.com/gpu.present")
+    )
     error_message = "a plain pool"
   }
 }

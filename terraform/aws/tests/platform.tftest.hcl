@@ -11,7 +11,7 @@ variables {
   availability_zones    = ["eu-west-1a", "eu-west-1b"]
   cidr                  = "10.20.0.0/16"
   single_nat_gateway    = true
-  kubernetes_version    = "1.33"
+  kubernetes_version    = "1.35"
   public_access_cidrs   = []
   administrators        = { me = "arn:aws:iam::000000000000:role/Admin" }
   renderers             = {}
@@ -35,8 +35,8 @@ run "every_pool_has_the_labels_that_the_manifests_select_by" {
       for name, pool in output.pools : name => pool.labels
       } == {
       system       = { "reelyard.io/pool" = "system", "reelyard.io/lifecycle" = "on-demand" }
-      gpu-spot     = { "reelyard.io/pool" = "gpu", "reelyard.io/lifecycle" = "spot" }
-      gpu-ondemand = { "reelyard.io/pool" = "gpu", "reelyard.io/lifecycle" = "on-demand" }
+      gpu-spot     = { "reelyard.io/pool" = "gpu", "reelyard.io/lifecycle" = "spot", "nvidia.com/gpu.present" = "true" }
+      gpu-ondemand = { "reelyard.io/pool" = "gpu", "reelyard.io/lifecycle" = "on-demand", "nvidia.com/gpu.present" = "true" }
       cpu          = { "reelyard.io/pool" = "cpu", "reelyard.io/lifecycle" = "on-demand" }
     }
     error_message = "pools and their labels"

@@ -31,6 +31,22 @@ run "somebody_hears_before_the_money_is_gone" {
     condition     = alltrue([for n in aws_budgets_budget.this.notification : length(n.subscriber_email_addresses) > 0])
     error_message = "each to somebody"
   }
+  assert {
+    condition     = one(aws_budgets_budget.this.cost_filter).values == tolist(["user:project$test"]) && aws_budgets_budget.this.limit_amount == "500"
+    error_message = "what carries the project's tag counts, up to what was said"
+  }
+}
+
+run "a_budget_of_nothing_is_refused" {
+  command = plan
+  module { source = "./modules/budget" }
+  variables {
+    name        = "test"
+    project     = "test"
+    monthly_usd = 0
+    emails      = ["you@example.com"]
+  }
+  expect_failures = [var.monthly_usd]
 }
 
 run "an_alarm_for_nobody_is_refused" {

@@ -47,6 +47,16 @@ run "videos_are_private_encrypted_and_parts_do_not_stay" {
     ])
     error_message = "the bucket's policy lets nobody in"
   }
+  assert {
+    condition = [
+      for statement in jsondecode(aws_s3_bucket_policy.media.policy).Statement : [statement.Principal, statement.Action, try(statement.Condition, {})]
+    ] == [["*", "s3:*", { Bool = { "aws:SecureTransport" = "false" } }]]
+    error_message = "nothing over http, and everybody else is let be"
+  }
+  assert {
+    condition     = one(aws_s3_bucket_ownership_controls.media.rule).object_ownership == "BucketOwnerEnforced"
+    error_message = "no object is another account's"
+  }
 }
 
 run "parts_that_go_too_soon_are_refused" {

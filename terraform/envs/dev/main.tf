@@ -31,7 +31,7 @@ module "reelyard" {
   renderers          = var.renderers
   budget_emails      = var.budget_emails
   monthly_usd        = var.monthly_usd
-  kubernetes_version = "1.33"
+  kubernetes_version = "1.35"
 
   # Reached from your own networks, small, and gone without a trace when it is destroyed.
   public_access_cidrs   = var.public_access_cidrs

@@ -31,7 +31,7 @@ module "reelyard" {
   renderers          = var.renderers
   budget_emails      = var.budget_emails
   monthly_usd        = var.monthly_usd
-  kubernetes_version = "1.33"
+  kubernetes_version = "1.35"
 
   # Reached from inside the network only (a VPN, a bastion, a runner), a NAT gateway in each zone, nothing destroyed by chance.
   public_access_cidrs   = []

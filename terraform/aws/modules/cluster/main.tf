@@ -26,6 +26,11 @@ resource "aws_eks_cluster" "this" {
   version                   = var.kubernetes_version
   enabled_cluster_log_types = ["api", "audit", "authenticator", "controllerManager", "scheduler"]
 
+  # Kubernetes is upgraded when its ordinary support ends; staying would cost six times as much an hour.
+  upgrade_policy {
+    support_type = "STANDARD"
+  }
+
   access_config {
     authentication_mode                         = "API"
     bootstrap_cluster_creator_admin_permissions = false

@@ -4,11 +4,11 @@ variable "name" {
 }
 
 variable "kubernetes_version" {
-  description = "Kubernetes, for example 1.33."
+  description = "Kubernetes, for example 1.35."
   type        = string
   validation {
     condition     = can(regex("^1\\.[0-9]{2}$", var.kubernetes_version))
-    error_message = "kubernetes_version: like \"1.33\"."
+    error_message = "kubernetes_version: like \"1.35\"."
   }
 }
 

@@ -1,7 +1,11 @@
 # Nodes of one kind and one way of paying. Labels are the ones that k8s/ selects by.
 locals {
-  gpu    = startswith(var.pool, "gpu")
-  labels = { "reelyard.io/pool" = var.pool, "reelyard.io/lifecycle" = var.lifecycle_kind }
+  gpu = startswith(var.pool, "gpu")
+  labels = merge(
+    { "reelyard.io/pool" = var.pool, "reelyard.io/lifecycle" = var.lifecycle_kind },
+    # NVIDIA's device plugin runs on nodes with this label and no others; without it no node offers a GPU.
+    local.gpu ? { "nvidia.com/gpu.present" = "true" } : {},
+  )
   # What the cluster-autoscaler cannot see while a pool is empty, told by tags of its scaling group.
   template = merge(
     { for key, value in local.labels : "label/${key}" => value },
