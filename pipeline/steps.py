@@ -7,9 +7,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from pipeline.audio import encode_audio
 from pipeline.encoders import container_of
 from pipeline.finished import output_job_key, statement_of
@@ -32,7 +29,7 @@ from pipeline.work import UnitWork
 from tasks.errors import JobError
 from tasks.quality import SelfChecking
 from tasks.table import open_task
-from tasks.task import Shown, SoundStretch, TaskPlan
+from tasks.task import Arrays, Shown, SoundStretch, TaskPlan
 
 
 def index_source(storage: Storage, scratch: Path, uri: str, cache_prefix: str | None = None) -> SourceIndex:
@@ -162,11 +159,11 @@ def check_quality(
     scratch: Path,
     plan: RenderPlan,
     looks: tuple[LooksAt, ...],
-    asked: list[npt.NDArray[np.floating] | None],
+    asked: list[Arrays],
 ) -> Verdict:
     """How good what was drawn came out, from what was seen while it was rendered; a segment at a time."""
-    tasks = [open_task(spec) for spec in plan.specs]
-    for position, task in enumerate(tasks):
+    for position, spec in enumerate(plan.specs):
+        task = open_to_conclude(storage, spec)
         if isinstance(task, SelfChecking):
             jumps = picture_jumps(plan.timeline.source_frames)
             found = task.judge(stored_looks(storage, looks, position), asked[position], jumps)

@@ -168,6 +168,14 @@ TASKS: tuple[TaskEntry, ...] = (
                 one_of("keep", "draw"),
             ),
             Option(
+                "sync_model",
+                "embedded",
+                "what hears how far sound and mouths are apart: embedded (needs no download), syncnet, or a file of it",
+                any_text,
+                ("syncnet-color",),
+                concludes=True,
+            ),
+            Option(
                 "identity",
                 "embedded",
                 "what tells people apart: embedded (needs no download), arcface, or a file of such weights",

@@ -21,6 +21,7 @@ from tasks.task import TaskInputs
 from tasks.turning import Box
 from tests.pipeline.test_journey import frames_of
 from tests.pipeline.test_lip_sync_journey import DEMO, FRAMES, moving_face
+from tests.tasks.lip_sync.syncnet.experts import random_weights
 
 __all__ = ["moving_face"]
 
@@ -128,3 +129,18 @@ def test_pairs_are_looked_at_all_over_and_both_sides_of_each_border() -> None:
     assert 56 not in looked
     assert watched_pictures(Segment(1, 50, 100), 57, 60) == []
     assert len(looked) <= 2 * (50 // PERIOD_FRAMES + 1) + 4
+
+
+def test_with_a_syncnet_its_figures_are_told_and_do_not_depend_on_segments(moving_face: Path, tmp_path: Path) -> None:
+    weights = random_weights(tmp_path / "random.pth")
+    task = parse_task(f"lip-sync:sync_model={weights.path}")
+    reports = [
+        render_in_process(_job(moving_face, tmp_path / f"{s}.mp4", quality=True, segment_seconds=s, tasks=(task,)))
+        for s in (0.5, 60.0)
+    ]
+    for report in reports:
+        assert {"lse_d", "lse_c", "lse_offset"} <= set(report.quality.measures)
+        assert 0 < report.quality.measures["lse_d"] < 2
+    one, many = ({k: v for k, v in r.quality.measures.items() if k.startswith("lse")} for r in reports)
+    assert one == many
+    assert frames_of(tmp_path / "0.5.mp4") == frames_of(tmp_path / "60.0.mp4")
