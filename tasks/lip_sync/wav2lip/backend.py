@@ -13,10 +13,11 @@ from tasks.errors import JobError
 from tasks.lip_sync.cast import Cast
 from tasks.lip_sync.face_frame import in_frame
 from tasks.lip_sync.seen import Scan
+from tasks.lip_sync.wav2lip.colour import match_colour
 from tasks.lip_sync.wav2lip.draw import box_of_crop, box_of_mask, match_light, paste, sample_crop
 from tasks.lip_sync.wav2lip.mask import box_edges, hull_edges, soft_masks
 from tasks.lip_sync.wav2lip.network import Generator
-from tasks.lip_sync.wav2lip.occlusion import CELLS, unhidden
+from tasks.lip_sync.wav2lip.occlusion import CELLS, mouth_cells, unhidden
 from tasks.lip_sync.wav2lip.plan import plan_generated
 from tasks.mel import BANDS
 from tasks.nets.wav2lip import COLUMNS
@@ -110,11 +111,12 @@ class Generated:
             crops.append(sample_crop(rgb, around, matrix))
             regions.append(_within(rgb, around, inside))
         seen = torch.cat(crops)
+        points = in_frame(faces.matrices, faces.points)
         if self._how.before:
-            points = in_frame(faces.matrices, faces.points)
             masks = masks * unhidden(seen, torch.from_numpy(faces.usual).to(batch.device), masks, points)
         mel = torch.from_numpy(faces.mel).to(batch.device)[:, None]
-        drawn = match_light(seen, generator.draw(mel, seen), masks)
+        drawn = match_colour(seen, generator.draw(mel, seen), masks, mouth_cells(points, batch.device))
+        drawn = match_light(seen, drawn, masks)
         shown = masks * torch.from_numpy(faces.weights.astype(np.float32)).to(batch.device)[:, None, None, None]
         for k, frame in enumerate(faces.frames.tolist()):
             one = slice(k, k + 1)
