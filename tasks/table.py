@@ -151,9 +151,10 @@ TASKS: tuple[TaskEntry, ...] = (
             ),
             Option(
                 "silence",
-                "draw",
-                "where nobody speaks, a generator hears silence (draw), or the source's mouth is kept (keep)",
-                one_of("draw", "keep"),
+                "rest",
+                "where nobody speaks for a while: the source's mouth while it is closed (rest), always (keep), or what "
+                "a generator makes of silence (draw)",
+                one_of("rest", "draw", "keep"),
             ),
             Option(
                 "mask",

@@ -192,7 +192,7 @@ def _backend(spec: TaskSpec) -> Backend:
         precision=spec.option("precision"),
         box=spec.option("mask") == "box",
         before=spec.option("occlusion") == "keep",
-        resting=spec.option("silence") == "keep",
+        silence=spec.option("silence"),
     )
     return Generated(spec.weights_of("model"), how)
 

@@ -38,8 +38,8 @@ class Manner:
     "the lower half of the crop is shown, not mouth and jaw alone"
     before: bool = True
     "what lies before a face stays there"
-    resting: bool = False
-    "where nobody speaks the source's own mouth is kept"
+    silence: str = "rest"
+    "rest | draw | keep: where nobody speaks the source's closed mouth is shown, none of it, or whatever it does"
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Generated:
 
     def plan(self, scan: Scan, output: OutputFrames, voice: Voice, cast: Cast, offset_seconds: float) -> TaskPlan:
         """Crops of every face in each output frame, and the sound it hears."""
-        return plan_generated(scan, output, voice, cast, offset_seconds, resting=self._how.resting)
+        return plan_generated(scan, output, voice, cast, offset_seconds, silence=self._how.silence)
 
     def render(self, batch: DeviceBatch, inputs: TaskInputs) -> None:
         """Draw every mouth of the batch, so many faces at once as the generator takes."""
