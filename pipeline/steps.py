@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.audio import encode_audio
 from pipeline.encoders import container_of
-from pipeline.finished import output_job_key, statement_of
+from pipeline.finished import output_job_key, output_quality, statement_of
 from pipeline.index import SourceIndex
 from pipeline.intermediate import make_intermediate
 from pipeline.job import RenderJob
@@ -18,7 +18,7 @@ from pipeline.mix import mix_voices
 from pipeline.part import Part
 from pipeline.prepare import RenderPlan, check_request, check_scratch, decoding_of, prepare, scan_prefix
 from pipeline.probe import probe
-from pipeline.quality import LooksAt, Verdict, picture_jumps, stored_looks, verdict_of
+from pipeline.quality import LooksAt, Verdict, known_verdict, picture_jumps, stored_looks, verdict_of
 from pipeline.scan import stored_measurements, unit_works
 from pipeline.source_sound import kept_source_sound, source_sound_key
 from pipeline.stitch import StitchRequest, stitch
@@ -55,7 +55,15 @@ def plan_render(storage: Storage, scratch: Path, job: RenderJob) -> tuple[Render
         return plan, True
     check_scratch(plan, scratch)
     check_weights(storage, plan.specs)
-    return plan, False
+    return _replacing_its_own(storage, plan), False
+
+
+def _replacing_its_own(storage: Storage, plan: RenderPlan) -> RenderPlan:
+    """The plan; where its output is there, but nobody looked at it when it was made, one that makes it again."""
+    if plan.job.overwrite or not storage.exists(plan.job.output) or known_quality(storage, plan) is not None:
+        return plan
+    line = f"{plan.job.output} was rendered before and nobody looked at it: rendered again to check its quality"
+    return replace(plan, job=replace(plan.job, overwrite=True), notes=(*plan.notes, line))
 
 
 def plan_scan(storage: Storage, scratch: Path, job: RenderJob) -> RenderPlan:
@@ -84,7 +92,7 @@ def people_of(
 
 
 def is_done(storage: Storage, plan: RenderPlan) -> bool:
-    """True where the output is there and is this job's.
+    """True where the output is there and is this job's, and where a check is asked for was found good enough.
 
     Raises:
         JobError: it is another job's, and may not be overwritten.
@@ -93,8 +101,17 @@ def is_done(storage: Storage, plan: RenderPlan) -> bool:
     if plan.job.overwrite or not storage.exists(output):
         return False
     if output_job_key(storage, output) == plan.key:
-        return True
+        return not plan.job.checked or ((found := known_quality(storage, plan)) is not None and not found.short)
     raise JobError(f"output {output} exists and is not this job's; add --overwrite or name another output")
+
+
+def known_quality(storage: Storage, plan: RenderPlan) -> Verdict | None:
+    """What was found of this job's output when it was made; None where it is not there, or nobody looked at it."""
+    output = plan.job.output
+    if not plan.job.checked or not storage.exists(output) or output_job_key(storage, output) != plan.key:
+        return None
+    found = output_quality(storage, output)
+    return None if found is None else known_verdict(*found, plan.job.quality_gate)
 
 
 def copy_for_any_order(storage: Storage, scratch: Path, plan: RenderPlan) -> SourceIndex:
@@ -172,7 +189,15 @@ def check_quality(
     raise JobError("--quality: no task of this job can be checked")  # `check_request` refuses it before.
 
 
-def stitch_output(storage: Storage, scratch: Path, plan: RenderPlan, parts: list[Part]) -> tuple[str, ...]:
+def move_aside(storage: Storage, scratch: Path, source: str, target: str) -> None:
+    """An output that is there put under another name; what was there is replaced."""
+    copy_output(storage, scratch, source, target, True)
+    storage.delete(source)
+
+
+def stitch_output(
+    storage: Storage, scratch: Path, plan: RenderPlan, parts: list[Part], verdict: Verdict
+) -> tuple[str, ...]:
     """The output, committed; lines for the report come back.
 
     Raises:
@@ -181,7 +206,7 @@ def stitch_output(storage: Storage, scratch: Path, plan: RenderPlan, parts: list
     """
     job = plan.job
     sound, lines = _sound_of_output(storage, scratch, plan)
-    statement = statement_of(plan.key, plan.specs)
+    statement = statement_of(plan.key, plan.specs, verdict)
     request = StitchRequest(job.output, plan.carry, sound, statement, job.overwrite)
     return (*lines, *stitch(storage, parts, plan.timeline, plan.encode, request, scratch).lines)
 

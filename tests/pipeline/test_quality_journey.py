@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.job import EncodeRequest, RenderJob
 from pipeline.quality import PERIOD_FRAMES, watched_pictures
+from pipeline.quarantine import why_aside
 from pipeline.render import render_in_process
 from pipeline.segments import Segment
 from tasks.device_batch import DeviceBatch
@@ -105,6 +106,45 @@ def test_parts_that_nobody_looked_at_are_rendered_again_for_a_check(moving_face:
     assert checked.counts["segments resumed"] == 0
     assert checked.quality.looked_at > 0
     assert not list((tmp_path / "work").rglob("quality/*.npz")), "what a finished job leaves is removed"
+
+
+def test_an_output_that_was_checked_is_held_against_another_gate_without_a_render(
+    moving_face: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out.mp4"
+    first = render_in_process(_job(moving_face, output, quality=True))
+    monkeypatch.setattr("pipeline.render.segment_works", None)  # Whoever renders now fails.
+    again = render_in_process(_job(moving_face, output, quality_gate=GOOD))
+    assert again.status == "already done"
+    assert again.quality.measures == pytest.approx(first.quality.measures, abs=1e-4)
+    assert again.quality.looked_at == first.quality.looked_at
+    assert again.quality.short == ()
+    strict = render_in_process(_job(moving_face, output, quality_gate=parse_gate("sharpness=9")))
+    assert strict.status == "quarantined"
+    assert not output.exists(), "nothing lies where a good output was asked for"
+    assert len(frames_of(Path(strict.put_aside))) == FRAMES
+    assert "it is whole: move it back" in why_aside(strict)
+    assert not (tmp_path / "out.mp4.work").exists()
+
+
+def test_an_output_that_nobody_looked_at_is_rendered_again_for_a_gate(
+    moving_face: Path, tmp_path: Path, blurred: None
+) -> None:
+    output = tmp_path / "out.mp4"
+    render_in_process(_job(moving_face, output))
+    before = frames_of(output)
+    assert render_in_process(_job(moving_face, output)).status == "already done", "as ever, where nobody asks"
+    checked = render_in_process(_job(moving_face, output, quality_gate=parse_gate("sharpness=0.01")))
+    assert checked.status == "rendered"
+    assert any("was rendered before and nobody looked at it" in note for note in checked.notes)
+    assert frames_of(output) == before
+    assert render_in_process(_job(moving_face, output)).status == "already done"
+    plain = tmp_path / "plain.mp4"
+    render_in_process(_job(moving_face, plain))
+    short = render_in_process(_job(moving_face, plain, quality_gate=GOOD))
+    assert short.status == "quarantined"
+    assert not plain.exists(), "an output that falls short does not stay where a good one was asked for"
+    assert "takes it from the parts" in why_aside(short)
 
 
 def test_a_source_without_a_face_passes_and_says_that_nothing_was_drawn(sources, tmp_path: Path) -> None:
