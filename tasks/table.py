@@ -141,7 +141,7 @@ TASKS: tuple[TaskEntry, ...] = (
                 "embedded",
                 "who draws the mouth: embedded (needs no download), wav2lip, wav2lip-gan, or a file of such weights",
                 any_text,
-                ("wav2lip-96",),
+                ("wav2lip-96", "wav2lip-288", "wav2lip-384"),
             ),
             Option(
                 "precision",

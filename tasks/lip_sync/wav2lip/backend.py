@@ -14,13 +14,13 @@ from tasks.lip_sync.cast import Cast
 from tasks.lip_sync.face_frame import in_frame
 from tasks.lip_sync.seen import Scan
 from tasks.lip_sync.wav2lip.colour import match_colour
-from tasks.lip_sync.wav2lip.draw import box_of_crop, box_of_mask, match_light, paste, sample_crop
+from tasks.lip_sync.wav2lip.draw import box_of_crop, box_of_mask, finer, match_light, paste, resized, sample_crop
 from tasks.lip_sync.wav2lip.mask import box_edges, hull_edges, soft_masks
 from tasks.lip_sync.wav2lip.network import Generator
 from tasks.lip_sync.wav2lip.occlusion import CELLS, mouth_cells, unhidden
 from tasks.lip_sync.wav2lip.plan import plan_generated
 from tasks.mel import BANDS
-from tasks.nets.wav2lip import COLUMNS
+from tasks.nets.wav2lip import COLUMNS, SIDE
 from tasks.task import OutputFrames, TaskInputs, TaskPlan, Voice, sound_name
 from tasks.turning import Box
 from tasks.weights import Weights
@@ -105,22 +105,24 @@ class Generated:
         boxes = [box_of_crop(matrix) for matrix in faces.matrices]
         masks = self._masks(faces, batch.device)
         inner = [box_of_mask(*one) for one in zip(faces.matrices, masks[:, 0], boxes, strict=True)]
+        matrices = [finer(matrix, generator.side) for matrix in faces.matrices]
         crops, regions = [], []
-        for frame, matrix, around, inside in zip(faces.frames.tolist(), faces.matrices, boxes, inner, strict=True):
+        for frame, matrix, around, inside in zip(faces.frames.tolist(), matrices, boxes, inner, strict=True):
             rgb = batch.read([frame], [around], tone_mapped=True)
-            crops.append(sample_crop(rgb, around, matrix))
+            crops.append(sample_crop(rgb, around, matrix, side=generator.side))
             regions.append(_within(rgb, around, inside))
         seen = torch.cat(crops)
         points = in_frame(faces.matrices, faces.points)
         if self._how.before:
-            masks = masks * unhidden(seen, torch.from_numpy(faces.usual).to(batch.device), masks, points)
+            masks = masks * unhidden(resized(seen, SIDE), torch.from_numpy(faces.usual).to(batch.device), masks, points)
         mel = torch.from_numpy(faces.mel).to(batch.device)[:, None]
+        masks = resized(masks, generator.side)
         drawn = match_colour(seen, generator.draw(mel, seen), masks, mouth_cells(points, batch.device))
         drawn = match_light(seen, drawn, masks)
         shown = masks * torch.from_numpy(faces.weights.astype(np.float32)).to(batch.device)[:, None, None, None]
         for k, frame in enumerate(faces.frames.tolist()):
             one = slice(k, k + 1)
-            blended, mask = paste(regions[k], inner[k], faces.matrices[k], drawn[one], shown[one])
+            blended, mask = paste(regions[k], inner[k], matrices[k], drawn[one], shown[one])
             batch.write([frame], [inner[k]], blended, mask, tone_mapped=True)
 
     def _masks(self, faces: _Faces, device: torch.device) -> Tensor:

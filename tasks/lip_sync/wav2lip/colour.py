@@ -13,8 +13,11 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-#: Cells of 4 by 4 crop pixels, in which a generator's lack of detail does not count as a lack of contrast.
-_CELL: Final = 4
+from tasks.lip_sync.wav2lip.draw import resized
+from tasks.nets.wav2lip import SIDE
+
+#: Cells of a crop's side, so coarse that a generator's lack of detail does not count as a lack of contrast.
+_CELLS: Final = SIDE // 4
 #: The skin around the mask counts as well, so many cells far.
 _AROUND: Final = 2
 #: Noise of colours, as a variance: where a face has less spread than this nothing is stretched.
@@ -27,15 +30,15 @@ _LEAST_CELLS: Final = 12.0
 
 
 def match_colour(source: Tensor, drawn: Tensor, masks: Tensor, unlike: Tensor) -> Tensor:
-    """What was drawn (N, 3, 96, 96) with the colours of the source (N, 3, 96, 96).
+    """What was drawn (N, 3, s, s) with the colours of the source (N, 3, s, s).
 
-    `masks` (N, 1, 96, 96) is what will be shown of it, 0 too where something lies before the face; `unlike`
+    `masks` (N, 1, s, s) is what will be shown of it, 0 too where something lies before the face; `unlike`
     (N, 1, 24, 24) is 1 in cells that are to differ: the mouth.
     """
-    shown = functional.avg_pool2d(masks, _CELL)
+    shown = resized(masks, _CELLS)
     known = functional.max_pool2d(shown, 2 * _AROUND + 1, 1, _AROUND) * (1 - unlike)  # (N, 1, 24, 24)
-    own_mean, own_spread = _moments(functional.avg_pool2d(source, _CELL), known)
-    new_mean, new_spread = _moments(functional.avg_pool2d(drawn, _CELL), known)
+    own_mean, own_spread = _moments(resized(source, _CELLS), known)
+    new_mean, new_spread = _moments(resized(drawn, _CELLS), known)
     stretch = _stretch(new_spread, own_spread)  # (N, 3, 3)
     move = (own_mean - new_mean).clamp(-FARTHEST, FARTHEST)
     centred = drawn - new_mean.float()[:, :, None, None]
