@@ -20,6 +20,7 @@ from tasks.faces.tracks import FaceTrack, associate
 from tasks.lip_sync.candidates import same_place
 from tasks.lip_sync.offset import Offset, estimate_offset
 from tasks.lip_sync.seen import Scan
+from tasks.lip_sync.syncnet.clips import Clip
 from tasks.lip_sync.syncnet.distances import Agreement, agreement, distances
 from tasks.lip_sync.syncnet.expert import Expert
 from tasks.lip_sync.voice import articulate
@@ -37,6 +38,8 @@ LEAST_SECONDS: Final = 3.0
 BY_OPENINGS: Final = "openings of the mouth"
 #: SyncNet must have seen so many pictures that follow one another.
 _LEAST_WINDOWS: Final = 25
+#: Clips of a face that SyncNet looks at, each of 64 frames: half a minute of a processor.
+_MOST_CLIPS: Final = 12
 #: Columns of nothing between two stretches, so that no lag reaches from one into the other.
 _APART_COLUMNS: Final = 2 * COLUMNS_PER_SECOND
 
@@ -186,14 +189,19 @@ def _heard_and_seen(
     found = []
     for slot in range(max(map(len, looks), default=0)):
         both = [(stretch, look[slot]) for stretch, look in zip(heard, looks, strict=True) if slot < len(look)]
-        runs = [run for stretch, look in both for run in _distances(expert, scan, stretch, look)]
+        clips = _spread([clip for stretch, look in both for clip in _clips(scan, stretch, look)])
+        runs = [distances(expert, clip.mouths, seconds, mel) for clip, seconds, mel in clips]
         if sum(map(len, runs)) >= _LEAST_WINDOWS and (agreed := agreement(runs)) is not None:
             found.append(agreed)
     return max(found, key=lambda one: (one.offset.confidence, one.offset.correlation), default=None)
 
 
-def _distances(expert: Expert, scan: Scan, stretch: SoundStretch, look: _Look) -> Iterator[NDArray[np.float64]]:
-    """Of each clip of one face that a stretch is heard with."""
+#: A clip, when its frames are shown, and the sound of that clock.
+_Heard = tuple[Clip, NDArray[np.float64], NDArray[np.float32]]
+
+
+def _clips(scan: Scan, stretch: SoundStretch, look: _Look) -> Iterator[_Heard]:
+    """The clips of one face that a stretch is heard with, as far as it reaches."""
     for clip in scan.clips:
         first = clip.frame - stretch.start
         at = first - look.track.start
@@ -201,7 +209,14 @@ def _distances(expert: Expert, scan: Scan, stretch: SoundStretch, look: _Look) -
         if first < 0 or at < 0 or count <= 0 or not look.used[at : at + count].all():
             continue
         if same_place(look.track.points[at], clip.points):
-            yield distances(expert, clip.mouths[:count], stretch.seconds[first : first + count], stretch.mel)
+            yield replace(clip, jpegs=clip.jpegs[:count]), stretch.seconds[first : first + count], stretch.mel
+
+
+def _spread(clips: list[_Heard]) -> list[_Heard]:
+    """So many of them as are looked at, all over the video."""
+    if len(clips) <= _MOST_CLIPS:
+        return clips
+    return [clips[i] for i in np.linspace(0, len(clips) - 1, _MOST_CLIPS).astype(int)]
 
 
 def _between(found: Measurements, low: int, high: int) -> Measurements:
