@@ -26,6 +26,8 @@ from tasks.turning import Box
 from tasks.weights import Weights
 
 _VRAM_BYTES: Final = 900_000_000
+#: Of the larger networks: 0.2 and 0.6 GB of weights and what a batch passes through, counted, not measured.
+_LARGER_VRAM_BYTES: Final = 1_800_000_000
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Generated:
         """
         if self._weights is not None and self._weights.path:
             self._generator = Generator(self._weights, device, precision=self._how.precision)
+            self.vram_bytes = _VRAM_BYTES if self._generator.side == SIDE else _LARGER_VRAM_BYTES
             self.arithmetic = "" if self._generator.precision == "fp32" else f"in {self._generator.precision}"
 
     def plan(self, scan: Scan, output: OutputFrames, voice: Voice, cast: Cast, offset_seconds: float) -> TaskPlan:

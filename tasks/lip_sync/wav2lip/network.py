@@ -12,13 +12,15 @@ from torch import Tensor
 from tasks.checkpoint import fill, read
 from tasks.errors import WeightsError
 from tasks.lip_sync.wav2lip.kinds import drawn_faces, kind_of, shown_pairs
+from tasks.nets.wav2lip import SIDE
 from tasks.weights import Weights
 
 log = logging.getLogger("reelyard")
 
 #: Instructions that multiply bf16, as torch names them; those of ARM the last.
 _BF16: Final = ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16")
-#: Faces in one run of the network: more gain nothing on a CPU and waste more where a batch is short.
+#: Faces of 96 pixels in one run of the network, fewer of larger ones: more gain nothing on a CPU and waste more where
+#: a batch is short.
 BATCH: Final = {"cpu": 4, "cuda": 32}
 
 
@@ -49,12 +51,12 @@ class Generator:
         if not weights.path:
             raise WeightsError(f"{weights.name}: is not on this node; run `reelyard models fetch {weights.name}`")
         self._device = torch.device(device)
-        self.batch = BATCH[self._device.type]
         self.precision = chosen_precision(precision, self._device.type)
         log.info("%s draws in %s on %s (precision=%s)", weights.name, self.precision, device, precision)
         self._type = torch.bfloat16 if self.precision == "bf16" else torch.float32
         state = read(Path(weights.path), key=weights.key)
         self._kind = kind_of(state)
+        self.batch = max(1, BATCH[self._device.type] * SIDE // self._kind.side)
         network = self._kind.build()
         fill(network, state, of=weights.path)
         network = network.eval().to(self._device, self._type)
