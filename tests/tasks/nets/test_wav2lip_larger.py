@@ -54,10 +54,8 @@ def test_a_larger_generator_is_known_by_its_keys_and_hears_and_sees(side: int, t
     drawn = generator.draw(mel, faces)
     assert drawn.shape == (2, 3, side, side)
     assert 0 <= float(drawn.min()) < float(drawn.max()) <= 1
-    assert torch.allclose(generator.draw(mel[1:], faces[1:])[0], drawn[1], atol=1e-5)
-    assert torch.equal(generator.draw(mel, faces), drawn)
     other = generator.draw(torch.stack([mel[0], -mel[1]]), faces)
-    assert torch.allclose(other[0], drawn[0], atol=1e-5)
+    assert torch.equal(other[0], drawn[0]), "the same again, whatever its company"
     assert not torch.equal(other[1], drawn[1])
 
 
