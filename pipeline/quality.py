@@ -119,6 +119,11 @@ def verdict_of(found: Quality, gate: tuple[tuple[str, float], ...], start_second
     return Verdict(True, found.measures, found.looked_at, gate, short, found.worst, seconds)
 
 
+def known_verdict(looked_at: int, measures: Mapping[str, float], gate: tuple[tuple[str, float], ...]) -> Verdict:
+    """What was found of an output when it was made, held against another gate; its worst frames are not known."""
+    return Verdict(True, measures, looked_at, gate, tuple(falls_short(measures, gate)))
+
+
 def picture_jumps(source_frames: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """(n,) where the picture of an output frame does not continue the one before."""
     return np.append(True, np.abs(np.diff(source_frames)) > _JUMP_FRAMES)[: len(source_frames)]

@@ -6,9 +6,11 @@ the parts that are there.
 
 from dataclasses import replace
 
+from pipeline.finished import output_job_key
 from pipeline.prepare import RenderPlan
 from pipeline.quality import Verdict
 from pipeline.run_report import RunReport
+from pipeline.storage import Storage
 
 
 def aside_uri(output: str) -> str:
@@ -20,6 +22,13 @@ def aside_uri(output: str) -> str:
 def put_aside(plan: RenderPlan) -> RenderPlan:
     """The plan with its output put aside; what was put there before is replaced."""
     return replace(plan, job=replace(plan.job, output=aside_uri(plan.job.output), overwrite=True))
+
+
+def remove_replaced(storage: Storage, plan: RenderPlan) -> None:
+    """An older output of this very job, that nobody had looked at, goes: what it shows was put aside."""
+    output = plan.job.output
+    if storage.exists(output) and output_job_key(storage, output) == plan.key:
+        storage.delete(output)
 
 
 def with_quality(report: RunReport, verdict: Verdict) -> RunReport:
@@ -34,8 +43,12 @@ def quarantined(report: RunReport, verdict: Verdict) -> RunReport:
 
 def why_aside(report: RunReport) -> str:
     """For a person: what falls short, where the file lies, what to do."""
+    remedy = (
+        "the same command with another gate takes it from the parts that are rendered"
+        if report.parts
+        else "it is whole: move it back where the gate asks too much, or change the task and render again"
+    )
     return (
         f"{report.output}: falls short of --quality-gate: {'; '.join(report.quality.short)}; it was put aside as "
-        f"{report.put_aside}: look at it and at the report's worst frames; the same command with another gate "
-        "takes it from the parts that are rendered"
+        f"{report.put_aside}: look at it and at the report's worst frames; {remedy}"
     )

@@ -21,7 +21,7 @@ from pipeline.part import Part
 from pipeline.pool import Pool, Progress
 from pipeline.prepare import RenderPlan, check_request, decoding_of, scan_prefix, work_prefix
 from pipeline.quality import Verdict, looks_of
-from pipeline.quarantine import put_aside, quarantined, with_quality
+from pipeline.quarantine import aside_uri, put_aside, quarantined, remove_replaced, with_quality
 from pipeline.run_report import Clock, RunReport
 from pipeline.scan import not_measured
 from pipeline.segments import Segment
@@ -30,6 +30,8 @@ from pipeline.steps import (
     clear_work,
     conclude,
     copy_for_any_order,
+    known_quality,
+    move_aside,
     plan_render,
     scan_works,
     stitch_output,
@@ -81,12 +83,9 @@ def render(job: RenderJob, pool: Pool, storage: Storage, progress: Progress) -> 
     clock = Clock()
     with clock.stage("probe"):
         plan, done = _prepared(storage, pool, job)
+    if (report := _of_what_is_there(plan, done, pool, storage, clock)) is not None:
+        return report
     ledger = Ledger(storage, plan.prefix)
-    if done:
-        log.info("%s is this job's output already", job.output)
-        if job.work is None and not job.keep_parts:
-            pool.do(clear_work, plan.prefix, None)
-        return report_of(plan, [], [], pool, clock, "already done")
     ledger.write_plan(plan.key, plan_facts(plan))
     plan = _in_any_order(plan, pool, clock)
     with clock.stage("scan"):
@@ -97,20 +96,36 @@ def render(job: RenderJob, pool: Pool, storage: Storage, progress: Progress) -> 
         try:
             verdict = _judged(plan, works, task_plans, pool, clock)
             with clock.stage("stitch"):
-                lines = pool.do(stitch_output, put_aside(plan) if verdict.short else plan, parts)
+                lines = pool.do(stitch_output, put_aside(plan) if verdict.short else plan, parts, verdict)
         except StorageError:
             # Another driver of the same job may have finished, and cleared the parts, meanwhile.
-            if storage.exists(job.output) and output_job_key(storage, job.output) == plan.key:
+            if not job.checked and storage.exists(job.output) and output_job_key(storage, job.output) == plan.key:
                 return report_of(plan, [], task_plans, pool, clock, "already done")
             if attempt + 1 == _STITCH_TRIES:
                 raise
             continue
         break
-    if verdict.short:  # The parts stay: with another gate the same command has only to stitch.
+    if verdict.short:
+        remove_replaced(storage, plan)  # The parts stay: with another gate the same command has only to stitch.
         return quarantined(report_of(plan, parts, task_plans, pool, clock, "rendered", resumed, lines), verdict)
     if not job.keep_parts:
         pool.do(clear_work, plan.prefix, ledger.files_of(plan.key, works, parts) if job.work else None)
     return with_quality(report_of(plan, parts, task_plans, pool, clock, "rendered", resumed, lines), verdict)
+
+
+def _of_what_is_there(plan: RenderPlan, done: bool, pool: Pool, storage: Storage, clock: Clock) -> RunReport | None:
+    """The report where this job's output is there: as it is, or put aside for what was found of it when it was made."""
+    job = plan.job
+    known = (known_quality(storage, plan) if job.checked and (done or not job.overwrite) else None) or Verdict()
+    if not done and not known.short:
+        return None
+    log.info("%s is this job's output already", job.output)
+    if known.short:
+        pool.do(move_aside, job.output, aside_uri(job.output))
+    if job.work is None and not job.keep_parts:
+        pool.do(clear_work, plan.prefix, None)
+    report = report_of(plan, [], [], pool, clock, "already done")
+    return quarantined(report, known) if known.short else with_quality(report, known)
 
 
 def _judged(

@@ -169,7 +169,7 @@ def render_batches(
             inputs = [task_inputs.narrow(first, last) for task_inputs in work.inputs]
             with lock:
                 turn.take(len(batch))
-                watched = watched_pictures(work.segment, first, last) if work.quality_uri else []
+                watched = watched_pictures(work.segment, first, last) if work.quality_uri else None
                 rendered = batch if chain is None else chain.render(batch, inputs, owned=True, watched=watched)
                 steps = () if chain is None else chain.steps_since_told()
                 seen.add(() if chain is None else chain.looks_since_told())

@@ -7,12 +7,9 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from pipeline.audio import encode_audio
 from pipeline.encoders import container_of
-from pipeline.finished import output_job_key, statement_of
+from pipeline.finished import output_job_key, output_quality, statement_of
 from pipeline.index import SourceIndex
 from pipeline.intermediate import make_intermediate
 from pipeline.job import RenderJob
@@ -22,7 +19,7 @@ from pipeline.mix import mix_voices
 from pipeline.part import Part
 from pipeline.prepare import RenderPlan, check_request, check_scratch, decoding_of, prepare, scan_prefix
 from pipeline.probe import probe
-from pipeline.quality import LooksAt, Verdict, picture_jumps, stored_looks, verdict_of
+from pipeline.quality import LooksAt, Verdict, known_verdict, picture_jumps, stored_looks, verdict_of
 from pipeline.receipts import keep_receipt
 from pipeline.scan import stored_measurements, unit_works
 from pipeline.source_sound import kept_source_sound, source_sound_key
@@ -34,7 +31,7 @@ from pipeline.work import UnitWork
 from tasks.errors import JobError
 from tasks.quality import SelfChecking
 from tasks.table import open_task
-from tasks.task import Shown, SoundStretch, TaskPlan
+from tasks.task import Arrays, Shown, SoundStretch, TaskPlan
 
 
 def index_source(storage: Storage, scratch: Path, uri: str, cache_prefix: str | None = None) -> SourceIndex:
@@ -60,7 +57,15 @@ def plan_render(storage: Storage, scratch: Path, job: RenderJob) -> tuple[Render
         return plan, True
     check_scratch(plan, scratch)
     check_weights(storage, plan.specs)
-    return plan, False
+    return _replacing_its_own(storage, plan), False
+
+
+def _replacing_its_own(storage: Storage, plan: RenderPlan) -> RenderPlan:
+    """The plan; where its output is there, but nobody looked at it when it was made, one that makes it again."""
+    if plan.job.overwrite or not storage.exists(plan.job.output) or known_quality(storage, plan) is not None:
+        return plan
+    line = f"{plan.job.output} was rendered before and nobody looked at it: rendered again to check its quality"
+    return replace(plan, job=replace(plan.job, overwrite=True), notes=(*plan.notes, line))
 
 
 def look_at(storage: Storage, scratch: Path, job: RenderJob) -> Look:
@@ -107,7 +112,7 @@ def people_of(
 
 
 def is_done(storage: Storage, plan: RenderPlan) -> bool:
-    """True where the output is there and is this job's.
+    """True where the output is there and is this job's, and where a check is asked for was found good enough.
 
     Raises:
         JobError: it is another job's, and may not be overwritten.
@@ -116,8 +121,17 @@ def is_done(storage: Storage, plan: RenderPlan) -> bool:
     if plan.job.overwrite or not storage.exists(output):
         return False
     if output_job_key(storage, output) == plan.key:
-        return True
+        return not plan.job.checked or ((found := known_quality(storage, plan)) is not None and not found.short)
     raise JobError(f"output {output} exists and is not this job's; add --overwrite or name another output")
+
+
+def known_quality(storage: Storage, plan: RenderPlan) -> Verdict | None:
+    """What was found of this job's output when it was made; None where it is not there, or nobody looked at it."""
+    output = plan.job.output
+    if not plan.job.checked or not storage.exists(output) or output_job_key(storage, output) != plan.key:
+        return None
+    found = output_quality(storage, output)
+    return None if found is None else known_verdict(*found, plan.job.quality_gate)
 
 
 def copy_for_any_order(storage: Storage, scratch: Path, plan: RenderPlan) -> SourceIndex:
@@ -182,11 +196,11 @@ def check_quality(
     scratch: Path,
     plan: RenderPlan,
     looks: tuple[LooksAt, ...],
-    asked: list[npt.NDArray[np.floating] | None],
+    asked: list[Arrays],
 ) -> Verdict:
     """How good what was drawn came out, from what was seen while it was rendered; a segment at a time."""
-    tasks = [open_task(spec) for spec in plan.specs]
-    for position, task in enumerate(tasks):
+    for position, spec in enumerate(plan.specs):
+        task = open_to_conclude(storage, spec)
         if isinstance(task, SelfChecking):
             jumps = picture_jumps(plan.timeline.source_frames)
             found = task.judge(stored_looks(storage, looks, position), asked[position], jumps)
@@ -195,7 +209,15 @@ def check_quality(
     raise JobError("--quality: no task of this job can be checked")  # `check_request` refuses it before.
 
 
-def stitch_output(storage: Storage, scratch: Path, plan: RenderPlan, parts: list[Part]) -> tuple[str, ...]:
+def move_aside(storage: Storage, scratch: Path, source: str, target: str) -> None:
+    """An output that is there put under another name; what was there is replaced."""
+    copy_output(storage, scratch, source, target, True)
+    storage.delete(source)
+
+
+def stitch_output(
+    storage: Storage, scratch: Path, plan: RenderPlan, parts: list[Part], verdict: Verdict
+) -> tuple[str, ...]:
     """The output, committed; lines for the report come back.
 
     Raises:
@@ -204,7 +226,7 @@ def stitch_output(storage: Storage, scratch: Path, plan: RenderPlan, parts: list
     """
     job = plan.job
     sound, lines = _sound_of_output(storage, scratch, plan)
-    statement = statement_of(plan.key, plan.specs)
+    statement = statement_of(plan.key, plan.specs, verdict)
     request = StitchRequest(job.output, plan.carry, sound, statement, job.overwrite)
     return (*lines, *stitch(storage, parts, plan.timeline, plan.encode, request, scratch).lines)
 

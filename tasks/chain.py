@@ -39,13 +39,19 @@ class Chain:
                 raise
 
     def render(
-        self, batch: FrameBatch, inputs: Sequence[TaskInputs], *, owned: bool = False, watched: Sequence[int] = ()
+        self,
+        batch: FrameBatch,
+        inputs: Sequence[TaskInputs],
+        *,
+        owned: bool = False,
+        watched: Sequence[int] | None = None,
     ) -> FrameBatch:
         """The batch after all tasks: the same object where none of them changed a sample.
 
         `inputs` holds one entry for each task, over the batch's frames.  With `owned` the caller gives
         the planes up: they are written in place where numpy says that they are writeable.  Pictures
-        `watched` (indexes into the batch) are looked at by tasks that check themselves.
+        `watched` (indexes into the batch) are looked at by tasks that check themselves, with others that they chose;
+        None: nobody asks.
 
         Raises:
             OutOfVram: a task ran out of the device's memory; on a GPU the batch is as it was.
@@ -57,10 +63,10 @@ class Chain:
         pictures = DeviceBatch.from_frames(batch, self.device, owned=owned)
         for position, (task, values) in enumerate(zip(self.tasks, inputs, strict=True)):
             started = time.perf_counter()
-            checking = task if watched and isinstance(task, SelfChecking) else None
-            before = checking.look_before(pictures, values, watched) if checking else None
+            checking = task if isinstance(task, SelfChecking) else None
+            before = None if checking is None or watched is None else checking.look_before(pictures, values, watched)
             pictures = self._render_one(task, pictures, values)
-            if checking:
+            if checking is not None and watched is not None:
                 self._looks.append((position, checking.look_after(before, pictures, values)))
             self.seconds[position] += time.perf_counter() - started
         return pictures.to_frames()

@@ -30,6 +30,9 @@ KINDS: Mapping[str, MeasureKind] = {
     "border": MeasureKind(True, "change across segment borders over that within segments; 1 the same"),
     "sharpness": MeasureKind(False, "detail of the drawn mouth over the source's at the same place; 1 as the source"),
     "sync": MeasureKind(False, "correlation of the mouth measured again with what the voice asks for; 1 at best"),
+    "lse_d": MeasureKind(True, "distance of mouths and sound by SyncNet (sync_model=); 0 at best, 1.41 unrelated"),
+    "lse_c": MeasureKind(False, "how much nearer that is than at other shifts; 0 no nearer"),
+    "lse_offset": MeasureKind(True, "milliseconds by which SyncNet finds mouths and sound apart; 0 at best"),
 }
 
 
@@ -66,9 +69,7 @@ class SelfChecking(Protocol):
     def look_after(self, before: object, batch: "DeviceBatch", inputs: TaskInputs) -> Arrays:
         """What is measured of them afterwards: arrays with one entry a look."""
 
-    def judge(
-        self, looks: Iterable[UnitMeasurement], asked: npt.NDArray[np.floating] | None, cuts: npt.NDArray[np.bool_]
-    ) -> Quality:
+    def judge(self, looks: Iterable[UnitMeasurement], asked: Arrays, cuts: npt.NDArray[np.bool_]) -> Quality:
         """All looks of a video, segment by segment in order, as one; `cuts` (n,) where the picture does not go on."""
 
 

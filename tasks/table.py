@@ -143,7 +143,7 @@ TASKS: tuple[TaskEntry, ...] = (
                 "embedded",
                 "who draws the mouth: embedded (needs no download), wav2lip, wav2lip-gan, or a file of such weights",
                 any_text,
-                ("wav2lip-96",),
+                ("wav2lip-96", "wav2lip-288", "wav2lip-384"),
             ),
             Option(
                 "precision",
@@ -153,9 +153,10 @@ TASKS: tuple[TaskEntry, ...] = (
             ),
             Option(
                 "silence",
-                "draw",
-                "where nobody speaks, a generator hears silence (draw), or the source's mouth is kept (keep)",
-                one_of("draw", "keep"),
+                "rest",
+                "where nobody speaks for a while: the source's mouth while it is closed (rest), always (keep), or what "
+                "a generator makes of silence (draw)",
+                one_of("rest", "draw", "keep"),
             ),
             Option(
                 "mask",
@@ -168,6 +169,14 @@ TASKS: tuple[TaskEntry, ...] = (
                 "keep",
                 "what lies before a generated mouth, as a hand: keep it, or draw over it",
                 one_of("keep", "draw"),
+            ),
+            Option(
+                "sync_model",
+                "embedded",
+                "what hears how far sound and mouths are apart: embedded (needs no download), syncnet, or a file of it",
+                any_text,
+                ("syncnet-color",),
+                concludes=True,
             ),
             Option(
                 "identity",

@@ -202,8 +202,8 @@ class TaskPlan:
     "Few and small."
     notes: tuple[str, ...] = ()
     "What a person should be told at once, as sentences."
-    asked: npt.NDArray[np.floating] | None = None
-    "(n,) what a check holds what was drawn against; no part of it reaches a renderer."
+    asked: Arrays = field(default_factory=dict)
+    "What a check holds what was drawn against; no part of it reaches a renderer."
     digest: str = ""
     "Of the task and its weights, for the keys of what it draws; filled in by whoever concludes."
 

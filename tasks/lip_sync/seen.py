@@ -19,6 +19,7 @@ from tasks.lip_sync.candidates import Candidate, candidates_from_arrays, same_pl
 from tasks.lip_sync.cast import Cast, Role
 from tasks.lip_sync.looks import Look, looks_from_arrays, thinned_looks
 from tasks.lip_sync.motion import Showing
+from tasks.lip_sync.syncnet.clips import Clip, clips_from_arrays, thinned_clips
 from tasks.task import OutputFrames, UnitMeasurement
 
 #: The picture does not go on where the source frame moves by more than this.
@@ -40,6 +41,7 @@ class Scan:
     candidates: tuple[Candidate, ...]
     looks: tuple[Look, ...] = ()
     portraits: tuple[Portrait, ...] = ()
+    clips: tuple[Clip, ...] = ()
 
 
 def read_units(units: Iterable[UnitMeasurement]) -> Scan:
@@ -48,6 +50,7 @@ def read_units(units: Iterable[UnitMeasurement]) -> Scan:
     kept: list[Candidate] = []
     looks: list[Look] = []
     portraits: list[Portrait] = []
+    clips: list[Clip] = []
     first, end = 0, None
     for unit in units:
         if end is None:
@@ -58,8 +61,10 @@ def read_units(units: Iterable[UnitMeasurement]) -> Scan:
         kept = thinned(kept + candidates_from_arrays(unit.arrays))
         looks = thinned_looks(looks + looks_from_arrays(unit.arrays))
         portraits = thinned_portraits(portraits + portraits_from_arrays(unit.arrays))
+        clips = thinned_clips(clips + clips_from_arrays(unit.arrays))
         end = unit.end
-    return Scan(first, joined(runs) if runs else _nobody(0), tuple(kept), tuple(looks), tuple(portraits))
+    found = joined(runs) if runs else _nobody(0)
+    return Scan(first, found, tuple(kept), tuple(looks), tuple(portraits), tuple(clips))
 
 
 @dataclass(frozen=True)

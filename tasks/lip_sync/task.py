@@ -26,6 +26,9 @@ from tasks.lip_sync.quality.watch import Watch, Watched
 from tasks.lip_sync.seen import KEPT_REASONS, SILENCE, Scan, frame_rate_of, read_units
 from tasks.lip_sync.shown import kept_shown, people_shown, source_seconds, words_of
 from tasks.lip_sync.source_offset import SourceOffset, applied_sentence, asked_offset_seconds, source_offset
+from tasks.lip_sync.syncnet.clips import ClipKeeper, clips_to_arrays
+from tasks.lip_sync.syncnet.expert import Expert, open_expert
+from tasks.lip_sync.syncnet.runs import MARK, marked, plan_runs
 from tasks.lip_sync.voice import WEIGHTS as VOICE
 from tasks.lip_sync.voice import asked_openings
 from tasks.picture import FrameBatch
@@ -35,7 +38,7 @@ from tasks.table import task_entry
 from tasks.task import Arrays, Needs, OutputFrames, Shown, TaskInputs, TaskPlan, TaskSpec, UnitMeasurement, Voice
 
 #: Bumped by hand when the same plan is drawn or scanned otherwise.
-VERSION: Final = 4
+VERSION: Final = 5
 #: Options that mean nothing to the embedded backend.
 _OF_GENERATORS: Final = ("mask", "occlusion", "precision", "silence")
 
@@ -75,6 +78,7 @@ class LipSyncTask:
         self._backend.load(device)
         if (weights := self.spec.weights_of("identity")) is not None and weights.path:
             open_embedding(weights)
+        self._expert()
         if any(photo.content for photo in self.spec.photos):
             self._photos()
 
@@ -83,19 +87,20 @@ class LipSyncTask:
         if self._scanner is None:
             self._scanner = FaceScanner("cpu")  # one face at a time: a GPU gains nothing
         self._scanner.reset()
-        keeper, looks, portraits = CandidateKeeper(), LookKeeper(), PortraitKeeper()
+        keeper, looks, portraits, clips = CandidateKeeper(), LookKeeper(), PortraitKeeper(), ClipKeeper()
         found, end = list[FrameFaces](), start
         for batch in batches:
             pictures = PlanePictures(batch)
             for i, faces in enumerate(self._scanner.measure(pictures)):
                 keeper.look(int(batch.source_frames[i]), faces, pictures, i)
                 looks.look(int(batch.source_frames[i]), faces, pictures, i)
+                clips.look(int(batch.source_frames[i]), faces, pictures, i)
                 portraits.look(int(batch.source_frames[i]), faces, pictures, i, batch.format.upright_size)
                 found.append(faces)
             end = start + len(found)
         arrays = measurements_to_arrays(measurements(found))
         arrays |= candidates_to_arrays(keeper.kept()) | looks_to_arrays(looks.kept())
-        arrays |= portraits_to_arrays(portraits.kept())
+        arrays |= portraits_to_arrays(portraits.kept()) | clips_to_arrays(clips.kept())
         return UnitMeasurement(start, end, arrays)
 
     def conclude(self, units: Iterable[UnitMeasurement], output: OutputFrames, voice: Voice | None) -> TaskPlan:
@@ -109,15 +114,18 @@ class LipSyncTask:
             raise JobError("lip-sync has no voice to speak: found no audio, expected one; give it with --audio FILE")
         scan, asked = read_units(units), self.spec.option("sync_offset")
         players = self._cast(scan, output)
-        source = source_offset(scan, output, _within_stretches(self._selectors[0]))
+        expert = self._expert()
+        source = source_offset(scan, output, _within_stretches(self._selectors[0]), expert)
         offset_seconds = asked_offset_seconds(asked, source)
         plan = self._shown(self._backend.plan(scan, output, voice, players, offset_seconds), scan, output, players)
         plan = replace(
             plan,
             facts={**plan.facts, **source.facts},
             notes=_told(asked, source),
-            asked=None if voice.others else asked_openings(voice, output, offset_seconds),
+            asked={} if voice.others else {"opening": asked_openings(voice, output, offset_seconds)},
         )
+        if expert is not None and not voice.others:
+            plan = _seen_by_expert(plan, voice, output.start_seconds - offset_seconds)
         if self.spec.option("no_face") == "fail":
             _refuse_kept(plan, output)
         return plan
@@ -132,6 +140,9 @@ class LipSyncTask:
     def _cast(self, scan: Scan, output: OutputFrames) -> Cast:
         eye = open_embedding(self.spec.weights_of("identity"))
         return cast_of(self._people(scan, output), self._selectors, eye, self._photos())
+
+    def _expert(self) -> Expert | None:
+        return open_expert(self.spec.weights_of("sync_model"))
 
     def _people(self, scan: Scan, output: OutputFrames) -> People:
         eye = open_embedding(self.spec.weights_of("identity"))
@@ -158,13 +169,11 @@ class LipSyncTask:
 
     def look_after(self, before: object, batch: DeviceBatch, inputs: TaskInputs) -> Arrays:
         """What became of them."""
-        return self._watch.after(cast("list[Watched]", before), batch)
+        return self._watch.after(cast("list[Watched]", before), batch, inputs)
 
-    def judge(
-        self, looks: Iterable[UnitMeasurement], asked: NDArray[np.floating] | None, cuts: NDArray[np.bool_]
-    ) -> Quality:
+    def judge(self, looks: Iterable[UnitMeasurement], asked: Arrays, cuts: NDArray[np.bool_]) -> Quality:
         """How good the drawing of a whole video came out."""
-        return judge(looks, asked, cuts)
+        return judge(looks, asked, cuts, self._expert())
 
     def release(self) -> None:
         self._scanner = None
@@ -183,7 +192,7 @@ def _backend(spec: TaskSpec) -> Backend:
         precision=spec.option("precision"),
         box=spec.option("mask") == "box",
         before=spec.option("occlusion") == "keep",
-        resting=spec.option("silence") == "keep",
+        silence=spec.option("silence"),
     )
     return Generated(spec.weights_of("model"), how)
 
@@ -214,6 +223,14 @@ def _within_stretches(selector: FaceSelector) -> FaceSelector:
 def _told(asked: str, source: SourceOffset) -> tuple[str, ...]:
     """Of the source's offset, where it has sound."""
     return tuple(filter(None, (source.sentence if source.found else "", applied_sentence(asked, source))))
+
+
+def _seen_by_expert(plan: TaskPlan, voice: Voice, heard_seconds: NDArray[np.float64]) -> TaskPlan:
+    """The plan with runs of drawn frames marked that SyncNet is to see, and what is heard with them."""
+    drawn = np.zeros(len(heard_seconds), np.bool_) if plan.kept is None else plan.kept < 0
+    runs = plan_runs(heard_seconds, drawn, voice.mel)
+    per_frame = {**plan.per_frame, MARK: marked(runs, len(heard_seconds))}
+    return replace(plan, per_frame=per_frame, asked={**plan.asked, **runs})
 
 
 def _refuse_kept(plan: TaskPlan, output: OutputFrames) -> None:

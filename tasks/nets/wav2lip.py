@@ -8,14 +8,39 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from tasks.nets.convolution import Convolution, Enlarging, mel_encoder, stage
+from tasks.nets.convolution import Convolution, enlarged, mel_encoder, stage
 
 SIDE: Final = 96
 #: Mel columns that one picture hears, at 80 a second.
 COLUMNS: Final = 16
 
 
-class Wav2Lip(nn.Module):
+class Wav2LipFamily(nn.Module):
+    """What all of them do with their layers: a pair coded step by step, and drawn from the sound back through them."""
+
+    face_encoder_blocks: nn.ModuleList
+    audio_encoder: nn.Sequential
+    face_decoder_blocks: nn.ModuleList
+    output_block: nn.Sequential
+
+    def heard(self, mel: Tensor) -> Tensor:
+        """(N, C, 1, 1) of mel (N, 1, 80, 16)."""
+        sound: Tensor = self.audio_encoder(mel)
+        return sound
+
+    def forward(self, mel: Tensor, pairs: Tensor) -> Tensor:
+        seen = []
+        for encode in self.face_encoder_blocks:
+            pairs = encode(pairs)
+            seen.append(pairs)
+        x = self.heard(mel)
+        for decode in self.face_decoder_blocks:
+            x = torch.cat([decode(x), seen.pop()], 1)
+        drawn: Tensor = self.output_block(x)
+        return drawn
+
+
+class Wav2Lip(Wav2LipFamily):
     """Mel (N, 1, 80, 16) in -4..4 and BGR pairs (N, 6, 96, 96) in 0..1 -> BGR (N, 3, 96, 96) in 0..1.
 
     The first three channels of a pair have rows 48 and below at 0.
@@ -40,31 +65,12 @@ class Wav2Lip(nn.Module):
             nn.Sequential(*layers)
             for layers in (
                 [Convolution(512, 512, 1)],
-                _enlarged(1024, 512, 1, stride=1, pad=0, output_pad=0),  # -> (N, 512, 3, 3)
-                _enlarged(1024, 512, 2),
-                _enlarged(768, 384, 2),
-                _enlarged(512, 256, 2),
-                _enlarged(320, 128, 2),
-                _enlarged(160, 64, 2),  # -> (N, 64, 96, 96)
+                enlarged(1024, 512, 1, stride=1, pad=0, output_pad=0),  # -> (N, 512, 3, 3)
+                enlarged(1024, 512, 2),
+                enlarged(768, 384, 2),
+                enlarged(512, 256, 2),
+                enlarged(320, 128, 2),
+                enlarged(160, 64, 2),  # -> (N, 64, 96, 96)
             )
         )
         self.output_block = nn.Sequential(Convolution(80, 32, 3, 1, 1), nn.Conv2d(32, 3, 1), nn.Sigmoid())
-
-    def forward(self, mel: Tensor, pairs: Tensor) -> Tensor:
-        seen = []
-        for encode in self.face_encoder_blocks:
-            pairs = encode(pairs)
-            seen.append(pairs)
-        x = self.audio_encoder(mel)
-        for decode in self.face_decoder_blocks:
-            x = torch.cat([decode(x), seen.pop()], 1)
-        drawn: Tensor = self.output_block(x)  # (N, 80, 96, 96) -> (N, 3, 96, 96)
-        return drawn
-
-
-def _enlarged(
-    inside: int, outside: int, residuals: int, *, stride: int = 2, pad: int = 1, output_pad: int = 1
-) -> list[nn.Module]:
-    """A transposed convolution, doubling the side by itself, and `residuals` that keep it."""
-    kept = (Convolution(outside, outside, 3, 1, 1, residual=True) for _ in range(residuals))
-    return [Enlarging(inside, outside, stride=stride, pad=pad, output_pad=output_pad), *kept]

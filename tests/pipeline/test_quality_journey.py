@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.job import EncodeRequest, RenderJob
 from pipeline.quality import PERIOD_FRAMES, watched_pictures
+from pipeline.quarantine import why_aside
 from pipeline.render import render_in_process
 from pipeline.segments import Segment
 from tasks.device_batch import DeviceBatch
@@ -21,6 +22,7 @@ from tasks.task import TaskInputs
 from tasks.turning import Box
 from tests.pipeline.test_journey import frames_of
 from tests.pipeline.test_lip_sync_journey import DEMO, FRAMES, moving_face
+from tests.tasks.lip_sync.syncnet.experts import random_weights
 
 __all__ = ["moving_face"]
 
@@ -106,6 +108,45 @@ def test_parts_that_nobody_looked_at_are_rendered_again_for_a_check(moving_face:
     assert not list((tmp_path / "work").rglob("quality/*.npz")), "what a finished job leaves is removed"
 
 
+def test_an_output_that_was_checked_is_held_against_another_gate_without_a_render(
+    moving_face: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out.mp4"
+    first = render_in_process(_job(moving_face, output, quality=True))
+    monkeypatch.setattr("pipeline.render.segment_works", None)  # Whoever renders now fails.
+    again = render_in_process(_job(moving_face, output, quality_gate=GOOD))
+    assert again.status == "already done"
+    assert again.quality.measures == pytest.approx(first.quality.measures, abs=1e-4)
+    assert again.quality.looked_at == first.quality.looked_at
+    assert again.quality.short == ()
+    strict = render_in_process(_job(moving_face, output, quality_gate=parse_gate("sharpness=9")))
+    assert strict.status == "quarantined"
+    assert not output.exists(), "nothing lies where a good output was asked for"
+    assert len(frames_of(Path(strict.put_aside))) == FRAMES
+    assert "it is whole: move it back" in why_aside(strict)
+    assert not (tmp_path / "out.mp4.work").exists()
+
+
+def test_an_output_that_nobody_looked_at_is_rendered_again_for_a_gate(
+    moving_face: Path, tmp_path: Path, blurred: None
+) -> None:
+    output = tmp_path / "out.mp4"
+    render_in_process(_job(moving_face, output))
+    before = frames_of(output)
+    assert render_in_process(_job(moving_face, output)).status == "already done", "as ever, where nobody asks"
+    checked = render_in_process(_job(moving_face, output, quality_gate=parse_gate("sharpness=0.01")))
+    assert checked.status == "rendered"
+    assert any("was rendered before and nobody looked at it" in note for note in checked.notes)
+    assert frames_of(output) == before
+    assert render_in_process(_job(moving_face, output)).status == "already done"
+    plain = tmp_path / "plain.mp4"
+    render_in_process(_job(moving_face, plain))
+    short = render_in_process(_job(moving_face, plain, quality_gate=GOOD))
+    assert short.status == "quarantined"
+    assert not plain.exists(), "an output that falls short does not stay where a good one was asked for"
+    assert "takes it from the parts" in why_aside(short)
+
+
 def test_a_source_without_a_face_passes_and_says_that_nothing_was_drawn(sources, tmp_path: Path) -> None:
     report = render_in_process(_job(sources.path("closed mp4"), tmp_path / "out.mp4", quality_gate=GOOD))
     assert report.status == "rendered"
@@ -128,3 +169,18 @@ def test_pairs_are_looked_at_all_over_and_both_sides_of_each_border() -> None:
     assert 56 not in looked
     assert watched_pictures(Segment(1, 50, 100), 57, 60) == []
     assert len(looked) <= 2 * (50 // PERIOD_FRAMES + 1) + 4
+
+
+def test_with_a_syncnet_its_figures_are_told_and_do_not_depend_on_segments(moving_face: Path, tmp_path: Path) -> None:
+    weights = random_weights(tmp_path / "random.pth")
+    task = parse_task(f"lip-sync:sync_model={weights.path}")
+    reports = [
+        render_in_process(_job(moving_face, tmp_path / f"{s}.mp4", quality=True, segment_seconds=s, tasks=(task,)))
+        for s in (0.5, 60.0)
+    ]
+    for report in reports:
+        assert {"lse_d", "lse_c", "lse_offset"} <= set(report.quality.measures)
+        assert 0 < report.quality.measures["lse_d"] < 2
+    one, many = ({k: v for k, v in r.quality.measures.items() if k.startswith("lse")} for r in reports)
+    assert one == many
+    assert frames_of(tmp_path / "0.5.mp4") == frames_of(tmp_path / "60.0.mp4")

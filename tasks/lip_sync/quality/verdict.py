@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.lip_sync.quality.look import edge_cells
+from tasks.lip_sync.syncnet.expert import Expert
+from tasks.lip_sync.syncnet.runs import drawn_agreement
 from tasks.quality import KINDS, Quality, WorstFrame
 from tasks.task import Arrays, UnitMeasurement
 
@@ -33,6 +35,8 @@ class _Tally:
     border: list[float] = field(default_factory=list)
     "The same across a border."
     worst: dict[str, list[WorstFrame]] = field(default_factory=dict)
+    mouths: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    "What SyncNet is to see, by frame and face; a few hundred."
 
     def offer(self, frame: WorstFrame) -> None:
         """Keep the frame if it is among the worst of its measure."""
@@ -51,11 +55,13 @@ class _Cells:
     drawn: NDArray[np.float32]
 
 
-def judge(looks: Iterable[UnitMeasurement], asked: NDArray[np.floating] | None, cuts: NDArray[np.bool_]) -> Quality:
+def judge(
+    looks: Iterable[UnitMeasurement], asked: Arrays, cuts: NDArray[np.bool_], expert: Expert | None = None
+) -> Quality:
     """The quality of all looks, whose segments come in order.
 
-    `asked` (n,) is how far the voice wants the mouth open in each output frame; `cuts` (n,) says where the
-    picture does not continue the one before.
+    `asked` holds `opening` (n,), how far the voice wants the mouth open in each output frame, and the runs that the
+    `expert` is asked about; `cuts` (n,) says where the picture does not continue the one before.
     """
     tally, last = _Tally(), dict[int, _Cells]()
     for unit in looks:
@@ -65,7 +71,8 @@ def judge(looks: Iterable[UnitMeasurement], asked: NDArray[np.floating] | None, 
         "flicker": _quantile([*tally.inner, *tally.border], 0.95),
         "border": _border(tally),
         "sharpness": _quantile(tally.sharpness, 0.5),
-        "sync": _sync(tally.openings, asked),
+        "sync": _sync(tally.openings, asked.get("opening")),
+        **(drawn_agreement(expert, tally.mouths, asked) if expert and "sync_frames" in asked else {}),
     }
     known = {name: round(value, 4) for name, value in measures.items() if value is not None}
     worst = tuple(one for name, kept in tally.worst.items() if name in known for one in kept)
@@ -79,6 +86,7 @@ def _taken(
     arrays, before = unit.arrays, dict(last)
     if not arrays:
         return before
+    tally.mouths |= _mouths(arrays)
     ends = np.cumsum(arrays["picture_bytes"]).tolist()
     for k, (frame, face) in enumerate(zip(arrays["frame"].tolist(), arrays["face"].tolist(), strict=True)):
         start = ends[k - 1] if k else 0
@@ -91,6 +99,12 @@ def _taken(
             tally.offer(WorstFrame(frame, "flicker", change, picture))
         before[face] = cells
     return before
+
+
+def _mouths(arrays: Arrays) -> dict[tuple[int, int], bytes]:
+    ends = [0, *np.cumsum(arrays["mouth_bytes"]).tolist()]
+    keys = zip(arrays["mouth_frame"].tolist(), arrays["mouth_face"].tolist(), strict=True)
+    return {key: arrays["mouths"][start:end].tobytes() for key, start, end in zip(keys, ends, ends[1:], strict=False)}
 
 
 def _note(tally: _Tally, arrays: Arrays, k: int, picture: bytes) -> None:
@@ -120,7 +134,7 @@ def _border(tally: _Tally) -> float | None:
     return float(np.mean(tally.border) / max(float(np.mean(tally.inner)), 1e-6))
 
 
-def _sync(openings: list[tuple[int, float]], asked: NDArray[np.floating] | None) -> float | None:
+def _sync(openings: list[tuple[int, float]], asked: NDArray[np.generic] | None) -> float | None:
     """Correlation of the openings seen with those asked for; None where nothing is asked or too little seen."""
     if asked is None or len(openings) < LEAST_FOR_SYNC:
         return None

@@ -13,18 +13,21 @@ from tasks.errors import JobError
 from tasks.lip_sync.cast import Cast
 from tasks.lip_sync.face_frame import in_frame
 from tasks.lip_sync.seen import Scan
-from tasks.lip_sync.wav2lip.draw import box_of_crop, box_of_mask, match_light, paste, sample_crop
+from tasks.lip_sync.wav2lip.colour import match_colour
+from tasks.lip_sync.wav2lip.draw import box_of_crop, box_of_mask, finer, match_light, paste, resized, sample_crop
 from tasks.lip_sync.wav2lip.mask import box_edges, hull_edges, soft_masks
 from tasks.lip_sync.wav2lip.network import Generator
-from tasks.lip_sync.wav2lip.occlusion import CELLS, unhidden
+from tasks.lip_sync.wav2lip.occlusion import CELLS, mouth_cells, unhidden
 from tasks.lip_sync.wav2lip.plan import plan_generated
 from tasks.mel import BANDS
-from tasks.nets.wav2lip import COLUMNS
+from tasks.nets.wav2lip import COLUMNS, SIDE
 from tasks.task import OutputFrames, TaskInputs, TaskPlan, Voice, sound_name
 from tasks.turning import Box
 from tasks.weights import Weights
 
 _VRAM_BYTES: Final = 900_000_000
+#: Of the larger networks: 0.2 and 0.6 GB of weights and what a batch passes through, counted, not measured.
+_LARGER_VRAM_BYTES: Final = 1_800_000_000
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,8 @@ class Manner:
     "the lower half of the crop is shown, not mouth and jaw alone"
     before: bool = True
     "what lies before a face stays there"
-    resting: bool = False
-    "where nobody speaks the source's own mouth is kept"
+    silence: str = "rest"
+    "rest | draw | keep: where nobody speaks the source's closed mouth is shown, none of it, or whatever it does"
 
 
 @dataclass(frozen=True)
@@ -81,11 +84,12 @@ class Generated:
         """
         if self._weights is not None and self._weights.path:
             self._generator = Generator(self._weights, device, precision=self._how.precision)
+            self.vram_bytes = _VRAM_BYTES if self._generator.side == SIDE else _LARGER_VRAM_BYTES
             self.arithmetic = "" if self._generator.precision == "fp32" else f"in {self._generator.precision}"
 
     def plan(self, scan: Scan, output: OutputFrames, voice: Voice, cast: Cast, offset_seconds: float) -> TaskPlan:
         """Crops of every face in each output frame, and the sound it hears."""
-        return plan_generated(scan, output, voice, cast, offset_seconds, resting=self._how.resting)
+        return plan_generated(scan, output, voice, cast, offset_seconds, silence=self._how.silence)
 
     def render(self, batch: DeviceBatch, inputs: TaskInputs) -> None:
         """Draw every mouth of the batch, so many faces at once as the generator takes."""
@@ -104,21 +108,24 @@ class Generated:
         boxes = [box_of_crop(matrix) for matrix in faces.matrices]
         masks = self._masks(faces, batch.device)
         inner = [box_of_mask(*one) for one in zip(faces.matrices, masks[:, 0], boxes, strict=True)]
+        matrices = [finer(matrix, generator.side) for matrix in faces.matrices]
         crops, regions = [], []
-        for frame, matrix, around, inside in zip(faces.frames.tolist(), faces.matrices, boxes, inner, strict=True):
+        for frame, matrix, around, inside in zip(faces.frames.tolist(), matrices, boxes, inner, strict=True):
             rgb = batch.read([frame], [around], tone_mapped=True)
-            crops.append(sample_crop(rgb, around, matrix))
+            crops.append(sample_crop(rgb, around, matrix, side=generator.side))
             regions.append(_within(rgb, around, inside))
         seen = torch.cat(crops)
+        points = in_frame(faces.matrices, faces.points)
         if self._how.before:
-            points = in_frame(faces.matrices, faces.points)
-            masks = masks * unhidden(seen, torch.from_numpy(faces.usual).to(batch.device), masks, points)
+            masks = masks * unhidden(resized(seen, SIDE), torch.from_numpy(faces.usual).to(batch.device), masks, points)
         mel = torch.from_numpy(faces.mel).to(batch.device)[:, None]
-        drawn = match_light(seen, generator.draw(mel, seen), masks)
+        masks = resized(masks, generator.side)
+        drawn = match_colour(seen, generator.draw(mel, seen), masks, mouth_cells(points, batch.device))
+        drawn = match_light(seen, drawn, masks)
         shown = masks * torch.from_numpy(faces.weights.astype(np.float32)).to(batch.device)[:, None, None, None]
         for k, frame in enumerate(faces.frames.tolist()):
             one = slice(k, k + 1)
-            blended, mask = paste(regions[k], inner[k], faces.matrices[k], drawn[one], shown[one])
+            blended, mask = paste(regions[k], inner[k], matrices[k], drawn[one], shown[one])
             batch.write([frame], [inner[k]], blended, mask, tone_mapped=True)
 
     def _masks(self, faces: _Faces, device: torch.device) -> Tensor:

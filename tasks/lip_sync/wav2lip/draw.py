@@ -65,8 +65,9 @@ def sample_crop(rgb: Tensor, around: Box, matrix: Array, *, side: int = SIDE) ->
 
 
 def paste(rgb: Tensor, box: Box, matrix: Array, drawn: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """The region (1, 3, h, w) of `box` with what was drawn (1, 3, 96, 96) where the mask (1, 1, 96, 96) shows it.
+    """The region (1, 3, h, w) of `box` with what was drawn (1, 3, s, s) where the mask (1, 1, s, s) shows it.
 
+    `matrix` leads from pixels of what was drawn to the picture's.
     Also the mask (1, 1, h, w) at the region's own resolution.
     """
     back = _inverse(matrix, box)
@@ -82,18 +83,34 @@ def paste(rgb: Tensor, box: Box, matrix: Array, drawn: Tensor, mask: Tensor) -> 
     return torch.lerp(rgb, colour, shown), shown
 
 
+def finer(matrix: Array, side: int) -> Array:
+    """The map (2, 3) of a crop of 96 pixels for one of `side` pixels that shows the same."""
+    times = side / SIDE
+    linear = matrix[:, :2] / times
+    return np.concatenate([linear, (matrix[:, 2] + (linear - matrix[:, :2]).sum(1) / 2)[:, None]], 1)
+
+
+def resized(crops: Tensor, side: int) -> Tensor:
+    """The same crops (N, C, s, s) at `side` pixels, a multiple or a part of s; themselves where that is s."""
+    if crops.shape[-1] == side:
+        return crops
+    if crops.shape[-1] > side:
+        return functional.avg_pool2d(crops, crops.shape[-1] // side)
+    return functional.interpolate(crops, size=(side, side), mode="bilinear", align_corners=False)
+
+
 def match_light(source: Tensor, drawn: Tensor, mask: Tensor) -> Tensor:
-    """What was drawn (N, 3, 96, 96) with the colour and light that the source has along the mask's edge.
+    """What was drawn (N, 3, s, s) with the colour and light that the source has along the mask's edge.
 
     The difference there is carried inwards, smoothly and weighted by nearness (normalised convolution,
     Knutsson and Westin, CVPR 1993), so that a cheek in the light and one in the shade both join.
     """
     edge = 4 * mask * (1 - mask)
-    moved = functional.avg_pool2d(torch.cat([(source - drawn) * edge, edge], 1), _CELL)  # (N, 4, 24, 24)
+    moved = resized(torch.cat([(source - drawn) * edge, edge], 1), SIDE // _CELL)  # (N, 4, 24, 24)
     for _ in range(3):
         moved = functional.avg_pool2d(moved, _LIGHT_REACH, 1, _LIGHT_REACH // 2)
     light = (moved[:, :3] / moved[:, 3:].clamp(min=1e-4)).clamp(-_LIGHT_LIMIT, _LIGHT_LIMIT)
-    return drawn + functional.interpolate(light, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
+    return drawn + resized(light, drawn.shape[-1])
 
 
 def _scale(matrix: Array) -> float:

@@ -9,16 +9,18 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from tasks.checkpoint import load
+from tasks.checkpoint import fill, read
 from tasks.errors import WeightsError
-from tasks.nets.wav2lip import SIDE, Wav2Lip
+from tasks.lip_sync.wav2lip.kinds import drawn_faces, kind_of, shown_pairs
+from tasks.nets.wav2lip import SIDE
 from tasks.weights import Weights
 
 log = logging.getLogger("reelyard")
 
 #: Instructions that multiply bf16, as torch names them; those of ARM the last.
 _BF16: Final = ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16")
-#: Faces in one run of the network: more gain nothing on a CPU and waste more where a batch is short.
+#: Faces of 96 pixels in one run of the network, fewer of larger ones: more gain nothing on a CPU and waste more where
+#: a batch is short.
 BATCH: Final = {"cpu": 4, "cuda": 32}
 
 
@@ -49,24 +51,30 @@ class Generator:
         if not weights.path:
             raise WeightsError(f"{weights.name}: is not on this node; run `reelyard models fetch {weights.name}`")
         self._device = torch.device(device)
-        self.batch = BATCH[self._device.type]
         self.precision = chosen_precision(precision, self._device.type)
         log.info("%s draws in %s on %s (precision=%s)", weights.name, self.precision, device, precision)
         self._type = torch.bfloat16 if self.precision == "bf16" else torch.float32
-        network = load(Wav2Lip(), Path(weights.path), key=weights.key).to(self._device, self._type)
+        state = read(Path(weights.path), key=weights.key)
+        self._kind = kind_of(state)
+        self.batch = max(1, BATCH[self._device.type] * SIDE // self._kind.side)
+        network = self._kind.build()
+        fill(network, state, of=weights.path)
+        network = network.eval().to(self._device, self._type)
         self._network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def side(self) -> int:
+        """Of the faces it draws, in pixels."""
+        return self._kind.side
 
     @torch.inference_mode()
     def draw(self, mel: Tensor, faces: Tensor) -> Tensor:
-        """RGB (N, 3, 96, 96) in 0..1 of the faces (N, 3, 96, 96) with mouths as mel (N, 1, 80, 16) asks."""
-        seen = faces.clamp(0, 1).flip(1)  # the network sees BGR
-        hidden = seen.clone()
-        hidden[:, :, SIDE // 2 :] = 0
-        pairs = torch.cat([hidden, seen], 1)  # (N, 6, 96, 96)
+        """RGB (N, 3, side, side) in 0..1 of faces of that size with mouths as mel (N, 1, 80, 16) asks."""
+        pairs = shown_pairs(self._kind, faces)  # (N, 6, side, side)
         drawn = [
             self._run(mel[at : at + self.batch], pairs[at : at + self.batch]) for at in range(0, len(mel), self.batch)
         ]
-        return torch.cat(drawn).flip(1)
+        return drawn_faces(self._kind, torch.cat(drawn))
 
     def _run(self, mel: Tensor, pairs: Tensor) -> Tensor:
         short = self.batch - len(mel)

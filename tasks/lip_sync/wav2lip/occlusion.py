@@ -69,7 +69,7 @@ def unhidden(seen: Tensor, usual: Tensor, masks: Tensor, points: NDArray[np.floa
     light = cells[..., _LIT[0], _LIT[1]].mean((2, 3), keepdim=True).clamp(min=0.02)
     strange = ((cells / light - middle).abs() / (_SPREADS * spread + _FLOOR)).amax(1, keepdim=True)
     drawn = functional.avg_pool2d(masks, 4)
-    known = drawn * (1 - _mouths(points, seen.device))
+    known = drawn * (1 - mouth_cells(points, seen.device))
     hidden = _spread_out((strange - 1).clamp(0, 1) * known, known)
     hidden = ((hidden - 0.35) / 0.3).clamp(0, 1)
     part = (hidden * drawn).sum((2, 3), keepdim=True) / drawn.sum((2, 3), keepdim=True).clamp(min=1e-3)
@@ -77,7 +77,7 @@ def unhidden(seen: Tensor, usual: Tensor, masks: Tensor, points: NDArray[np.floa
     return 1 - functional.interpolate(hidden, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
 
 
-def _mouths(points: NDArray[np.floating], device: torch.device) -> Tensor:
+def mouth_cells(points: NDArray[np.floating], device: torch.device) -> Tensor:
     """(N, 1, 24, 24) 1 in the cells of lips and what they may open to."""
     lips = np.asarray(points, np.float64)[:, face.OUTER_LIP] / 4
     middle = lips.mean(1)

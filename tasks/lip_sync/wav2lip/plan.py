@@ -13,6 +13,7 @@ from tasks.lip_sync.motion import ease
 from tasks.lip_sync.seen import KEPT_REASONS, Scan, SeenFace, in_places, kept, seen_faces, shows
 from tasks.lip_sync.voice import spoken_columns
 from tasks.lip_sync.wav2lip.occlusion import usual_look
+from tasks.lip_sync.wav2lip.rest import resting_frames
 from tasks.mel import COLUMNS_PER_SECOND
 from tasks.nets.wav2lip import COLUMNS, SIDE
 from tasks.task import OutputFrames, SoundWindow, TaskPlan, Voice
@@ -28,15 +29,15 @@ def plan_generated(
     cast: Cast,
     offset_seconds: float,
     *,
-    resting: bool = False,
+    silence: str = "draw",
 ) -> TaskPlan:
-    """Which faces are drawn in each output frame, where, and what they hear; `resting` keeps them in silence."""
+    """Which faces are drawn in each output frame, where, and what they hear; `silence` as the task's option."""
     seen = seen_faces(scan, output, cast)
     voices = (voice, *voice.others)
     first = [first_columns(output.start_seconds, offset_seconds, one.mel.shape[1]) for one in voices]
     silent = [silent_frames(*heard) for heard in zip((one.mel for one in voices), first, strict=True)]
-    if resting:
-        seen = replace(seen, faces=tuple(face.resting(silent[face.voice]) for face in seen.faces))
+    if silence != "draw":
+        seen = replace(seen, faces=tuple(_resting(face, silent[face.voice], silence) for face in seen.faces))
     weights = [ease(face.showing(face.points)) for face in seen.faces]
     drawn = [weight > 0 for weight in weights]
     chins = [_chin(face) for face in seen.faces]
@@ -49,6 +50,11 @@ def plan_generated(
     per_frame = in_places(len(output), seen.faces, drawn, values)
     shown = kept(len(output), seen.faces, drawn)
     return TaskPlan(per_frame, _usual_looks(scan, seen.faces, chins), sounds, KEPT_REASONS, shown, facts)
+
+
+def _resting(face: SeenFace, silent: NDArray[np.bool_], silence: str) -> SeenFace:
+    """The face kept as the source has it wherever nobody speaks, or (`rest`) where its mouth is closed then."""
+    return face.resting(silent if silence == "keep" else resting_frames(face, silent))
 
 
 def _count(

@@ -60,6 +60,7 @@ class Loud:
     """Stands in for the network: the face as it is, a mouth in it the darker the louder its sound."""
 
     batch = 4
+    side = 96
 
     def __init__(self, weights: Weights | None = None, device: str = "cpu", *, precision: str = "auto") -> None:
         self.precision = chosen_precision(precision, device)
@@ -69,7 +70,10 @@ class Loud:
         assert len(mel) <= self.batch
         self.runs += 1
         drawn = faces.clone()
-        drawn[:, :, 64:80, 34:62] *= (0.6 - mel.mean((1, 2, 3)) / 10)[:, None, None, None]
+        times = self.side // 96
+        drawn[:, :, 64 * times : 80 * times, 34 * times : 62 * times] *= (0.6 - mel.mean((1, 2, 3)) / 10)[
+            :, None, None, None
+        ]
         return drawn
 
 

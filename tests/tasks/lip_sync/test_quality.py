@@ -91,7 +91,7 @@ def short(found: Quality) -> set[str]:
 
 def test_a_good_drawing_is_inside_every_limit(drawing: Drawing) -> None:
     found = drawing.judged()
-    assert set(found.measures) == set(KINDS)
+    assert set(found.measures) == {name for name in KINDS if not name.startswith("lse")}
     assert short(found) == set(), found.measures
     assert found.looked_at > 0.5 * FRAMES
     assert {one.measure for one in found.worst} == {"seam", "flicker", "sharpness"}
@@ -124,9 +124,8 @@ def test_a_segment_that_was_drawn_otherwise_is_seen_at_its_border(drawing: Drawi
 
 
 def test_a_mouth_that_speaks_another_voice_is_out_of_sync(drawing: Drawing) -> None:
-    assert drawing.plan.asked is not None
-    others = [np.roll(drawing.plan.asked, shift) for shift in (17, 29, 41)]
-    for asked in others:
+    for shift in (17, 29, 41):
+        asked = {"opening": np.roll(drawing.plan.asked["opening"], shift)}
         shuffled = replace(drawing, plan=replace(drawing.plan, asked=asked))
         assert short(shuffled.judged()) == {"sync"}, shuffled.judged().measures
 

@@ -287,3 +287,20 @@ def test_a_mouth_rests_where_nobody_speaks_if_that_is_asked(
     drawn = rendered(task, plan, clip, 8)
     np.testing.assert_array_equal(drawn[0][last + 1 :], clip.planes[0][last + 1 :])
     assert (drawn[0][0] != clip.planes[0][0]).any()
+
+
+@pytest.mark.parametrize("side", [288, 384])
+def test_a_larger_generator_draws_the_same_place_and_nothing_else(
+    clip: FrameBatch, side: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    for chosen in (96, side):
+        monkeypatch.setattr("tasks.lip_sync.wav2lip.backend.Generator", type("Larger", (Loud,), {"side": chosen}))
+        task = opened("wav2lip")
+        plan = concluded(task, faces(), output(range(FRAMES), clip), clip)
+        seen.append([rendered(task, plan, clip, batch)[0] for batch in (3, 8)])
+    assert np.array_equal(*seen[1]), "whatever the batches"
+    small, large = (np.asarray(drawn[1], int) for drawn in seen)
+    changed = [(drawn != clip.planes[0]).mean(0) > 0.2 for drawn in (small, large)]
+    assert (changed[0] & changed[1]).sum() > 0.8 * (changed[0] | changed[1]).sum()
+    assert np.abs(small - large).mean() < 0.2, "the same picture, a little finer"

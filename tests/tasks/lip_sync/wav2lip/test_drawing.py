@@ -13,7 +13,7 @@ from tasks.faces import points as layout
 from tasks.lip_sync.face_frame import CHIN_LIMITS, chin_of, crop_matrices, face_frames, in_frame
 from tasks.lip_sync.looks import CHIN, Look
 from tasks.lip_sync.looks import SIDE as LOOK_SIDE
-from tasks.lip_sync.wav2lip.draw import box_of_crop, box_of_mask, match_light, paste, sample_crop
+from tasks.lip_sync.wav2lip.draw import box_of_crop, box_of_mask, finer, match_light, paste, resized, sample_crop
 from tasks.lip_sync.wav2lip.mask import box_edges, hull_edges, soft_masks
 from tasks.lip_sync.wav2lip.network import Generator, chosen_precision
 from tasks.lip_sync.wav2lip.occlusion import LEAST_LOOKS, unhidden, usual_look
@@ -218,3 +218,20 @@ def test_frames_drawn_in_bf16_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_p
         chain = Chain([open_task(spec)], "cpu")
         chain.load()
         assert chain.arithmetic == words
+
+
+@pytest.mark.parametrize("side", [192, 288, 384])
+def test_a_finer_crop_shows_the_same_place(side: int) -> None:
+    matrix = moved(0.3, 2.5, (40, 60)) * np.array([[1.0, 0.9, 1.0], [1.0, 0.9, 1.0]])
+    corners = np.array([(-0.5, -0.5), (SIDE - 0.5, 20.0), (47.5, 47.5)])
+    same = (corners + 0.5) * side / SIDE - 0.5
+    other = finer(matrix, side)
+    np.testing.assert_allclose(same @ other[:, :2].T + other[:, 2], corners @ matrix[:, :2].T + matrix[:, 2])
+    np.testing.assert_array_equal(finer(matrix, SIDE), matrix)
+
+
+def test_crops_are_made_smaller_by_their_means_and_larger_smoothly() -> None:
+    crops = torch.from_numpy(np.random.default_rng(0).random((1, 2, 12, 12), np.float32))
+    assert resized(crops, 12) is crops
+    torch.testing.assert_close(resized(crops, 4)[0, 0, 0, 0], crops[0, 0, :3, :3].mean())
+    torch.testing.assert_close(resized(torch.ones(1, 1, 4, 4), 12), torch.ones(1, 1, 12, 12))
