@@ -24,7 +24,6 @@ LIP_INSET: Final = 0.075
 #: Share of their way by which the outer edges of closing lips stay behind: lips at rest are fuller.
 THICKEN_UPPER: Final = 0.4
 THICKEN_LOWER: Final = 0.2
-NODES: Final = (44, 40)
 
 #: Gap of a generic mouth along x, in the form of `shape.evaluate`.
 GENERIC_PROFILE: Final = (1.0, 0.0, 0.45, 0.0)
@@ -112,29 +111,26 @@ def support(shape: MouthShape) -> Array:
 
 
 @dataclass(frozen=True)
-class Fields:
-    """What a pixel of the mouth frame needs to know, on a coarse grid over `box`."""
+class Motion:
+    """How places of the mouth frame move, each (N, rows, columns): source = place + offset."""
 
-    values: NDArray[np.float32]
-    """(N, 6, rows, columns): displacement in pixels (across, down) of what lies above the line where
-    the lips meet, the same below it, how far below the line (negative: above), mask 0..1"""
-    box: Array
-    "(N, 4) left, top, right, bottom in the mouth frame"
+    above: tuple[Array, Array]
+    "offsets in pixels, across and down, of what lies above the line where the lips meet"
+    below: tuple[Array, Array]
+    "of what lies below it"
+    under: Array
+    "how far below that line (negative: above), in half widths"
+    mask: Array
+    "0..1, exactly 0 outside the fields' support"
 
-    def at(self, frames: slice | NDArray[np.int64]) -> "Fields":
-        """The fields of some of the mouths."""
-        return Fields(self.values[frames], self.box[frames])
 
-
-def make_fields(target: LipTarget) -> Fields:
-    """Displacements (source = place - displacement) and masks of N targets."""
+def move_places(target: LipTarget, x: Array, y: Array) -> Motion:
+    """How places (N, rows, columns) of the mouth frame move for N targets."""
     s = target.shape
-    box = support(s)
-    x, y = _nodes(box)
     width = target.width[:, None, None]
     along = x / width
-    upper, lower, meet = (_on_nodes(c, along) for c in (target.upper, target.lower, target.meet))
-    above, below = (_on_nodes(c, along / s.outer[:, None, None]) for c in (s.upper_thickness, s.lower_thickness))
+    upper, lower, meet = (on_places(c, along) for c in (target.upper, target.lower, target.meet))
+    above, below = (on_places(c, along / s.outer[:, None, None]) for c in (s.upper_thickness, s.lower_thickness))
     up, down = _lips(target, along, y, _Lips(upper, lower, above, below))
     skin_up, skin_down = _skin(target, x, y, meet)
     edge_up, edge_down = upper - above, lower + below
@@ -146,12 +142,12 @@ def make_fields(target: LipTarget) -> Fields:
     up = (skin_up + lip_up * (up - skin_up)) * mask
     down = (skin_down + lip_down * (down - skin_down)) * mask
     cosine, sine = ((s.axis[:, i] * s.half_width)[:, None, None] for i in range(2))
-    values = [
-        *(sideways * cosine - up * sine, sideways * sine + up * cosine),
-        *(sideways * cosine - down * sine, sideways * sine + down * cosine),
-        *(y - meet, mask),
-    ]
-    return Fields(np.stack(values, axis=1).astype(np.float32), box)
+    return Motion(
+        above=(up * sine - sideways * cosine, -sideways * sine - up * cosine),
+        below=(down * sine - sideways * cosine, -sideways * sine - down * cosine),
+        under=y - meet,
+        mask=mask,
+    )
 
 
 @dataclass(frozen=True)
@@ -178,7 +174,7 @@ def _lips(target: LipTarget, along: Array, y: Array, lips: _Lips) -> tuple[Array
     inset = target.inset[:, None, None] * bump
     depth_up = np.clip((lips.upper - y) / np.maximum(lips.above, 0.05), 0, 1)
     depth_down = np.clip((y - lips.lower) / np.maximum(lips.below, 0.05), 0, 1)
-    up, down = lips.upper - _on_nodes(s.upper, along), lips.lower - _on_nodes(s.lower, along)
+    up, down = lips.upper - on_places(s.upper, along), lips.lower - on_places(s.lower, along)
     middle = np.zeros(1)
     rim = np.maximum(1 - wide * wide, 0)
     rise = evaluate(target.upper - s.upper, middle)[:, :, None] * rim
@@ -225,14 +221,6 @@ def _neck(shape: MouthShape) -> Array:
     return np.maximum(0.55 * shape.chin, 0.9)
 
 
-def _nodes(box: Array) -> tuple[Array, Array]:
-    rows, columns = NODES
-    down, right = np.arange(rows)[:, None] / (rows - 1), np.arange(columns) / (columns - 1)
-    left_x, top_y, right_x, bottom_y = (box[:, i, None, None] for i in range(4))
-    x, y = left_x + (right_x - left_x) * right, top_y + (bottom_y - top_y) * down
-    shape = (len(box), rows, columns)
-    return np.broadcast_to(x, shape), np.broadcast_to(y, shape)
-
-
-def _on_nodes(curve: Array, x: Array) -> Array:
+def on_places(curve: Array, x: Array) -> Array:
+    """y of curves (N, 4) at places x (N, rows, columns), as `shape.evaluate`."""
     return evaluate(curve, x.reshape(len(x), -1)).reshape(x.shape)
