@@ -18,9 +18,10 @@ from tasks.lip_sync.shape import Array, MouthShape, evaluate
 UPPER_SHARE: Final = 0.1
 #: Share of the lower lip's way that the chin goes: 0.29 to 0.87 on the same people, in the median this.
 JAW_SHARE: Final = 0.5
-#: By how much (half widths) the lips of a wide open source are taken a little inside the lip,
-#: so that no rim of teeth or dark is carried along.
-LIP_INSET: Final = 0.075
+#: By how much (half widths) the lips of a wide open source are taken a little inside the lip, so that no rim of the
+#: upper teeth is carried along; the lower lip, which seldom ends at teeth, would lose a third of its red.
+UPPER_INSET: Final = 0.075
+LOWER_INSET: Final = 0.015
 #: Share of their way by which the outer edges of closing lips stay behind: lips at rest are fuller.
 THICKEN_UPPER: Final = 0.4
 THICKEN_LOWER: Final = 0.2
@@ -44,7 +45,7 @@ class LipTarget:
     meet: Array
     "(N, 4) curve where the lips would meet"
     inset: Array
-    "(N,) LIP_INSET as far as the source is open"
+    "(N,) 0..1: how much of the insets the source is open enough for"
     closing: Array
     "(N,) 0..1: how far lips that the source shows open are brought together"
     opening: Array
@@ -86,7 +87,7 @@ def place_lips(
         upper=meet - UPPER_SHARE * opened,
         lower=meet + (1 - UPPER_SHARE) * opened,
         meet=meet,
-        inset=LIP_INSET * _smooth(own_mean / 0.2) * weight,
+        inset=_smooth(own_mean / 0.2) * weight,
         closing=_smooth((own_mean - opened_mean) / 0.15),
         opening=np.maximum(opened_mean, 0),
         jaw=JAW_SHARE * (1 - UPPER_SHARE) * (opened_mean - own_mean),
@@ -182,7 +183,11 @@ def _lips(target: LipTarget, along: Array, y: Array, lips: _Lips) -> tuple[Array
     closing = target.closing[:, None, None]
     up = up + depth_up * (rise * (1 - THICKEN_UPPER * closing) - up)
     down = down + depth_down * (fall * (1 - THICKEN_LOWER * closing) - down)
-    return up + np.minimum(inset, 0.35 * lips.above), down - np.minimum(inset, 0.35 * lips.below)
+    above, below = (
+        np.minimum(UPPER_INSET * inset, 0.35 * lips.above),
+        np.minimum(LOWER_INSET * inset, 0.35 * lips.below),
+    )
+    return up + above, down - below
 
 
 def _skin(target: LipTarget, x: Array, y: Array, meet: Array) -> tuple[Array, Array]:
