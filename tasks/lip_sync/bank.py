@@ -42,6 +42,14 @@ MODEST_GAP: Final = 0.10
 #: Openings may exceed the widest that was seen by this much.
 GAP_CAP: Final = 1.15
 
+#: Skin with less difference between its channels is grey; teeth are at least by this factor less red than lips.
+GREY: Final = 0.1
+PALER: Final = 1.05
+
+#: Skin in white light, over its mean; so much (a power) of what skin differs from it is thought to be the light's.
+SKIN: Final = np.array([1.27, 0.94, 0.79])
+TINT_SHARE: Final = 0.6
+
 #: (x, y) in the mouth frame where skin is looked at to compare light: beside and below the mouth,
 #: y from the lower lip (0) to the chin (1).
 TONE_PLACES: Final = tuple((x, y) for y in (0.0, 0.3, 0.6) for x in (-1.25, -0.5, 0.0, 0.5, 1.25))
@@ -158,6 +166,30 @@ def make_entry(crop: Picture, points: NDArray[np.floating]) -> BankEntry:
         tone=tone,
         dark=_find_dark(inside, upper, lower, tone),
     )
+
+
+def shows_inside(entry: BankEntry, crop: Picture, points: NDArray[np.floating]) -> bool:
+    """Whether what lies between the lips of `make_entry`'s crop can be the inside of a mouth.
+
+    Landmarks take a lit lip of a blurred or painted mouth for the gap: something as bright as skin all over and as
+    red as the lip below it.  Teeth are paler than lips in any light; grey pictures cannot tell and are believed.
+    """
+    filled = entry.teeth_row >= entry.lower_row
+    if not filled or max(entry.tone) - min(entry.tone) < GREY * max(entry.tone):
+        return True
+    s = measure_shape(points[None])
+    x = np.linspace(-0.4, 0.4, 9)
+    lip = evaluate(s.lower, x) + 0.5 * evaluate(s.lower_thickness, x / s.outer[:, None])
+    rows = np.clip(np.rint(CENTRE_ROW + HALF_WIDTH * lip[0]).astype(int), 0, SIZE - 1)
+    columns = np.rint(CENTRE_COLUMN + HALF_WIDTH * x).astype(int)
+    below = cv2.blur(crop, (5, 5))[rows, columns].mean(axis=0)
+    middle = slice(int(CENTRE_COLUMN - 30), int(CENTRE_COLUMN + 30))
+    inside = entry.picture[round(entry.upper_row + 2) : max(round(entry.lower_row), round(entry.upper_row) + 3), middle]
+    return bool(_green_to_red(inside.mean(axis=(0, 1))) > PALER * _green_to_red(below))
+
+
+def _green_to_red(colour: Array) -> float:
+    return float(colour[1]) / max(float(colour[0]), 1.0)
 
 
 def make_bank(entries: tuple[BankEntry, ...], points: NDArray[np.floating]) -> MouthBank:
@@ -332,9 +364,12 @@ def _draw_inside(upper: float, lower: float, tone: Colour) -> tuple[Picture, flo
 
 def _in_light(tone: Colour, red: float, green: float, blue: float) -> Array:
     """A colour, relative to skin, in the light that gives skin the colour `tone`; grey in grey pictures."""
+    mean = float(np.mean(tone))
     chroma = float(np.clip(4 * (max(tone) - min(tone)) / max(*tone, 1e-3), 0, 1))
     grey = (red + green + blue) / 3
-    return float(np.mean(tone)) * (grey + chroma * (np.array([red, green, blue]) - grey))
+    tint = (np.maximum(tone, 1e-3) / max(mean, 1e-3) / SKIN) ** (TINT_SHARE * chroma)
+    shown: Array = mean * tint * (grey + chroma * (np.array([red, green, blue]) - grey))
+    return shown
 
 
 def _soft(t: Array) -> Array:

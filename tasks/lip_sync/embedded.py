@@ -1,7 +1,6 @@
 """The backend that needs no download: the source's own pixels warped as the shipped voice networks ask."""
 
 import hashlib
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +8,8 @@ from numpy.typing import NDArray
 from tasks.device_batch import Box, DeviceBatch
 from tasks.lip_sync.bank import bank_from_bytes
 from tasks.lip_sync.cast import Cast
-from tasks.lip_sync.draw import LoadedBank, boxes_of, draw, load_bank, plan_drawing
+from tasks.lip_sync.draw import LoadedBank, draw, load_bank, plan_drawing
+from tasks.lip_sync.grid import Boxes
 from tasks.lip_sync.motion import Speech, Wish, plan_wish
 from tasks.lip_sync.plan import plan_lip_sync
 from tasks.lip_sync.seen import Scan
@@ -56,15 +56,15 @@ class Embedded:
             for name in ("points", "gaps", "widths", "weights")
         )
         bank = self._bank(inputs.constant[f"bank{number}"])
-        drawing = plan_drawing(points, gaps, widths, weights, bank.bank)
-        boxes = boxes_of(drawing, *batch.format.upright_size)
-        for group in _groups(boxes, together=batch.device.type == "cuda"):
-            around = _of_one_size([box for i in group if (box := boxes[i]) is not None])
-            corners = np.array([(box.x0, box.y0) for box in around], np.float64)
-            numbers = [int(frames[i]) for i in group]
-            rgb = batch.read(numbers, around, tone_mapped=True)
-            drawn, mask = draw(rgb, drawing.at(np.array(group)).moved(corners), bank)
-            batch.write(numbers, around, drawn, mask, tone_mapped=True)
+        together = batch.device.type == "cuda"
+        drawing = plan_drawing(points, gaps, widths, weights, bank.bank, together=together)
+        inside = np.flatnonzero(_reach_into(drawing.boxes, *batch.format.upright_size))
+        for group in inside[None] if together and len(inside) else inside[:, None]:
+            some = drawing.at(group)
+            boxes = [Box(*box) for box in some.boxes.tolist()]
+            numbers = frames[group].tolist()
+            rgb = batch.read(numbers, boxes, tone_mapped=True)
+            batch.write(numbers, boxes, *draw(rgb, some, bank), tone_mapped=True)
 
     def _bank(self, stored: NDArray[np.generic]) -> LoadedBank:
         data = stored.tobytes()
@@ -82,13 +82,8 @@ def _wish(voice: Voice, output: OutputFrames, offset_seconds: float) -> Wish:
     return plan_wish(Speech(mouth.opening, mouth.closure, mouth.width), output.start_seconds)
 
 
-def _groups(boxes: Sequence[Box | None], *, together: bool) -> list[list[int]]:
-    """Indexes of the drawings that are drawn in one call: on a GPU all, on a CPU each in its own box."""
-    inside = [i for i, box in enumerate(boxes) if box is not None]
-    return ([inside] if inside else []) if together else [[i] for i in inside]
-
-
-def _of_one_size(boxes: Sequence[Box]) -> list[Box]:
-    """The boxes, grown to the right and downwards to the size of the largest."""
-    width, height = max(box.width for box in boxes), max(box.height for box in boxes)
-    return [Box(box.x0, box.y0, box.x0 + width, box.y0 + height) for box in boxes]
+def _reach_into(boxes: Boxes, height: int, width: int) -> NDArray[np.bool_]:
+    """Which boxes show anything of a picture."""
+    left, top, right, bottom = boxes.T
+    reach: NDArray[np.bool_] = (left < width) & (top < height) & (right > 0) & (bottom > 0)
+    return reach

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.lip_sync.bank import MouthBank, bank_to_bytes, choose_frames, draw_bank, make_bank, make_entry
+from tasks.lip_sync.bank import MouthBank, bank_to_bytes, choose_frames, draw_bank, make_bank, make_entry, shows_inside
 from tasks.lip_sync.cast import Cast
 from tasks.lip_sync.motion import MouthMotion, Wish, plan_motion
 from tasks.lip_sync.seen import KEPT_REASONS, Scan, SeenFace, in_places, kept, seen_faces, shows
@@ -71,8 +71,9 @@ def _bank_of(scan: Scan, face: SeenFace) -> MouthBank | None:
     points = np.stack([one.points for one in own])
     sharpness = np.array([one.sharpness for one in own])
     picked = choose_frames(points, sharpness, np.ones(len(own), np.bool_))
-    if not picked:
+    entries = [(make_entry(own[i].picture, own[i].points), own[i]) for i in picked]
+    inside = [(entry, one) for entry, one in entries if shows_inside(entry, one.picture, one.points)]
+    if not inside:
         best = max(own, key=lambda one: one.value)
         return draw_bank(best.picture, best.points)
-    entries = tuple(make_entry(own[i].picture, own[i].points) for i in picked)
-    return make_bank(entries, points[list(picked)])
+    return make_bank(tuple(entry for entry, _ in inside), np.stack([one.points for _, one in inside]))

@@ -18,13 +18,13 @@ from tasks.lip_sync.shape import Array, MouthShape, evaluate
 UPPER_SHARE: Final = 0.1
 #: Share of the lower lip's way that the chin goes: 0.29 to 0.87 on the same people, in the median this.
 JAW_SHARE: Final = 0.5
-#: By how much (half widths) the lips of a wide open source are taken a little inside the lip,
-#: so that no rim of teeth or dark is carried along.
-LIP_INSET: Final = 0.075
+#: By how much (half widths) the lips of a wide open source are taken a little inside the lip, so that no rim of the
+#: upper teeth is carried along; the lower lip, which seldom ends at teeth, would lose a third of its red.
+UPPER_INSET: Final = 0.075
+LOWER_INSET: Final = 0.015
 #: Share of their way by which the outer edges of closing lips stay behind: lips at rest are fuller.
 THICKEN_UPPER: Final = 0.4
 THICKEN_LOWER: Final = 0.2
-NODES: Final = (44, 40)
 
 #: Gap of a generic mouth along x, in the form of `shape.evaluate`.
 GENERIC_PROFILE: Final = (1.0, 0.0, 0.45, 0.0)
@@ -45,7 +45,7 @@ class LipTarget:
     meet: Array
     "(N, 4) curve where the lips would meet"
     inset: Array
-    "(N,) LIP_INSET as far as the source is open"
+    "(N,) 0..1: how much of the insets the source is open enough for"
     closing: Array
     "(N,) 0..1: how far lips that the source shows open are brought together"
     opening: Array
@@ -87,7 +87,7 @@ def place_lips(
         upper=meet - UPPER_SHARE * opened,
         lower=meet + (1 - UPPER_SHARE) * opened,
         meet=meet,
-        inset=LIP_INSET * _smooth(own_mean / 0.2) * weight,
+        inset=_smooth(own_mean / 0.2) * weight,
         closing=_smooth((own_mean - opened_mean) / 0.15),
         opening=np.maximum(opened_mean, 0),
         jaw=JAW_SHARE * (1 - UPPER_SHARE) * (opened_mean - own_mean),
@@ -112,29 +112,26 @@ def support(shape: MouthShape) -> Array:
 
 
 @dataclass(frozen=True)
-class Fields:
-    """What a pixel of the mouth frame needs to know, on a coarse grid over `box`."""
+class Motion:
+    """How places of the mouth frame move, each (N, rows, columns): source = place + offset."""
 
-    values: NDArray[np.float32]
-    """(N, 6, rows, columns): displacement in pixels (across, down) of what lies above the line where
-    the lips meet, the same below it, how far below the line (negative: above), mask 0..1"""
-    box: Array
-    "(N, 4) left, top, right, bottom in the mouth frame"
+    above: tuple[Array, Array]
+    "offsets in pixels, across and down, of what lies above the line where the lips meet"
+    below: tuple[Array, Array]
+    "of what lies below it"
+    under: Array
+    "how far below that line (negative: above), in half widths"
+    mask: Array
+    "0..1, exactly 0 outside the fields' support"
 
-    def at(self, frames: slice | NDArray[np.int64]) -> "Fields":
-        """The fields of some of the mouths."""
-        return Fields(self.values[frames], self.box[frames])
 
-
-def make_fields(target: LipTarget) -> Fields:
-    """Displacements (source = place - displacement) and masks of N targets."""
+def move_places(target: LipTarget, x: Array, y: Array) -> Motion:
+    """How places (N, rows, columns) of the mouth frame move for N targets."""
     s = target.shape
-    box = support(s)
-    x, y = _nodes(box)
     width = target.width[:, None, None]
     along = x / width
-    upper, lower, meet = (_on_nodes(c, along) for c in (target.upper, target.lower, target.meet))
-    above, below = (_on_nodes(c, along / s.outer[:, None, None]) for c in (s.upper_thickness, s.lower_thickness))
+    upper, lower, meet = (on_places(c, along) for c in (target.upper, target.lower, target.meet))
+    above, below = (on_places(c, along / s.outer[:, None, None]) for c in (s.upper_thickness, s.lower_thickness))
     up, down = _lips(target, along, y, _Lips(upper, lower, above, below))
     skin_up, skin_down = _skin(target, x, y, meet)
     edge_up, edge_down = upper - above, lower + below
@@ -146,12 +143,12 @@ def make_fields(target: LipTarget) -> Fields:
     up = (skin_up + lip_up * (up - skin_up)) * mask
     down = (skin_down + lip_down * (down - skin_down)) * mask
     cosine, sine = ((s.axis[:, i] * s.half_width)[:, None, None] for i in range(2))
-    values = [
-        *(sideways * cosine - up * sine, sideways * sine + up * cosine),
-        *(sideways * cosine - down * sine, sideways * sine + down * cosine),
-        *(y - meet, mask),
-    ]
-    return Fields(np.stack(values, axis=1).astype(np.float32), box)
+    return Motion(
+        above=(up * sine - sideways * cosine, -sideways * sine - up * cosine),
+        below=(down * sine - sideways * cosine, -sideways * sine - down * cosine),
+        under=y - meet,
+        mask=mask,
+    )
 
 
 @dataclass(frozen=True)
@@ -178,7 +175,7 @@ def _lips(target: LipTarget, along: Array, y: Array, lips: _Lips) -> tuple[Array
     inset = target.inset[:, None, None] * bump
     depth_up = np.clip((lips.upper - y) / np.maximum(lips.above, 0.05), 0, 1)
     depth_down = np.clip((y - lips.lower) / np.maximum(lips.below, 0.05), 0, 1)
-    up, down = lips.upper - _on_nodes(s.upper, along), lips.lower - _on_nodes(s.lower, along)
+    up, down = lips.upper - on_places(s.upper, along), lips.lower - on_places(s.lower, along)
     middle = np.zeros(1)
     rim = np.maximum(1 - wide * wide, 0)
     rise = evaluate(target.upper - s.upper, middle)[:, :, None] * rim
@@ -186,7 +183,11 @@ def _lips(target: LipTarget, along: Array, y: Array, lips: _Lips) -> tuple[Array
     closing = target.closing[:, None, None]
     up = up + depth_up * (rise * (1 - THICKEN_UPPER * closing) - up)
     down = down + depth_down * (fall * (1 - THICKEN_LOWER * closing) - down)
-    return up + np.minimum(inset, 0.35 * lips.above), down - np.minimum(inset, 0.35 * lips.below)
+    above, below = (
+        np.minimum(UPPER_INSET * inset, 0.35 * lips.above),
+        np.minimum(LOWER_INSET * inset, 0.35 * lips.below),
+    )
+    return up + above, down - below
 
 
 def _skin(target: LipTarget, x: Array, y: Array, meet: Array) -> tuple[Array, Array]:
@@ -225,14 +226,6 @@ def _neck(shape: MouthShape) -> Array:
     return np.maximum(0.55 * shape.chin, 0.9)
 
 
-def _nodes(box: Array) -> tuple[Array, Array]:
-    rows, columns = NODES
-    down, right = np.arange(rows)[:, None] / (rows - 1), np.arange(columns) / (columns - 1)
-    left_x, top_y, right_x, bottom_y = (box[:, i, None, None] for i in range(4))
-    x, y = left_x + (right_x - left_x) * right, top_y + (bottom_y - top_y) * down
-    shape = (len(box), rows, columns)
-    return np.broadcast_to(x, shape), np.broadcast_to(y, shape)
-
-
-def _on_nodes(curve: Array, x: Array) -> Array:
+def on_places(curve: Array, x: Array) -> Array:
+    """y of curves (N, 4) at places x (N, rows, columns), as `shape.evaluate`."""
     return evaluate(curve, x.reshape(len(x), -1)).reshape(x.shape)

@@ -13,6 +13,7 @@ from tasks.lip_sync.bank import (
     draw_bank,
     make_bank,
     make_entry,
+    shows_inside,
 )
 from tasks.lip_sync.shape import measure_eye_distance, measure_gap, measure_shape
 from tests.tasks.lip_sync.faces import (
@@ -122,3 +123,35 @@ def test_a_drawn_bank_is_modest_and_in_the_light_of_the_skin() -> None:
     assert 0.4 < ratio < 0.6
     grey = draw_bank(np.repeat(crop.mean(axis=-1, keepdims=True), 3, axis=-1).astype(np.uint8), points)
     assert np.ptp(grey.entries[0].picture.astype(int), axis=-1).max() <= 1
+
+
+def filled(inside: tuple[int, int, int], lips: tuple[int, int, int]) -> bool:
+    """Whether a mouth full of a colour, between lips of another, is believed to show its inside."""
+    _, points = zoomed(4)
+    picture = painted(points, 800)
+    for found, colour in ((INSIDE, inside), (LIP, lips)):
+        picture[(picture == found).all(axis=-1)] = colour
+    crop = cut(picture, crop_matrix(points))
+    entry = make_entry(crop, points)
+    assert entry.teeth_row >= entry.lower_row
+    return shows_inside(entry, crop, points)
+
+
+def test_a_lit_lip_between_missed_lips_is_no_inside() -> None:
+    """A painted mouth: what the landmarks take for the gap is as bright as skin and as red as the lips."""
+    lips = (215, 130, 120)
+    assert not filled((220, 135, 120), lips)
+    assert filled((225, 215, 195), lips)
+
+
+def test_drawn_teeth_are_in_the_colour_of_the_light() -> None:
+    points = opened(0.2)
+
+    def teeth(skin: tuple[int, int, int]) -> NDArray[np.float64]:
+        plain = np.broadcast_to(np.uint8(skin), (256, 256, 3)).copy()
+        entry = draw_bank(plain, points).entries[0]
+        return entry.picture[int(entry.upper_row) + 5, 118:138].mean(axis=0)
+
+    white, yellow = teeth((200, 150, 125)), teeth((188, 145, 62))
+    assert yellow[2] / yellow[0] < 0.8 * white[2] / white[0]
+    assert np.ptp(teeth((150, 150, 150))) <= 1

@@ -1,18 +1,24 @@
 """Drawing a mouth: what changes, what must not, and that the mouth opens as far as it was asked to."""
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks.faces import points as layout
+from tasks.lip_sync import sampling
 from tasks.lip_sync.bank import MouthBank, crop_matrix, draw_bank, make_bank, make_entry
-from tasks.lip_sync.draw import LoadedBank, _draw, boxes_of, draw_mouths, load_bank, plan_drawing
-from tasks.lip_sync.shape import measure_eye_distance, measure_gap, measure_shape
+from tasks.lip_sync.draw import LoadedBank, draw_mouths, load_bank, plan_drawing
+from tasks.lip_sync.draw import draw as draw_regions
+from tasks.lip_sync.grid import margin
+from tasks.lip_sync.shape import evaluate, measure_eye_distance, measure_gap, measure_shape
 from tasks.turning import Box
 from tests.tasks.lip_sync.faces import INSIDE, PORTRAIT_POINTS, closed_points, cut, painted, portrait, zoomed
 
@@ -20,10 +26,10 @@ SIZE = 800
 BLUE = (0, 0, 255)
 
 
-def box_of(points: NDArray[np.float32], height: int, width: int, align: int = 2) -> Box | None:
+def box_of(points: NDArray[np.float32]) -> Box:
     one = np.ones(1)
     bank = draw_bank(np.zeros((256, 256, 3), np.uint8), points)
-    return boxes_of(plan_drawing(points[None], 20 * one, one, one, bank), height, width, align)[0]
+    return Box(*plan_drawing(points[None], 20 * one, one, one, bank).boxes[0].tolist())
 
 
 def as_rgb(picture: NDArray[np.uint8]) -> Tensor:
@@ -89,34 +95,22 @@ def test_what_is_given_is_left_as_it_is(smile: tuple) -> None:
     assert torch.equal(picture, before)
 
 
-def test_the_region_holds_the_whole_mask_on_the_chroma_grid(smile: tuple) -> None:
+def test_regions_lie_on_the_chroma_grid_and_their_mask_ends_within(smile: tuple) -> None:
     picture, points, bank = smile
-    box = box_of(points, SIZE, SIZE, align=4)
-    assert box is not None
-    assert not any(v % 4 for v in (box.x0, box.y0, box.x1, box.y1))
+    box = box_of(points)
+    assert not any(v % 2 for v in (box.x0, box.y0, box.x1, box.y1))
     _, mask = draw(picture, points, 40.0, bank)
     rows, columns = np.nonzero(mask[0, 0].numpy())
     assert box.y0 <= rows.min() <= rows.max() < box.y1
     assert box.x0 <= columns.min() <= columns.max() < box.x1
+    inside = mask[0, 0, box.y0 : box.y1, box.x0 : box.x1]
+    assert max(float(edge.max()) for edge in (inside[0], inside[-1], inside[:, 0], inside[:, -1])) < 0.05
 
 
-def test_a_region_gives_the_same_pixels_as_the_whole_picture(smile: tuple) -> None:
-    picture, points, bank = smile
-    whole, _ = draw(picture, points, 40.0, bank)
-    box = box_of(points, SIZE, SIZE)
-    assert box is not None
-    part = picture[:, :, box.y0 : box.y1, box.x0 : box.x1]
-    drawn, _ = draw(part, points - np.float32([box.x0, box.y0]), 40.0, bank)
-    expected = whole[:, :, box.y0 : box.y1, box.x0 : box.x1]
-    assert (drawn - expected).abs().max() < 0.5 / 255
-
-
-def test_a_face_outside_the_picture_has_no_region() -> None:
+def test_a_region_goes_with_a_face_over_the_border() -> None:
     _, points = zoomed(1)
-    assert box_of(points + 5000, 480, 640) is None
-    hanging = box_of(points + np.float32([500, 0]), 480, 640)
-    assert hanging is not None
-    assert hanging.x0 < 640 < hanging.x1
+    box, moved = box_of(points), box_of(points + np.float32([500, -100]))
+    assert (moved.x0 - 500, moved.y0 + 100, moved.width) == (box.x0, box.y0, box.width)
 
 
 def test_a_batch_draws_what_single_pictures_draw(smile: tuple) -> None:
@@ -139,13 +133,33 @@ def test_drawing_many_at_once_as_on_a_gpu_is_the_same_but_for_rounding(smile: tu
     picture, points, bank = smile
     moved = np.stack([points, points + np.float32([3.3, -2.1]), points + np.float32([-40, 25])])
     values = np.array([5.0, 40.0, -2.0]), np.array([1.0, 0.93, 1.05]), np.array([1.0, 0.4, 0.9])
-    drawing = plan_drawing(moved, *values, bank.bank)
-    pictures = picture.repeat(3, 1, 1, 1)
-    with torch.inference_mode():
-        together, masks = _draw(pictures, drawing, bank)
-    single, single_masks = draw_mouths(pictures, moved, *values, bank)
-    assert (together - single).abs().max() < 1e-3
-    assert (masks - single_masks).abs().max() < 1e-4
+    drawing = plan_drawing(moved, *values, bank.bank, together=True)
+    assert len({(right - left, bottom - top) for left, top, right, bottom in drawing.boxes.tolist()}) == 1
+    regions = [picture[:, :, top:bottom, left:right] for left, top, right, bottom in drawing.boxes.tolist()]
+    together, _ = draw_regions(torch.cat(regions), drawing, bank)
+    single, _ = draw_mouths(picture.repeat(3, 1, 1, 1), moved, *values, bank)
+    for i, (left, top, right, bottom) in enumerate(drawing.boxes.tolist()):
+        assert (together[i] - single[i, :, top:bottom, left:right]).abs().mean() < 0.1 / 255
+
+
+def test_a_processor_looks_where_a_gpu_does(smile: tuple) -> None:
+    """OpenCV stands in for torch on processors: the same places, the same way beyond the border."""
+    picture = smile[0][:, :, 200:260, 300:380]
+    nodes = torch.randn(1, 2, 7, 9, generator=torch.Generator().manual_seed(1)) * 6
+    down, across = margin(60, 7), margin(80, 9)
+    size = (60 + 2 * down, 80 + 2 * across)
+    spread = F.interpolate(nodes, size=size, mode="bilinear", align_corners=False)
+    offsets = spread[..., down : down + 60, across : across + 80]
+    assert torch.allclose(sampling.enlarged(nodes, 60, 80), offsets, atol=1e-4)
+    columns, rows = torch.arange(80.0), torch.arange(60.0)[:, None]
+    expected = sampling._on_grid(picture, offsets[:, 0] + columns, offsets[:, 1] + rows, "bicubic")
+    found = sampling.moved(picture, offsets)
+    assert (found - expected).abs().max() < 4 / 255
+    assert (found - expected).abs().mean() < 0.2 / 255
+    matrix = np.array([[[0.9, 0.1, 3.3], [-0.1, 0.8, 5.7]]])
+    x, y = sampling._places(torch.from_numpy(matrix), 60, 80)
+    expected = sampling._on_grid(picture, x.float(), y.float(), "bilinear")
+    assert (sampling.turned(picture[0], matrix, 60, 80) - expected).abs().max() < 2 / 255
 
 
 @pytest.mark.gpu
@@ -237,6 +251,23 @@ def test_the_lower_lip_does_most_of_an_opening(blue_bank: LoadedBank) -> None:
     assert line - inside[0] < 0.2 * len(inside)
 
 
+def test_the_lower_lip_keeps_its_inner_rim(blue_bank: LoadedBank) -> None:
+    """There lips are reddest: an open mouth whose lower lip went without it looked pale and thin."""
+    _, points = zoomed(4)
+    picture = painted(points, SIZE)
+    s = measure_shape(points[None])
+    x = np.linspace(-0.8, 0.8, 17)
+    edge = evaluate(s.lower, x)[0]
+    strip = np.concatenate([np.stack([x, edge], -1), np.stack([x, edge + 0.06], -1)[::-1]])
+    columns, rows = s.to_pixels(strip[None])
+    cv2.fillPoly(picture, [np.stack([columns[0], rows[0]], -1).round().astype(np.int32)], (255, 255, 0))
+    column = round(float(s.to_pixels(np.zeros((1, 1, 2)))[0][0, 0]))
+    for share in (0.5, 1.3):
+        drawn, _ = draw(as_rgb(picture), points, share * float(measure_gap(points)), blue_bank)
+        line = drawn[0, :, :, column]
+        assert ((line[0] > 0.6) & (line[1] > 0.6) & (line[2] < 0.3)).sum() >= 0.03 * s.half_width[0]
+
+
 def test_teeth_are_not_stretched(blue_bank: LoadedBank) -> None:
     """Stripes of the inside keep their distance whatever the opening."""
     _, points = zoomed(4)
@@ -269,7 +300,9 @@ def test_a_moved_picture_gives_the_moved_drawing(smile: tuple) -> None:
     moved = torch.roll(picture, (5, 9), dims=(2, 3))
     again, _ = draw(moved, points + np.float32([9, 5]), 25.0, bank)
     inner = slice(60, -60)
-    assert (torch.roll(again, (-5, -9), dims=(2, 3)) - drawn)[:, :, inner, inner].abs().max() < 0.5 / 255
+    apart = (torch.roll(again, (-5, -9), dims=(2, 3)) - drawn)[:, :, inner, inner].abs()
+    assert apart.max() < 2.5 / 255  # places are looked up to a 32nd of a pixel
+    assert apart.mean() < 0.01 / 255
 
 
 def test_a_weight_near_zero_is_near_the_source(smile: tuple) -> None:
@@ -285,3 +318,33 @@ def test_a_portrait_without_enlargement_is_drawn_too() -> None:
     drawn, mask = draw(as_rgb(picture), points, 0.1 * float(measure_eye_distance(points)), bank)
     assert torch.isfinite(drawn).all()
     assert (mask > 0).any()
+
+
+def test_drawing_costs_less_than_four_lookups_of_its_region(smile: tuple) -> None:
+    """Of torch's own, bicubic, in the same run: 2 were measured, and 8 with every value worked out at every pixel."""
+    picture, points, bank = smile
+    gap = np.asarray([0.3 * float(measure_gap(points))])  # a smile that closes is the dearest
+    drawing = plan_drawing(points[None], gap, np.ones(1), np.ones(1), bank.bank)
+    left, top, right, bottom = drawing.boxes[0].tolist()
+    region = picture[:, :, top:bottom, left:right].contiguous()
+    grid = torch.rand(1, bottom - top, right - left, 2) * 0.01 + F.affine_grid(
+        torch.eye(2, 3)[None], [1, 3, bottom - top, right - left], align_corners=True
+    )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        drawn = least_seconds(lambda: draw_regions(region, drawing, bank))
+        looked_up = least_seconds(lambda: F.grid_sample(region, grid, mode="bicubic", align_corners=True))
+    finally:
+        torch.set_num_threads(threads)
+    assert drawn < 4 * looked_up
+
+
+def least_seconds(work: Callable[[], object]) -> float:
+    """CPU seconds of the quickest of several runs."""
+    seconds = []
+    for _ in range(12):
+        start = time.process_time()
+        work()
+        seconds.append(time.process_time() - start)
+    return min(seconds)
