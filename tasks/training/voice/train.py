@@ -19,7 +19,7 @@ Array = NDArray[np.float32]
 _WINDOW_COLUMNS: Final = 240
 _BATCH: Final = 16
 #: Shares of level, amplitude and measured networks (each brought to one spread) by answer.
-_SHARES: Final = {"opening": (0.0, 0.0, 1.0), "closure": (0.5, 0.5, 0.0), "width": (0.3, 0.3, 0.4)}
+_SHARES: Final = {"opening": (0.0, 0.0, 1.0), "closure": (0.5, 0.5, 0.0), "width": (0.0, 0.0, 1.0)}
 
 
 def learn_phonetics(
