@@ -17,11 +17,13 @@ from pipeline.index import SourceIndex
 from pipeline.intermediate import make_intermediate
 from pipeline.job import RenderJob
 from pipeline.ledger import Ledger
+from pipeline.look import Look
 from pipeline.mix import mix_voices
 from pipeline.part import Part
 from pipeline.prepare import RenderPlan, check_request, check_scratch, decoding_of, prepare, scan_prefix
 from pipeline.probe import probe
 from pipeline.quality import LooksAt, Verdict, picture_jumps, stored_looks, verdict_of
+from pipeline.receipts import keep_receipt
 from pipeline.scan import stored_measurements, unit_works
 from pipeline.source_sound import kept_source_sound, source_sound_key
 from pipeline.stitch import StitchRequest, stitch
@@ -59,6 +61,24 @@ def plan_render(storage: Storage, scratch: Path, job: RenderJob) -> tuple[Render
     check_scratch(plan, scratch)
     check_weights(storage, plan.specs)
     return plan, False
+
+
+def look_at(storage: Storage, scratch: Path, job: RenderJob) -> Look:
+    """What is known of a job ahead of its turn; what is wrong with the request or the source is found here.
+
+    Raises:
+        JobError, SourceError, ResourceShortage, WeightsError: as `plan_render`.
+    """
+    plan, done = plan_render(storage, scratch, job)
+    frames, format = len(plan.timeline), plan.index.format
+    seconds = float(plan.timeline.duration_seconds)
+    megapixels = frames * format.width * format.height / 1e6
+    look = Look(frames, megapixels, seconds, len(plan.segments), done, plan.content)
+    if done and job.work is None and not job.keep_parts:
+        Ledger(storage, plan.prefix).clear_all()
+    if done:
+        keep_receipt(storage, scratch, job, look)
+    return look
 
 
 def plan_scan(storage: Storage, scratch: Path, job: RenderJob) -> RenderPlan:

@@ -2,10 +2,14 @@
 
 It holds the device for a stated time a picture, as a network on a GPU would, and uses no processor
 meanwhile.  On request it fails where a real task might: at a picture, or for want of memory.
+One process of all may be slower, as a lesser GPU would be.
 """
 
+import contextlib
+import os
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from tasks.device_batch import DeviceBatch
 from tasks.errors import OutOfVram
@@ -18,7 +22,9 @@ class RehearsalTask:
 
     def __init__(self, spec: TaskSpec) -> None:
         self.spec = spec
-        self._seconds = float(spec.option("milliseconds")) / 1000
+        self._seconds = self._usual_seconds = float(spec.option("milliseconds")) / 1000
+        self._slower = float(spec.option("slower"))
+        self._slower_file = spec.option("slower_file")
         self._fails_at = int(float(spec.option("fail_at")))
         self._too_large_for = spec.option("too_large_for")
         self._device = ""
@@ -33,6 +39,8 @@ class RehearsalTask:
 
     def load(self, device: str) -> None:
         self._device = device
+        slow = self._slower_file != "none" and _is_the_one(Path(self._slower_file))
+        self._seconds = self._usual_seconds * (self._slower if slow else 1.0)
 
     def measure(self, start: int, batches: Iterator[FrameBatch]) -> UnitMeasurement:
         return UnitMeasurement(start, start + sum(len(batch) for batch in batches), {})
@@ -62,3 +70,10 @@ class RehearsalTask:
 
     def release(self) -> None:
         """Nothing to free."""
+
+
+def _is_the_one(file: Path) -> bool:
+    """True in the process that made the file: the first of all that tried."""
+    with contextlib.suppress(FileExistsError), file.open("x") as made:
+        made.write(str(os.getpid()))
+    return file.read_text() == str(os.getpid())

@@ -106,6 +106,8 @@ TASKS: tuple[TaskEntry, ...] = (
             Option("milliseconds", "0", "how long a picture holds the device", number(0, 60_000, "milliseconds")),
             Option("fail_at", "-1", "output frame at which it fails; -1: none", number(-1, 1e9, "a frame number")),
             Option("too_large_for", "none", "runs out of memory: none, gpu, all", one_of("none", "gpu", "all")),
+            Option("slower", "1", "how many times slower one process is", number(1, 1000, "times")),
+            Option("slower_file", "none", "the process that can make this file is the slower one", any_text),
         ),
     ),
     TaskEntry(

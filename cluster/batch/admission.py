@@ -50,11 +50,30 @@ class Admission:
         self._waiting = {waiting.item.name: waiting for waiting in self._order}
 
     def _look_rank(self, item: Item) -> tuple[bool, int, int]:
-        return (not item.job.overwrite and item.job.output in self.outputs_there, -item.priority, item.line)
+        return (self._seems_done(item), -item.priority, item.line)
+
+    def _seems_done(self, item: Item) -> bool:
+        return not item.job.overwrite and item.job.output in self.outputs_there
+
+    @property
+    def seem_done(self) -> tuple[Item, ...]:
+        """Items whose outputs are there, whoever made them."""
+        return tuple(item for item in self.in_order if self._seems_done(item))
 
     @property
     def in_order(self) -> tuple[Item, ...]:
         return tuple(waiting.item for waiting in self._order)
+
+    def recalled(self, item: Item, look: Look) -> None:
+        """The item was done by an earlier run: it has no turn, and what shows the same takes over its output."""
+        self.refused(item)
+        if look.content:
+            self._first_of.setdefault(_what(item.job, look), item)
+
+    def knows(self, item: Item) -> bool:
+        """Whether the item needs no look any more."""
+        waiting = self._waiting[item.name]
+        return waiting.settled or waiting.look is not None
 
     def looked(self, item: Item, look: Look) -> None:
         self._waiting[item.name].look = look

@@ -18,6 +18,7 @@ from pipeline.claims import Claims
 from pipeline.keys import digest_of
 from pipeline.prepare import work_prefix
 from pipeline.quarantine import why_aside
+from pipeline.receipts import keep_receipt
 from pipeline.run_report import RunReport
 from pipeline.stages import Stopped
 from pipeline.steps import clear_work, copy_output
@@ -49,6 +50,7 @@ class Journey:
     def __init__(self, means: Means, turn: Turn) -> None:
         self._means = means
         self._item = turn.item
+        self._look = turn.look
         self._like = turn.like
         self._stopped = threading.Event()
         video = Video(turn.item.name, turn.item.group, turn.item.priority, turn.item.weight, recipe_of(turn.item))
@@ -99,6 +101,7 @@ class Journey:
             self._pool.do(copy_output, self._like.job.output, job.output, job.overwrite)
             if job.work is None and not job.keep_parts:
                 self._pool.do(clear_work, work_prefix(job), None)
+            self._keep_receipt()
             self.tell("duplicate", message=f"shows what {self._like.job.output} shows: copied")
             return
         report = render(job, self._pool, self._means.storage, lambda stage, frames: None)
@@ -108,6 +111,7 @@ class Journey:
         if report.status == "quarantined":
             self.tell("failed", message=why_aside(report), kind="quality", remedy=self._means.remedy(self._item))
             return
+        self._keep_receipt()
         phase: VideoPhase = "already done" if report.status == "already done" else "rendered"
         counts = report.counts
         kept = [
@@ -123,6 +127,12 @@ class Journey:
             resumed=counts.get("segments resumed", 0),
             message="; ".join((*report.notes, *kept)),
         )
+
+    def _keep_receipt(self) -> None:
+        """So that the next run needs no look; a worker that is lost meanwhile costs that look."""
+        if self._look.content:
+            with contextlib.suppress(WorkerLost):
+                self._pool.do(keep_receipt, self._item.job, self._look)
 
     def failed(self, error: ReelyardError) -> None:
         kind = error.kind if isinstance(error, SegmentError) else type(error).__name__

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from cluster.batch.admission import Admission, Turn
+from cluster.batch.ahead import LookAhead
 from cluster.batch.journeys import DEFER_SECONDS, Journey, Means
 from cluster.dispatch.dispatcher import Dispatcher
 from cluster.dispatch.journal import Journal
@@ -17,19 +18,14 @@ from cluster.fleet.values import Fleet
 from cluster.manifest.values import Item
 from cluster.scheduling.scheduler import Scheduler
 from pipeline.claims import RENEW_SECONDS, Claims, Owner
-from pipeline.look import Look, look_at
-from pipeline.stages import Stopped
 from pipeline.storage import Storage
-from tasks.errors import ReelyardError, StorageError, WorkerLost
 
 log = logging.getLogger("reelyard")
 
-#: Looks made side by side; each is a call to a worker outside the cells.
-_LOOKS = 8
 #: Journeys open at once: so many for each slot, and so many more, to have the next units ready.
 _JOURNEYS_A_SLOT, _JOURNEYS_MORE, _MOST_JOURNEYS = 2, 6, 1024
-#: Of an item that was refused at its first look.
-_NOTHING = Look(0, 0.0, 0.0, 0)
+#: How long the next turn is waited for where nothing tells that there is one: another driver's item may be free.
+_TURN_SECONDS = 1.0
 #: How long what runs may take to end when a run is stopped.
 _STOP_SECONDS = 20.0
 
@@ -62,14 +58,13 @@ class Batch:
         self._settings = settings
         self._admission = Admission(items, outputs_there)
         self._turns = threading.Condition()
-        self._looks = iter(self._admission.in_order)
-        self._stop = threading.Event()
         self._open: dict[str, Journey] = {}
         self._phases: dict[str, str] = {}
         journal.listen(self._hear)
         dispatcher = Dispatcher(fleet, Scheduler(), journal, why_no_work=self._busy_with)
         claims = Claims(storage, Owner.here())
         self._means = Means(dispatcher, fleet, journal, storage, claims, remedy)
+        self._ahead = LookAhead(self._means, self._admission, self._turns)
 
     def _hear(self, event: Event) -> None:
         """Keeps the phase of every video."""
@@ -94,9 +89,7 @@ class Batch:
         return dict(self._phases)
 
     def _work(self) -> None:
-        looks = [threading.Thread(target=self._look_ahead, daemon=True, name="look") for _ in range(_LOOKS)]
-        for thread in looks:
-            thread.start()
+        looks = self._ahead.begin()
         journeys: list[threading.Thread] = []
         try:
             while not self._admission_over():
@@ -119,7 +112,7 @@ class Batch:
         with self._turns:
             turn = self._admission.next(time.monotonic()) if room else None
             if turn is None:
-                self._turns.wait(timeout=0.25)
+                self._turns.wait(timeout=_TURN_SECONDS)
             return turn
 
     def _most_journeys(self) -> int:
@@ -148,38 +141,6 @@ class Batch:
                     self._admission.defer(turn.item, time.monotonic() + DEFER_SECONDS)
                 self._turns.notify_all()
 
-    def _look_ahead(self) -> None:
-        while not self._stop.is_set():
-            with self._turns:
-                item = next(self._looks, None)
-            if item is None:
-                return
-            self._look(item)
-
-    def _look(self, item: Item) -> None:
-        try:
-            look, _ = self._means.fleet.do(look_at, item.job, stopped=self._stop.is_set)
-        except Stopped:
-            return
-        except (StorageError, WorkerLost) as error:
-            log.warning("%s: looked at in vain, its journey will try again: %s", item.name, error.message)
-            look = _NOTHING
-        except Exception as error:
-            known = error if isinstance(error, ReelyardError) else ReelyardError(f"{type(error).__name__}: {error}")
-            Journey(self._means, Turn(item, _NOTHING)).failed(known)
-            self._settle(lambda: self._admission.refused(item))
-            return
-        if look.done:
-            Journey(self._means, Turn(item, look)).tell("already done", frames=look.frames, segments=look.segments)
-            self._settle(lambda: self._admission.refused(item))
-        else:
-            self._settle(lambda: self._admission.looked(item, look))
-
-    def _settle(self, change: Callable[[], None]) -> None:
-        with self._turns:
-            change()
-            self._turns.notify_all()
-
     def _busy_with(self) -> str:
         """What videos are busy with while no unit is queued."""
         phases = Counter(self._phases.values())
@@ -205,7 +166,7 @@ class Batch:
             thread.join(timeout=5.0)
 
     def _end(self, threads: Sequence[threading.Thread]) -> None:
-        self._stop.set()
+        self._ahead.stop()
         with self._turns:
             journeys = list(self._open.values())
         for journey in journeys:

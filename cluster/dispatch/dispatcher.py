@@ -31,9 +31,10 @@ from tasks.errors import ResourceShortage, SegmentError
 log = logging.getLogger("reelyard")
 
 #: The loop turns at least this often: idle seconds are counted, stalls are looked for.
-_TURN_SECONDS = 1.0
-#: Messages that come within so long of one another are heard together: every turn costs a millisecond.
-_TOGETHER_SECONDS = 0.005
+_TURN_SECONDS = 2.5
+#: Messages that come within so long of one another are heard together: every turn costs a millisecond, and a cell
+#: that waits for its next lease has another in flight.
+_TOGETHER_SECONDS = 0.03
 #: An attempt without a frame for so long is taken to hang; before its first frame models may load.
 STALL_SECONDS, FIRST_FRAME_SECONDS = 300.0, 900.0
 #: Units that are worth one cell more.

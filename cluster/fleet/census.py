@@ -24,7 +24,7 @@ from tasks.errors import ReelyardError, WorkerLost
 log = logging.getLogger("reelyard")
 
 #: How often Ray is asked for its nodes.
-_WATCH_SECONDS = 2.0
+_WATCH_SECONDS = 5.0
 #: A Ray on this machine alone has room at once or never.
 _LOCAL_PLACEMENT_SECONDS = 30.0
 #: How long workers that have a place may take to answer: a slow disk imports for minutes.

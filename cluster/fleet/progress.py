@@ -12,14 +12,15 @@ from tasks.errors import ReelyardError
 #: How often a cell is asked for its frames: until the first frame of the run, then, and at the longest.
 _FIRST_SECONDS, _ASK_SECONDS, _MOST_SECONDS = 0.1, 0.5, 20.0
 #: How often it is looked which cells are to be asked.
-_TURN_SECONDS = 1.0
+_TURN_SECONDS = 2.5
 #: Of the time since the first frame, that passes before a cell is asked again: the bar of a long run moves slowly.
 _ASK_SHARE = 0.2
 #: An encoder that leaves a question unanswered for so long is stuck, whatever its stream waits for.
 SILENT_SECONDS = 90.0
-#: Calls a second at most, whatever the number of cells, before the first frame and after it: each costs the
-#: driver more than half a millisecond.
-_FIRST_ASKS_PER_SECOND, _ASKS_PER_SECOND = 20, 100
+#: Calls a second, whatever the number of cells, before the first frame and after it, each of which costs the driver
+#: about a millisecond: parts tell of frames for nothing; and at most, where cells are so many that each would wait too
+#: long to be known to live.
+_FIRST_ASKS_PER_SECOND, _ASKS_PER_SECOND, _MOST_ASKS_PER_SECOND = 20, 0.5, 100
 
 
 async def watch_progress(attempts: Callable[[], Collection[RunningAttempt]], idle_seconds: float) -> None:
@@ -65,7 +66,8 @@ def _pause(age: float | None, cells: int) -> float:
     """Seconds between two questions to a cell, `age` seconds after the first frame of the run if there was one."""
     if age is None:
         return max(_FIRST_SECONDS, cells / _FIRST_ASKS_PER_SECOND)
-    return max(min(_MOST_SECONDS, max(_ASK_SECONDS, _ASK_SHARE * age)), cells / _ASKS_PER_SECOND)
+    usual = max(_ASK_SECONDS, _ASK_SHARE * age, (cells - 1) / _ASKS_PER_SECOND)
+    return max(min(_MOST_SECONDS, usual), cells / _MOST_ASKS_PER_SECOND)
 
 
 def _silent_since(running: list[RunningAttempt]) -> float:

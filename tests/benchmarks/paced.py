@@ -76,7 +76,8 @@ class Watch:
         self._cells = cells
         self._working: set[str] = set()
         self._cell_of: dict[int, str] = {}
-        self._share, progress._ASK_SHARE = progress._ASK_SHARE, 0.0
+        self._asked = progress._ASK_SHARE, progress._ASKS_PER_SECOND
+        progress._ASK_SHARE, progress._ASKS_PER_SECOND = 0.0, progress._MOST_ASKS_PER_SECOND
         self.begun: float | None = None
         self.cpu_begun = self.cpu_ended = 0.0
         self.ended = 0.0
@@ -92,7 +93,7 @@ class Watch:
             self._working.add(self._cell_of[event.attempt])
             if self.begun is None and len(self._working) == self._cells:
                 self.begun, self.cpu_begun, self.frames_before = event.at, time.process_time(), self.passed
-                progress._ASK_SHARE = self._share
+                progress._ASK_SHARE, progress._ASKS_PER_SECOND = self._asked
         elif isinstance(event, UnitDone):
             self.frames += event.frames
             self.ended, self.cpu_ended = event.at, time.process_time()
@@ -101,10 +102,13 @@ class Watch:
             self.idle[event.reason] = self.idle.get(event.reason, 0.0) + event.slot_seconds
 
 
-def run(count: int, milliseconds: float, clips: Sequence[Path], segment_seconds: float) -> dict[str, Any]:
-    """Figures of one batch of clips."""
-    spec = task_spec("rehearsal", {"milliseconds": str(milliseconds)})
+def run(
+    count: int, milliseconds: float, clips: Sequence[Path], segment_seconds: float, slower: float = 1.0
+) -> dict[str, Any]:
+    """Figures of one batch of clips; one of the GPUs is `slower` times slower."""
     with gpus(count) as address, tempfile.TemporaryDirectory(prefix="reelyard-paced-") as folder:
+        options = {"slower": str(slower), "slower_file": f"{folder}/slower"} if slower > 1 else {}
+        spec = task_spec("rehearsal", {"milliseconds": str(milliseconds), **options})
         encode = EncodeRequest(crf=20, preset="ultrafast")
         items = []
         for line, path in enumerate(clips, 1):
@@ -133,13 +137,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gpus", type=int, required=True)
     parser.add_argument("--milliseconds", type=float, default=40.0)
-    parser.add_argument("--clip-seconds", type=int, default=20)
-    parser.add_argument("--clips", type=int, required=True)
+    parser.add_argument("--clip-seconds", type=int, nargs="+", required=True, help="the length of each clip")
     parser.add_argument("--segment-seconds", type=float, default=10.0)
+    parser.add_argument("--slower", type=float, default=1.0, help="how many times slower one of the GPUs is")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="reelyard-paced-source-") as folder:
-        clips = [write_clip(Path(folder) / f"clip-{n}.mp4", given.clip_seconds, n) for n in range(given.clips)]
-        figures = run(given.gpus, given.milliseconds, clips, given.segment_seconds)
+        clips = [write_clip(Path(folder) / f"clip-{n}.mp4", long, n) for n, long in enumerate(given.clip_seconds)]
+        figures = run(given.gpus, given.milliseconds, clips, given.segment_seconds, given.slower)
     json.dump(figures, sys.stdout)
 
 

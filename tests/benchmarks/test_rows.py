@@ -58,6 +58,7 @@ def test_every_row_has_a_name() -> None:
         "first-frame",
         "scheduler",
         "efficiency",
+        "tail",
     ]
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from cluster.command_of import command_of
 from cluster.dispatch.journal import Journal
 from cluster.events import Event, LeaseBegan, Noted, RunEnded, SlotsIdle, UnitDone, VideoChanged
 from cluster.fleet.threads import ThreadFleet
+from cluster.manifest.existing import present
 from cluster.manifest.values import Item
 from pipeline.job import EncodeRequest, RenderJob
 from pipeline.storage import Storage
@@ -39,6 +41,10 @@ def items_of(sources: Sequence[Path | str], folder: Path, **job: object) -> list
     return made
 
 
+def remedy_of(item: Item) -> str:
+    return command_of(item.job)
+
+
 class Run:
     """A batch of threads, and what it told."""
 
@@ -47,7 +53,8 @@ class Run:
         self.items = items
         self.fleet = ThreadFleet(Storage(), "cpu", scratch, cells=cells)
         self.journal = Journal(self.events.append)
-        self.batch = Batch(items, self.fleet, self.journal, Storage(), lambda item: command_of(item.job))
+        there = present(Storage(), [item.job.output for item in items])
+        self.batch = Batch(items, self.fleet, self.journal, Storage(), remedy_of, outputs_there=there)
 
     def finished(self) -> dict[str, str]:
         try:
@@ -62,6 +69,11 @@ class Run:
         return [event for event in self.events if isinstance(event, VideoChanged) and event.video == name][-1]
 
 
+def shown_in(folder: Path) -> list[str]:
+    """What a person sees there."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
 def rendered_units(run: Run) -> list[tuple[str, int]]:
     return [(event.video, event.number) for event in run.of(UnitDone) if event.work == "render"]  # type: ignore[attr-defined]
 
@@ -72,7 +84,7 @@ def test_every_video_of_a_batch_is_rendered_whole(clips: list[Path], tmp_path: P
     for n, item in enumerate(run.items, 1):
         assert numbers_of(item.job.output) == list(range(20 * n))
     assert len(rendered_units(run)) == len(set(rendered_units(run)))
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(item.name for item in run.items)
+    assert shown_in(tmp_path / "out") == sorted(item.name for item in run.items)
     assert isinstance(run.events[-1], RunEnded)
     assert run.events[-1].status == "rendered"
     assert [event.at for event in run.events] == sorted(event.at for event in run.events)
@@ -114,6 +126,53 @@ def test_the_same_batch_again_finishes_what_is_missing(clips: list[Path], tmp_pa
     assert {video for video, _ in rendered_units(again)} == {items[2].name, items[3].name}
 
 
+def steps_of(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the calls outside cells, as they are made."""
+    made: list[str] = []
+    real = run.fleet.do
+
+    def do(step: Any, *arguments: object, stopped: Any) -> Any:
+        made.append(step.__name__)
+        return real(step, *arguments, stopped=stopped)
+
+    monkeypatch.setattr(run.fleet, "do", do)
+    return made
+
+
+def test_what_an_earlier_run_made_is_known_without_a_look(
+    clips: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = items_of(clips, tmp_path / "out")
+    Run(items, tmp_path).finished()
+    again = Run(items, tmp_path)
+    made = steps_of(again, monkeypatch)
+    assert set(again.finished().values()) == {"already done"}
+    assert made == ["recalled"]
+    assert sum(event.frames for event in again.of(VideoChanged) if event.phase == "already done") == 200  # type: ignore[attr-defined]
+
+
+def test_an_output_that_another_job_wrote_meanwhile_is_looked_at(clips: list[Path], tmp_path: Path) -> None:
+    items = items_of(clips[:2], tmp_path / "out")
+    Run(items, tmp_path).finished()
+    shutil.copy(clips[3], items[0].job.output)
+    again = Run(items, tmp_path)
+    phases = again.finished()
+    assert [phases[item.name] for item in items] == ["refused", "already done"]
+    assert "exists and is not this job's" in again.last(items[0].name).message
+
+
+def test_a_copy_of_what_an_earlier_run_rendered_takes_over_its_output(clips: list[Path], tmp_path: Path) -> None:
+    twin = tmp_path / "twin.mp4"
+    shutil.copy(clips[1], twin)
+    items = items_of([twin, clips[1]], tmp_path / "out")
+    Run(items[1:], tmp_path).finished()
+    again = Run(items, tmp_path)
+    phases = again.finished()
+    assert [phases[item.name] for item in items] == ["duplicate", "already done"]
+    assert rendered_units(again) == []
+    assert Path(items[0].job.output).read_bytes() == Path(items[1].job.output).read_bytes()
+
+
 def test_what_shows_the_same_is_rendered_once(clips: list[Path], tmp_path: Path) -> None:
     twin = tmp_path / "twin.mp4"
     shutil.copy(clips[1], twin)
@@ -123,7 +182,7 @@ def test_what_shows_the_same_is_rendered_once(clips: list[Path], tmp_path: Path)
     assert [phases[item.name] for item in items] == ["rendered", "rendered", "duplicate", "duplicate"]
     assert {video for video, _ in rendered_units(run)} == {items[0].name, items[1].name}
     assert Path(items[2].job.output).read_bytes() == Path(items[0].job.output).read_bytes()
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(item.name for item in items)
+    assert shown_in(tmp_path / "out") == sorted(item.name for item in items)
     assert set(Run(items, tmp_path).finished().values()) == {"already done"}
 
 
@@ -172,7 +231,7 @@ def test_two_drivers_share_the_videos(clips: list[Path], tmp_path: Path) -> None
         assert numbers_of(item.job.output) == list(range(20 * n))
     units = [unit for run in runs for unit in rendered_units(run)]
     assert len(units) == len(set(units))
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(item.name for item in items)
+    assert shown_in(tmp_path / "out") == sorted(item.name for item in items)
 
 
 def test_free_slots_are_accounted_with_a_reason(clips: list[Path], tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_a_manifest_is_rendered_and_the_same_command_again_finds_it_done(
     again = batch("m.jsonl", "-o", "out/", "--partial-ok")
     assert again.exit_code == 0
     assert "already done: a.mkv" in again.stderr
-    assert "partial: 3 videos (1 refused, 2 already done)" in again.stderr
+    assert "partial: 3 videos (2 already done, 1 refused)" in again.stderr
 
 
 def test_a_batch_that_is_refused_starts_nothing(batch: Callable[..., Any], folder: Path) -> None:

@@ -13,7 +13,15 @@ def _as_in_a_run(_progress_at_once: None, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize(
     ("age", "cells", "seconds"),
-    [(None, 1, 0.1), (None, 40, 2.0), (0.0, 1, 0.5), (10.0, 1, 2.0), (3600.0, 8, 20.0), (3600.0, 2000, 20.0)],
+    [
+        (None, 1, 0.1),
+        (None, 40, 2.0),
+        (0.0, 1, 0.5),
+        (0.0, 8, 14.0),
+        (10.0, 1, 2.0),
+        (3600.0, 8, 20.0),
+        (3600.0, 2000, 20.0),
+    ],
 )
 def test_cells_are_asked_often_at_first_and_seldom_in_a_long_run(age: float | None, cells: int, seconds: float) -> None:
     assert progress._pause(age, cells) == pytest.approx(seconds)

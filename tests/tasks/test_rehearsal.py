@@ -1,6 +1,7 @@
 """The rehearsal changes nothing, keeps its pace, and fails where it is asked to."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +27,17 @@ def test_a_rehearsal_changes_nothing_and_takes_its_time() -> None:
     begun = time.monotonic()
     assert _rendered(milliseconds="20")
     assert time.monotonic() - begun >= 0.08
+
+
+def test_the_process_that_makes_the_file_is_slower(tmp_path: Path) -> None:
+    file = tmp_path / "slow"
+    begun = time.monotonic()
+    assert _rendered(milliseconds="20", slower="4", slower_file=str(file))
+    assert time.monotonic() - begun >= 0.32
+    file.write_text("another process")
+    begun = time.monotonic()
+    assert _rendered(milliseconds="20", slower="4", slower_file=str(file))
+    assert time.monotonic() - begun < 0.32
 
 
 def test_a_rehearsal_fails_at_its_frame_only() -> None:

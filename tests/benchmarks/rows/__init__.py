@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.benchmarks.rows.efficiency import measure_efficiency
+from tests.benchmarks.rows.efficiency import measure_efficiency, measure_tail
 from tests.benchmarks.rows.first_frame import measure_first_frame
 from tests.benchmarks.rows.identity import measure_identity
 from tests.benchmarks.rows.index_bytes import measure_index_bytes
@@ -28,4 +28,5 @@ ROWS: dict[str, Callable[[Settings], list[Figure]]] = {
     "first-frame": measure_first_frame,
     "scheduler": measure_scheduler,
     "efficiency": measure_efficiency,
+    "tail": measure_tail,
 }

@@ -2,13 +2,14 @@
 
 The task holds its GPU for 40 ms a frame of 320x180 and uses no processor meanwhile, so the ideal is known
 exactly.  The clock runs from the moment when every cell has passed frames to the last segment that was committed.
-The simulator is told what one GPU loses a lease, and predicts the others.  A slow cell among eight is
-simulated only: on one machine its work would be done by the same two cores.
+The simulator is told what one GPU loses a lease, and predicts the others.  A clip for each GPU divides evenly; eleven
+clips of different lengths on eight do not.
 """
 
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from cluster.scheduling.values import Cell, Unit, Video
@@ -21,25 +22,60 @@ from tests.benchmarks.table import Figure
 EFFICIENCY, IDLE_PERCENT, DRIVER_MS, TAIL, PREDICTION_PERCENT = 0.95, 5.0, 5.0, 1.25, 10.0
 GPUS = (1, 2, 4, 8)
 _MS, _RATE, _SEGMENT_SECONDS = 40.0, 25, 10.0
+#: Lengths of clips, as shares of the time that eight GPUs take for all of them.
+_UNEVEN = (0.55, 0.74, 0.92, 0.34, 1.19, 0.50, 0.81, 0.98, 0.40, 0.72, 0.85)
 
 
 def measure_efficiency(settings: Settings) -> list[Figure]:
     """Efficiency, idle share and driver cost by number of GPUs; the simulator's prediction; the tail, simulated."""
     clip_seconds = max(20, 3 * settings.seconds)
-    runs = {count: _run(count, clip_seconds, clips=count) for count in GPUS}
+    runs = {count: _run(count, [clip_seconds] * count) for count in GPUS}
     figures = [figure for count, run in runs.items() for figure in figures_of(count, run)]
-    return [*figures, *_predictions(runs, clip_seconds), tail_figure()]
+    uneven = uneven_figure(_run(max(GPUS), [round(share * clip_seconds) for share in _UNEVEN]))
+    return [*figures, uneven, *_predictions(runs, clip_seconds), tail_figure()]
 
 
-def _run(count: int, clip_seconds: int, clips: int) -> dict[str, Any]:
-    words = ["--gpus", count, "--clips", clips, "--clip-seconds", clip_seconds, "--segment-seconds", _SEGMENT_SECONDS]
+def measure_tail(settings: Settings) -> list[Figure]:
+    """A long video on eight cells, one of them four times slower, over the same on eight equal ones."""
+    count, clip_seconds = max(GPUS), 30 * settings.seconds
+    equal = _run(count, [clip_seconds])
+    slow = _run(count, [clip_seconds], slower=4.0)
+    minutes = f"{clip_seconds / 60:g}"
+    told = f"{slow['seconds']:.1f} s over {equal['seconds']:.1f} s, from when every cell rendered; "
+    return [
+        Figure(
+            "tail", f"{minutes}-minute video on 8 GPUs, one 4 times slower, over 8 equal ones",
+            slow["seconds"] / equal["seconds"], "×", TAIL, True, told + "the capacity that is missing alone is 1.10",
+        )
+    ]  # fmt: skip
+
+
+def _run(count: int, clip_seconds: Sequence[int], slower: float = 1.0) -> dict[str, Any]:
+    words = [
+        "--gpus",
+        count,
+        "--slower",
+        slower,
+        "--segment-seconds",
+        _SEGMENT_SECONDS,
+        "--clip-seconds",
+        *clip_seconds,
+    ]
     command = [sys.executable, "-m", "tests.benchmarks.paced", *map(str, words)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr.strip().splitlines()[-1])
     run: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     say(f"paced task on {count} GPUs: {run['ideal_seconds']:.1f} s ideal, {run['seconds']:.1f} s; {run['idle']}")
-    return run | {"clips": clips}
+    return run | {"clips": len(clip_seconds)}
+
+
+def uneven_figure(run: dict[str, Any]) -> Figure:
+    """Clips of different lengths, more than GPUs."""
+    ideal, seconds = run["ideal_seconds"], run["seconds"]
+    told = f"{run['clips']} clips, {ideal:.1f} s of pacing on each GPU, {seconds:.1f} s taken"
+    name = "the same, clips of uneven length on 8 GPUs"
+    return Figure("efficiency", name, ideal / seconds, "×", EFFICIENCY, False, told)
 
 
 def figures_of(count: int, run: dict[str, Any]) -> list[Figure]:
