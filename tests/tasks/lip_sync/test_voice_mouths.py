@@ -37,9 +37,9 @@ def test_measured_networks_learn_and_others_stay_as_they_were() -> None:
     before = {name: tensor.clone() for name, tensor in net.state_dict().items() if not name.startswith("measured")}
     said: list[str] = []
     clips, synthetic = [spoken(rng, measured=True)], [spoken(rng, measured=False)]
-    learn_mouths(net, clips, synthetic, steps=6, seed=0, say=said.append)
+    learn_mouths(net, clips, synthetic, steps=3, seed=0, say=said.append)
     assert len(said) == 2
-    assert all(float(line.rpartition(" ")[2]) < 1.5 for line in said)  # 1.95 and more where nothing is learnt
+    assert all(float(line.rpartition(" ")[2]) < 1.8 for line in said)  # 1.95 and more where nothing is learnt
     assert all(torch.equal(net.state_dict()[name], tensor) for name, tensor in before.items())
 
 
