@@ -10,10 +10,12 @@ from tasks.mel import BANDS
 #: Columns to either side of one that its answer depends on.
 REACH: Final = 14
 HIDDEN: Final = 48
+#: How many networks learnt from measured mouths; their mean is steadier than either.
+MEASURED: Final = 2
 
 
 class ArticulationNet(nn.Module):
-    """What phonemes ask for, learnt from synthetic speech: opening, closure logit, width."""
+    """Opening, closure logit and width that are heard in one kind of mel columns."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,25 +27,22 @@ class ArticulationNet(nn.Module):
         )
         self.head = nn.Conv1d(HIDDEN, 3, 1)
 
-    def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 80, T + 2 * REACH) -> answers (N, 3, T) and what they were read from (N, 48, T)."""
-        hidden = self.layers(mel)
-        return self.head(hidden), hidden
+    def forward(self, mel: Tensor) -> Tensor:
+        """(N, 80, T + 2 * REACH) -> answers (N, 3, T)."""
+        answers: Tensor = self.head(self.layers(mel))
+        return answers
 
 
 class VoiceNet(nn.Module):
-    """The ensemble: one network a kind of input, and a linear reading fitted to measured mouths."""
+    """The ensemble: one network a kind of input that knows phonemes, and two that know measured mouths."""
 
     def __init__(self) -> None:
         super().__init__()
         self.level = ArticulationNet()
         self.amplitude = ArticulationNet()
-        #: Opening and width as real people move, from the sound itself and from what the networks heard.
-        self.heard = nn.Conv1d(2 * BANDS, 2, 2 * REACH + 1)
-        self.understood = nn.Conv1d(2 * HIDDEN, 2, 1, bias=False)
-        for part in (self.heard, self.understood):
-            nn.init.zeros_(part.weight)
-        #: (3, 3) shares of level, amplitude and measured reading in opening, closure logit and width.
+        #: Opening and width as real people move, heard in levels; what they say of closure means nothing.
+        self.measured = nn.ModuleList(ArticulationNet() for _ in range(MEASURED))
+        #: (3, 3) shares of level, amplitude and measured answer in opening, closure logit and width.
         self.shares = nn.Parameter(torch.full((3, 3), 1 / 3), requires_grad=False)
         #: (3, 2) factor and offset from the mean answer to the documented ranges.
         self.scale = nn.Parameter(torch.tensor([[1.0, 0.0]] * 3), requires_grad=False)
@@ -55,9 +54,6 @@ class VoiceNet(nn.Module):
         return mean * self.scale[:, :1] + self.scale[:, 1:]
 
     def answers(self, level: Tensor, amplitude: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The three opinions, (N, 3, T) each; the measured one has none on closure."""
-        first, first_hidden = self.level(level)
-        second, second_hidden = self.amplitude(amplitude)
-        hidden = torch.cat([first_hidden, second_hidden], 1)
-        opening, width = (self.heard(torch.cat([level, amplitude], 1)) + self.understood(hidden)).split(1, 1)
-        return first, second, torch.cat([opening, torch.zeros_like(opening), width], 1)
+        """The three opinions, (N, 3, T) each: by level, by amplitude, and of the measured networks together."""
+        measured = torch.stack([part(level) for part in self.measured]).mean(0)
+        return self.level(level), self.amplitude(amplitude), measured

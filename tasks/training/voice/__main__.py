@@ -6,29 +6,21 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save_file
+from torch import Tensor
 
 from tasks.nets.articulation_net import VoiceNet
 from tasks.training.voice.clips import Clip, load_clips
 from tasks.training.voice.corpus import utterances
 from tasks.training.voice.examples import Example, clip_examples, synthetic_examples
 from tasks.training.voice.figures import clip_offset, spoken_figures
-from tasks.training.voice.train import (
-    Normal,
-    calibrate,
-    feature_spread,
-    learn_mouths,
-    learn_phonetics,
-    normal_equations,
-)
+from tasks.training.voice.mouths import learn_mouths
+from tasks.training.voice.train import calibrate, learn_phonetics
 
 #: The permitted clips in which the person says what is heard; in the others mouths follow a song or nothing.
 TEACHING: Final = (
@@ -66,49 +58,45 @@ def main(arguments: Sequence[str]) -> None:
     calibrate(net, synthetic[:60])
     offsets = {clip.name: clip_offset(clip, net).seconds for clip in teaching}
     say("offsets by the synthetic networks: " + ", ".join(f"{n} {s * 1000:+.0f} ms" for n, s in offsets.items()))
-    lesson = Lesson.of(net, teaching, offsets, options.seed)
-    report(net, lesson, [clips[name] for name in TESTING], options.seed)
+    examples = clip_examples(teaching, offsets)
+    lesson = Lesson(examples, synthetic, options.mouth_steps, options.seed)
     taught = teach(net, lesson)
-    save_file({name: tensor.contiguous() for name, tensor in taught.state_dict().items()}, options.out)
+    save_file(compact(taught), options.out)
+    report(net, lesson, taught, clips)
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What the clips have to teach."""
+    """What there is to learn about real mouths, and how long."""
 
-    clips: tuple[Clip, ...]
-    examples: dict[str, list[Example]]
-    "by clip: as it is, then disturbed copies"
-    normals: dict[str, Normal]
-    spread: NDArray[np.float64]
-    "(features,)"
-
-    @classmethod
-    def of(cls, net: VoiceNet, clips: Sequence[Clip], offsets: dict[str, float], seed: int) -> "Lesson":
-        """The lesson of `clips`, each as it is and three times disturbed."""
-        examples = {clip.name: clip_examples([clip], offsets, copies=4, seed=seed) for clip in clips}
-        spread = feature_spread(net, [found[0] for found in examples.values()])
-        normals = {
-            name: reduce(add, [normal_equations(net, example, spread) for example in found])
-            for name, found in examples.items()
-        }
-        return cls(tuple(clips), examples, normals, spread)
+    clips: dict[str, Example]
+    "by name; their offsets taken out"
+    synthetic: Sequence[Example]
+    "heard in between, so that phonetics and pauses are not forgotten"
+    steps: int
+    seed: int
 
 
 def teach(net: VoiceNet, lesson: Lesson, *, without: str = "") -> VoiceNet:
     """A copy of `net` that knows real mouths, those of the clip `without` left out."""
     taught = copy.deepcopy(net)
-    names = [name for name in lesson.normals if name != without]
-    learn_mouths(taught, reduce(add, [lesson.normals[name] for name in names]), lesson.spread)
-    calibrate(taught, [lesson.examples[name][0] for name in names])
+    known = [example for name, example in lesson.clips.items() if name != without]
+    learn_mouths(taught, known, lesson.synthetic, steps=lesson.steps, seed=lesson.seed, say=say)
+    taught.eval().requires_grad_(False)
+    calibrate(taught, known)
     return taught
 
 
-def report(net: VoiceNet, lesson: Lesson, testing: Sequence[Clip], seed: int) -> None:
+def compact(net: VoiceNet) -> dict[str, Tensor]:
+    """The numbers of a weights file; what measured networks know is worth two bytes each."""
+    numbers = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
+    return {name: tensor.half() if name.startswith("measured.") else tensor for name, tensor in numbers.items()}
+
+
+def report(net: VoiceNet, lesson: Lesson, taught: VoiceNet, clips: dict[str, Clip]) -> None:
     """Prints the figures of the model card; every person is judged by networks that never met them."""
-    taught = teach(net, lesson)
-    judged = [(clip, net, teach(net, lesson, without=clip.name)) for clip in lesson.clips]
-    judged += [(clip, net, taught) for clip in testing]
+    judged = [(clips[name], net, taught) for name in TESTING]
+    judged += [(clips[name], net, teach(net, lesson, without=name)) for name in lesson.clips]
     scores = []
     for clip, before, after in judged:
         heard, known = clip_offset(clip, before), clip_offset(clip, after)
@@ -118,7 +106,7 @@ def report(net: VoiceNet, lesson: Lesson, testing: Sequence[Clip], seed: int) ->
             f"at {known.seconds * 1000:+.0f} ms, confidence {known.confidence:.2f}"
         )
     say("mean r: synthetic only {:.3f}, ensemble {:.3f}".format(*np.mean(scores, axis=0)))
-    say(str(spoken_figures(list(utterances(30, seed + 1000)), taught)))
+    say(str(spoken_figures(list(utterances(30, lesson.seed + 1000)), taught)))
 
 
 def say(line: str) -> None:
@@ -134,6 +122,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "reelyard-voice")
     parser.add_argument("--utterances", type=int, default=240)
     parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--mouth-steps", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args(arguments)

@@ -47,13 +47,9 @@ def synthetic_examples(count: int, seed: int) -> list[Example]:
     return examples + [_voiceless(voices, rng) for _ in range(count // 8)]
 
 
-def clip_examples(clips: Sequence[Clip], offsets: dict[str, float], copies: int, seed: int) -> list[Example]:
-    """Each clip as it is and `copies - 1` times disturbed; `offsets` are seconds of sound after picture."""
-    rng = np.random.default_rng(seed)
-    voices = [clip.samples for clip in clips]
-    return [
-        _measured(clip, offsets[clip.name], voices, rng, disturbed=copy > 0) for clip in clips for copy in range(copies)
-    ]
+def clip_examples(clips: Sequence[Clip], offsets: dict[str, float]) -> dict[str, Example]:
+    """Each clip as it is, by name; `offsets` are seconds of sound after picture."""
+    return {clip.name: _measured(clip, offsets[clip.name]) for clip in clips}
 
 
 def _spoken(utterance: Utterance, voices: Sequence[Array], rng: Rng, *, disturbed: bool) -> Example:
@@ -90,16 +86,13 @@ def _voiceless(voices: Sequence[Array], rng: Rng) -> Example:
     return _example(samples * np.float32(gain), MouthCurves(rest, rest, rest, rest), measured=False)
 
 
-def _measured(clip: Clip, offset: float, voices: Sequence[Array], rng: Rng, *, disturbed: bool) -> Example:
-    factor = float(np.exp(rng.normal(0, 0.1))) if disturbed else 1.0
-    samples = pace(clip.samples, factor)
-    samples = augment(samples, voices, rng) if disturbed else samples
-    times = np.arange(columns_in(len(samples))) / COLUMNS_PER_SECOND * factor - offset
+def _measured(clip: Clip, offset: float) -> Example:
+    times = np.arange(columns_in(len(clip.samples))) / COLUMNS_PER_SECOND - offset
     opening = np.interp(times, clip.times, _in_range(clip.opening, 0, 1)).astype(np.float32)
     width = np.interp(times, clip.times, _in_range(clip.width, -1, 1)).astype(np.float32)
     unknown = np.zeros_like(opening)
     inside = np.flatnonzero((times >= clip.times[0]) & (times <= clip.times[-1]))
-    whole = _example(samples, MouthCurves(opening, unknown, width, unknown), measured=True)
+    whole = _example(clip.samples, MouthCurves(opening, unknown, width, unknown), measured=True)
     return _cut(whole, slice(int(inside[0]), int(inside[-1]) + 1))
 
 

@@ -1,7 +1,6 @@
-"""Teaching the voice networks: phonetics by descent on synthetic speech, real mouths by ridge regression."""
+"""Teaching the voice networks phonetics by descent on synthetic speech; what all share once they are taught."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -11,22 +10,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks.lip_sync.voice import net_inputs
-from tasks.mel import BANDS, mel_slice
-from tasks.nets.articulation_net import HIDDEN, REACH, ArticulationNet, VoiceNet
+from tasks.mel import mel_slice
+from tasks.nets.articulation_net import REACH, ArticulationNet, VoiceNet
 from tasks.training.voice.examples import Example
 
 Array = NDArray[np.float32]
-Matrix = NDArray[np.float64]
 
 _WINDOW_COLUMNS: Final = 240
 _BATCH: Final = 16
-#: The measured reading sees bands in groups of three, at these columns around the one it answers for.
-_GROUP_BANDS: Final = 3
-_PLACES: Final = (-10.0, -6.5, -4.0, -2.0, 0.0, 2.0, 4.0, 6.5, 10.0)
-_RIDGE: Final = 10.0
-_HIDDEN_WEIGHT: Final = 2.0
-#: Shares of level, amplitude and measured reading (each brought to one spread) by answer.
-_SHARES: Final = {"opening": (0.2, 0.2, 0.6), "closure": (0.5, 0.5, 0.0), "width": (0.3, 0.3, 0.4)}
+#: Shares of level, amplitude and measured networks (each brought to one spread) by answer.
+_SHARES: Final = {"opening": (0.0, 0.0, 1.0), "closure": (0.5, 0.5, 0.0), "width": (0.0, 0.0, 1.0)}
 
 
 def learn_phonetics(
@@ -67,14 +60,14 @@ def _windows(examples: Sequence[Example], kind: int, rng: np.random.Generator) -
 
 
 def _loss(part: ArticulationNet, shown: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
-    answer, _ = part(shown)
-    total: Tensor = _likeness(answer[:, 0], wanted[:, 0], mask) + 0.5 * _likeness(answer[:, 2], wanted[:, 2], mask)
+    answer = part(shown)
+    total: Tensor = likeness(answer[:, 0], wanted[:, 0], mask) + 0.5 * likeness(answer[:, 2], wanted[:, 2], mask)
     heavier = torch.tensor(2.0)
     closed = F.binary_cross_entropy_with_logits(answer[:, 1], wanted[:, 1], reduction="none", pos_weight=heavier)
     return total + 0.3 * (closed * mask).sum() / mask.sum()
 
 
-def _likeness(answer: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
+def likeness(answer: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
     """1 - correlation, averaged over the windows where anything moves, and half the squared error."""
     count = mask.sum(-1, keepdim=True)
     a = (answer - (answer * mask).sum(-1, keepdim=True) / count) * mask
@@ -84,50 +77,6 @@ def _likeness(answer: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
     moving = ((b * b).sum(-1) > 1e-3 * count[:, 0]).float()
     unlike = ((1 - correlation) * moving).sum() / moving.sum().clamp(min=1)
     return unlike + 0.5 * ((answer - wanted) ** 2 * mask).sum() / mask.sum()
-
-
-@dataclass(frozen=True)
-class Normal:
-    """The normal equations of some examples, to be added over those that may teach."""
-
-    square: Matrix
-    "(features, features)"
-    product: Matrix
-    "(features, 2) with opening and width"
-
-    def __add__(self, other: "Normal") -> "Normal":
-        return Normal(self.square + other.square, self.product + other.product)
-
-
-def normal_equations(net: VoiceNet, example: Example, spread: Matrix) -> Normal:
-    """What one measured example says about real mouths; each counts by the root of its length."""
-    features = _features(net, example) / spread[:, None]
-    features = features - features.mean(1, keepdims=True)
-    wanted = np.stack([smooth(curve) for curve in (example.curves.opening, example.curves.width)])
-    wanted = (wanted - wanted.mean(1, keepdims=True)) / np.maximum(wanted.std(1, keepdims=True), 1e-6)
-    weight = wanted.shape[1] ** -0.5
-    return Normal(weight * features @ features.T, weight * features @ wanted.T)
-
-
-def feature_spread(net: VoiceNet, examples: Sequence[Example]) -> Matrix:
-    """(features,) what to divide features by: the networks' own by their spread, the sound's by 1."""
-    hidden = np.concatenate([_features(net, example)[-2 * HIDDEN :] for example in examples], axis=1)
-    deviation = hidden.std(1)
-    own = (deviation + 0.3 * deviation.mean()) / _HIDDEN_WEIGHT
-    return np.concatenate([np.ones(len(_kernels()) * 2), own])
-
-
-def learn_mouths(net: VoiceNet, normal: Normal, spread: Matrix) -> None:
-    """Sets the measured reading of `net` by ridge regression."""
-    size = len(normal.square)
-    ridge = _RIDGE * np.trace(normal.square) / size * np.eye(size)
-    solved = np.linalg.solve(normal.square + ridge, normal.product) / spread[:, None]  # (features, 2)
-    kernels = _kernels()
-    heard = np.einsum("kfo,fbt->okbt", solved[: 2 * len(kernels)].reshape(2, len(kernels), 2), kernels)
-    with torch.no_grad():
-        net.heard.weight.copy_(torch.from_numpy(heard.reshape(2, 2 * BANDS, 2 * REACH + 1)))
-        net.heard.bias.zero_()  # type: ignore[union-attr]
-        net.understood.weight.copy_(torch.from_numpy(solved[2 * len(kernels) :].T[:, :, None].copy()))
 
 
 def calibrate(net: VoiceNet, examples: Sequence[Example]) -> None:
@@ -152,16 +101,6 @@ def smooth(curve: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.convolve(np.pad(curve, 6, mode="edge"), kernel / kernel.sum(), mode="valid")
 
 
-def _features(net: VoiceNet, example: Example) -> Matrix:
-    """(features, T): groups of bands at places around each column, of both inputs; then the hidden values."""
-    inputs = _inputs(example)
-    kernels = torch.from_numpy(_kernels()).float()
-    with torch.no_grad():
-        heard = [F.conv1d(shown, kernels)[0] for shown in inputs]
-        hidden = [part(shown)[1][0] for part, shown in zip((net.level, net.amplitude), inputs, strict=True)]
-    return torch.cat([*heard, *hidden]).double().numpy()
-
-
 def _answers(net: VoiceNet, example: Example) -> tuple[Tensor, Tensor, Tensor]:
     with torch.no_grad():
         return net.answers(*_inputs(example))
@@ -171,16 +110,3 @@ def _inputs(example: Example) -> tuple[Tensor, Tensor]:
     around = mel_slice(example.mel, -REACH, example.mel.shape[1] + 2 * REACH)
     level, amplitude = net_inputs(around, example.statistics)
     return torch.from_numpy(level)[None], torch.from_numpy(amplitude)[None]
-
-
-def _kernels() -> Matrix:
-    """(27 * 9, 80, 29) the mean of a group of bands, weighted around a place."""
-    groups = -(-BANDS // _GROUP_BANDS)
-    bands = np.arange(BANDS) // _GROUP_BANDS == np.arange(groups)[:, None]
-    bands = bands / bands.sum(1, keepdims=True)
-    offsets = np.arange(-REACH, REACH + 1)
-    places = np.array(_PLACES)[:, None]
-    around = np.exp(-0.5 * ((offsets - places) / (1.3 + 0.18 * np.abs(places))) ** 2)
-    around /= around.sum(1, keepdims=True)
-    kernels: Matrix = np.einsum("gb,pt->gpbt", bands, around)
-    return kernels.reshape(-1, BANDS, 2 * REACH + 1)

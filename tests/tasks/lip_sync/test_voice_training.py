@@ -24,7 +24,7 @@ def test_one_command_goes_from_clips_to_weights_that_speak(
     folder = few_files(test_data / "data", tmp_path / "data", (*TEACHING, *TESTING))
     out = tmp_path / "voice.safetensors"
     asked = ["--data", str(folder), "--teacher", str(test_data / "weights" / "facemesh.pth"), "--out", str(out)]
-    command.main([*asked, "--cache", str(tmp_path), "--utterances", "8", "--steps", "2"])
+    command.main([*asked, "--cache", str(tmp_path), "--utterances", "8", "--steps", "2", "--mouth-steps", "2"])
     told = capsys.readouterr().out
     assert all(name in told for name in (*TEACHING, *TESTING))
     mel = np.random.default_rng(0).uniform(-4, 2, (80, 200)).astype(np.float32)
