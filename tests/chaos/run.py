@@ -37,7 +37,7 @@ class Setting:
     longest_seconds: float = 20.0
     nodes: int = 3
     "With one pretended GPU and two processors each."
-    fault_every_seconds: float = 12.0
+    fault_every_seconds: float = 8.0
     seed: int = 1
     limit_seconds: float = 3600.0
 
