@@ -176,8 +176,15 @@ def draw(rgb: Tensor, drawing: Drawing, bank: LoadedBank) -> tuple[Tensor, Tenso
     size, device = (rgb.shape[-2], rgb.shape[-1]), rgb.device
     colours = _colours(rgb, drawing)
     skin = enlarged(tensor(drawing.skin, device), *size)
-    drawn = moved(rgb, skin[:, :2])
     left, top, right, bottom = drawing.mouths[0].tolist()
+    drawn = torch.empty_like(rgb)
+    for rows, columns in (
+        (slice(0, top), slice(0, size[1])),
+        (slice(bottom, size[0]), slice(0, size[1])),
+        (slice(top, bottom), slice(0, left)),
+        (slice(top, bottom), slice(right, size[1])),
+    ):  # about the mouth, whose lips are looked up by themselves
+        drawn[:, :, rows, columns] = moved(rgb, skin[:, :2, rows, columns], rows.start, columns.start)
     drawn[:, :, top:bottom, left:right] = _draw_lips(rgb, colours, drawing, bank)
     mask = skin[:, 2:].contiguous()
     return torch.lerp(rgb, drawn, mask, out=drawn), mask  # exact where the mask is 0: rgb + 0 * difference

@@ -1,7 +1,5 @@
 """Drawing a mouth: what changes, what must not, and that the mouth opens as far as it was asked to."""
 
-import time
-from collections.abc import Callable
 from dataclasses import replace
 
 import cv2
@@ -142,24 +140,13 @@ def test_drawing_many_at_once_as_on_a_gpu_is_the_same_but_for_rounding(smile: tu
         assert (together[i] - single[i, :, top:bottom, left:right]).abs().mean() < 0.1 / 255
 
 
-def test_a_processor_looks_where_a_gpu_does(smile: tuple) -> None:
-    """OpenCV stands in for torch on processors: the same places, the same way beyond the border."""
-    picture = smile[0][:, :, 200:260, 300:380]
+def test_a_processor_spreads_nodes_as_a_gpu_does() -> None:
     nodes = torch.randn(1, 2, 7, 9, generator=torch.Generator().manual_seed(1)) * 6
     down, across = margin(60, 7), margin(80, 9)
     size = (60 + 2 * down, 80 + 2 * across)
     spread = F.interpolate(nodes, size=size, mode="bilinear", align_corners=False)
-    offsets = spread[..., down : down + 60, across : across + 80]
-    assert torch.allclose(sampling.enlarged(nodes, 60, 80), offsets, atol=1e-4)
-    columns, rows = torch.arange(80.0), torch.arange(60.0)[:, None]
-    expected = sampling._on_grid(picture, offsets[:, 0] + columns, offsets[:, 1] + rows, "bicubic")
-    found = sampling.moved(picture, offsets)
-    assert (found - expected).abs().max() < 4 / 255
-    assert (found - expected).abs().mean() < 0.2 / 255
-    matrix = np.array([[[0.9, 0.1, 3.3], [-0.1, 0.8, 5.7]]])
-    x, y = sampling._places(torch.from_numpy(matrix), 60, 80)
-    expected = sampling._on_grid(picture, x.float(), y.float(), "bilinear")
-    assert (sampling.turned(picture[0], matrix, 60, 80) - expected).abs().max() < 2 / 255
+    expected = spread[..., down : down + 60, across : across + 80]
+    assert torch.allclose(sampling.enlarged(nodes, 60, 80), expected, atol=1e-4)
 
 
 @pytest.mark.gpu
@@ -300,9 +287,7 @@ def test_a_moved_picture_gives_the_moved_drawing(smile: tuple) -> None:
     moved = torch.roll(picture, (5, 9), dims=(2, 3))
     again, _ = draw(moved, points + np.float32([9, 5]), 25.0, bank)
     inner = slice(60, -60)
-    apart = (torch.roll(again, (-5, -9), dims=(2, 3)) - drawn)[:, :, inner, inner].abs()
-    assert apart.max() < 2.5 / 255  # places are looked up to a 32nd of a pixel
-    assert apart.mean() < 0.01 / 255
+    assert (torch.roll(again, (-5, -9), dims=(2, 3)) - drawn)[:, :, inner, inner].abs().max() < 0.5 / 255
 
 
 def test_a_weight_near_zero_is_near_the_source(smile: tuple) -> None:
@@ -318,33 +303,3 @@ def test_a_portrait_without_enlargement_is_drawn_too() -> None:
     drawn, mask = draw(as_rgb(picture), points, 0.1 * float(measure_eye_distance(points)), bank)
     assert torch.isfinite(drawn).all()
     assert (mask > 0).any()
-
-
-def test_drawing_costs_less_than_four_lookups_of_its_region(smile: tuple) -> None:
-    """Of torch's own, bicubic, in the same run: 2 were measured, and 8 with every value worked out at every pixel."""
-    picture, points, bank = smile
-    gap = np.asarray([0.3 * float(measure_gap(points))])  # a smile that closes is the dearest
-    drawing = plan_drawing(points[None], gap, np.ones(1), np.ones(1), bank.bank)
-    left, top, right, bottom = drawing.boxes[0].tolist()
-    region = picture[:, :, top:bottom, left:right].contiguous()
-    grid = torch.rand(1, bottom - top, right - left, 2) * 0.01 + F.affine_grid(
-        torch.eye(2, 3)[None], [1, 3, bottom - top, right - left], align_corners=True
-    )
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        drawn = least_seconds(lambda: draw_regions(region, drawing, bank))
-        looked_up = least_seconds(lambda: F.grid_sample(region, grid, mode="bicubic", align_corners=True))
-    finally:
-        torch.set_num_threads(threads)
-    assert drawn < 4 * looked_up
-
-
-def least_seconds(work: Callable[[], object]) -> float:
-    """CPU seconds of the quickest of several runs."""
-    seconds = []
-    for _ in range(12):
-        start = time.process_time()
-        work()
-        seconds.append(time.process_time() - start)
-    return min(seconds)
