@@ -98,7 +98,9 @@ def encoded_by(pool: CellPool, name: str) -> int:
 
 
 @pytest.mark.parametrize("stage", ["decode", "render", "encode"])
-def test_a_worker_that_dies_costs_no_frame(stage: str, ray_pool: MakePool, tmp_path: Path) -> None:
+def test_a_worker_that_dies_costs_no_frame(
+    stage: str, ray_pool: MakePool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     labelling = ray_pool()
     from pipeline.probe import probe
 
@@ -106,7 +108,6 @@ def test_a_worker_that_dies_costs_no_frame(stage: str, ray_pool: MakePool, tmp_p
     index = probe(Storage(), str(source), cache_prefix=None)
     specs, cuts = (_LABEL, _PACED), (0, 300, 600)
     whole = _in_process(index, specs, leases_over(index, tmp_path / "whole", cuts, specs, 2, "fail"), tmp_path)
-    retries = len(labelling.decisions)
     before = {worker.name: encoded_frames(worker) for worker in labelling.workers if worker.stage == "encode"}
 
     def kill_in_the_middle() -> None:
@@ -121,7 +122,8 @@ def test_a_worker_that_dies_costs_no_frame(stage: str, ray_pool: MakePool, tmp_p
     parts = list(labelling.render(index, specs, leases_over(index, tmp_path / "killed", cuts, specs, 2, "fail")))
     killer.join()
     assert _by_segment(parts) == _by_segment(whole)
-    assert any(decision.what == "retry" for decision in labelling.decisions[retries:])
+    # It died while it had work. What it had is begun again, or ran on the other cell already, as a straggler.
+    assert "was lost" in caplog.text
 
 
 def test_a_damaged_source_fails_once_and_stops_the_rest(
