@@ -171,6 +171,22 @@ TASKS: tuple[TaskEntry, ...] = (
                 one_of("keep", "draw"),
             ),
             Option(
+                "restore",
+                "none",
+                "what gives faces back their detail after the mouth was drawn: none, gfpgan, gfpgan-1.3, or a file",
+                any_text,
+                ("gfpgan-clean",),
+            ),
+            Option(
+                "restore_strength", "0.8", "share of the restored face against the drawn one", number(0, 1, "a share")
+            ),
+            Option(
+                "restore_area",
+                "mouth",
+                "what of the face is restored: mouth (with the jaw, as far as it is drawn) or face",
+                one_of("mouth", "face"),
+            ),
+            Option(
                 "sync_model",
                 "embedded",
                 "what hears how far sound and mouths are apart: embedded (needs no download), syncnet, or a file of it",

@@ -31,7 +31,7 @@ def _faceless_at_first(number: int) -> Picture:
     return _portrait(number) if number >= 3 else np.full((512, 512, 3), 90, np.uint8)
 
 
-def _write(
+def write_portrait(
     path: Path,
     rate: Fraction = Fraction(25),
     *,
@@ -59,12 +59,12 @@ def _write(
 
 
 KINDS: dict[str, Callable[[Path], None]] = {
-    "23.976": lambda path: _write(path, Fraction(24000, 1001)),
-    "59.94": lambda path: _write(path, Fraction(60000, 1001)),
-    "uneven times": lambda path: _write(path, Fraction(50), steps=(1, 3, 2)),
-    "turned phone": lambda path: _write(path, degrees=90),
-    "single frame": lambda path: _write(path, frames=1),
-    "no face at first": lambda path: _write(path, picture=_faceless_at_first),
+    "23.976": lambda path: write_portrait(path, Fraction(24000, 1001)),
+    "59.94": lambda path: write_portrait(path, Fraction(60000, 1001)),
+    "uneven times": lambda path: write_portrait(path, Fraction(50), steps=(1, 3, 2)),
+    "turned phone": lambda path: write_portrait(path, degrees=90),
+    "single frame": lambda path: write_portrait(path, frames=1),
+    "no face at first": lambda path: write_portrait(path, picture=_faceless_at_first),
 }
 
 
@@ -111,7 +111,7 @@ def test_digital_silence_is_drawn_and_counted(task: str, tmp_path: Path) -> None
         frame.sample_rate = 16_000
         output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
-    _write(tmp_path / "source.mp4")
+    write_portrait(tmp_path / "source.mp4")
     told, output_path = _rendered(tmp_path / "source.mp4", task, voice)
     assert told["kept"] == {}
     assert len(_shown(output_path)[0]) == FRAMES
