@@ -171,6 +171,14 @@ TASKS: tuple[TaskEntry, ...] = (
                 one_of("keep", "draw"),
             ),
             Option(
+                "detector",
+                "embedded",
+                "what finds faces: embedded (cascades, need no download), yunet, s3fd, retinaface-mobile, "
+                "retinaface-resnet50, or a file of such weights",
+                any_text,
+                ("yunet", "s3fd", "retinaface-mobile0.25", "retinaface-resnet50"),
+            ),
+            Option(
                 "restore",
                 "none",
                 "what gives faces back their detail after the mouth was drawn: none, gfpgan, gfpgan-1.3, or a file",

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from tasks.device_batch import DeviceBatch
 from tasks.errors import JobError, SourceError
+from tasks.faces.finder import open_finder
 from tasks.faces.identity import open_embedding
 from tasks.faces.landmarks import WEIGHTS as LANDMARKS
+from tasks.faces.landmarks import LandmarkModel
 from tasks.faces.measure import FrameFaces, measurements, measurements_to_arrays
 from tasks.faces.photo import face_of_photo
 from tasks.faces.portraits import Portrait, PortraitKeeper, portraits_to_arrays
@@ -38,6 +40,7 @@ from tasks.quality import Quality
 from tasks.residency.demand import Demand
 from tasks.table import task_entry
 from tasks.task import Arrays, Needs, OutputFrames, Shown, TaskInputs, TaskPlan, TaskSpec, UnitMeasurement, Voice
+from tasks.weights import Weights
 
 #: Bumped by hand when the same plan is drawn or scanned otherwise.
 VERSION: Final = 6
@@ -76,14 +79,15 @@ class LipSyncTask:
         return self._restorer.demands(format)
 
     def digest(self) -> str:
-        """Of what is shipped: the scan is the same for any model, whose weights count for themselves."""
-        sha = hashlib.sha256(f"lip-sync-{VERSION}".encode())
+        """Of what is shipped, and of who finds faces: the scan is the same for any other model."""
+        finder = self.spec.weights_of("detector")
+        sha = hashlib.sha256(f"lip-sync-{VERSION} {finder.sha256 if finder else ''}".encode())
         for weights in (LANDMARKS, VOICE):
             sha.update(weights.read_bytes())
         return sha.hexdigest()
 
     def load(self, device: str) -> None:
-        """Bring what draws onto the device; the scan's network is loaded by the first scan.
+        """Bring what draws onto the device; the scan's own networks are loaded by the first scan, a detector here.
 
         Raises:
             WeightsError: weights that are here are of another network.
@@ -91,6 +95,8 @@ class LipSyncTask:
         """
         self._backend.load(device)
         self._restorer.load(device)
+        if (weights := self.spec.weights_of("detector")) is not None and weights.path:
+            self._scanner = _scanner(weights)
         if (weights := self.spec.weights_of("identity")) is not None and weights.path:
             open_embedding(weights)
         self._expert()
@@ -100,7 +106,7 @@ class LipSyncTask:
     def measure(self, start: int, batches: Iterator[FrameBatch]) -> UnitMeasurement:
         """Faces of each frame, the mouths that a bank may be made of, and how each face looks."""
         if self._scanner is None:
-            self._scanner = FaceScanner("cpu")  # one face at a time: a GPU gains nothing
+            self._scanner = _scanner(self.spec.weights_of("detector"))
         self._scanner.reset()
         keeper, looks, portraits, clips = CandidateKeeper(), LookKeeper(), PortraitKeeper(), ClipKeeper()
         found, end = list[FrameFaces](), start
@@ -237,6 +243,12 @@ def _refuse_generator_options(spec: TaskSpec) -> None:
             f"task {spec.name!r}: {', '.join(asked)} is of a generator; found model=embedded, which warps the source's "
             "own mouth; add model=wav2lip, model=wav2lip-gan or model=FILE, or leave it out"
         )
+
+
+def _scanner(detector: Weights | None) -> FaceScanner:
+    """On the CPU, one face at a time: a GPU gains nothing."""
+    model = LandmarkModel("cpu")
+    return FaceScanner(model=model, finder=open_finder(detector, model.mean_shape))
 
 
 def _selector(text: str) -> FaceSelector:
