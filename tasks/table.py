@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from tasks.errors import JobError
 from tasks.faces.selector import EXPECTED, parse_face_selector
@@ -18,6 +19,8 @@ from tasks.runtime.choice import PRECISIONS, RUNTIMES
 from tasks.task import Task, TaskSpec
 from tasks.upscale import size
 from tasks.upscale.size import ARCHITECTURES
+
+Moment = Literal["measure", "conclude", "render"]
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,8 @@ class Option:
     "What was expected of a value, empty where the value is right."
     architectures: tuple[str, ...] = ()
     "Of the weights that a value other than the default names: a model of the catalogue, or a file."
-    concludes: bool = False
-    "These weights are read where a video is concluded, not where it is measured and rendered."
+    read: Moment = "render"
+    "Where such weights are read: the source is measured, the video concluded, or rendered."
     selects: bool = False
     "The value chooses faces, and may name a photo."
 
@@ -177,6 +180,7 @@ TASKS: tuple[TaskEntry, ...] = (
                 "retinaface-resnet50, or a file of such weights",
                 any_text,
                 ("yunet", "s3fd", "retinaface-mobile0.25", "retinaface-resnet50"),
+                read="measure",
             ),
             Option(
                 "restore",
@@ -200,7 +204,7 @@ TASKS: tuple[TaskEntry, ...] = (
                 "what hears how far sound and mouths are apart: embedded (needs no download), syncnet, or a file of it",
                 any_text,
                 ("syncnet-color",),
-                concludes=True,
+                read="conclude",
             ),
             Option(
                 "identity",
@@ -208,7 +212,7 @@ TASKS: tuple[TaskEntry, ...] = (
                 "what tells people apart: embedded (needs no download), arcface, or a file of such weights",
                 any_text,
                 ("arcface-r50",),
-                concludes=True,
+                read="conclude",
             ),
         ),
         needs_audio=True,
