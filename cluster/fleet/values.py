@@ -57,10 +57,10 @@ class CellDown:
 
 @dataclass(frozen=True, eq=False)
 class Yielded:
-    """A part was committed, or a unit measured and stored; the attempt goes on."""
+    """Parts were committed, or units measured and stored, since the last such word."""
 
     attempt: int
-    result: Part | ScanUnit
+    results: tuple[Part | ScanUnit, ...]
 
 
 @dataclass(frozen=True)
