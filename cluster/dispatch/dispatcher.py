@@ -136,6 +136,7 @@ class Dispatcher:
         for decision in self._scheduler.decide(now):
             self._carry_out(decision, now)
         self._idle.count(self._scheduler.idle(now), now)
+        self._fleet.tell_queue(self._scheduler.queued() > 0)
         if self._more_asked:
             self._more_asked = False
             self._grow()

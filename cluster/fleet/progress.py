@@ -10,20 +10,26 @@ from cluster.messages import SoFar
 from tasks.errors import ReelyardError
 
 #: How often a worker is asked how far it is: until the first frame of the run, then, and at the longest.
-_FIRST_SECONDS, _ASK_SECONDS, _MOST_SECONDS = 0.1, 0.5, 20.0
+_FIRST_SECONDS, _ASK_SECONDS, _MOST_SECONDS = 0.1, 0.5, 25.0
 #: How often it is looked which are to be asked.
 _TURN_SECONDS = 2.5
 #: Of the time since the first frame, that passes before a worker is asked again: the bar of a long run moves slowly.
 _ASK_SHARE = 0.2
 #: A worker that leaves a question unanswered for so long is stuck, whatever it works on.
 SILENT_SECONDS = 90.0
-#: Calls a second, whatever the number of workers, before the first frame and after it, each of which costs the driver
-#: about two milliseconds; and at most, where cells are so many that each would wait too long to be known to live.
-_FIRST_ASKS_PER_SECOND, _ASKS_PER_SECOND, _MOST_ASKS_PER_SECOND = 20, 0.5, 100
+#: Calls a second, whatever the number of workers, each of which costs the driver about two milliseconds: before the
+#: first frame of the run, after it, and when nothing waits, so that whoever is slow is found out.  And at most, where
+#: workers are so many that each would wait too long to be known to live.
+_FIRST_ASKS_PER_SECOND, _ASKS_PER_SECOND, _LAST_ASKS_PER_SECOND, _MOST_ASKS_PER_SECOND = 20, 0.2, 2.0, 100
 
 
-async def watch_progress(attempts: Callable[[], Collection[RunningAttempt]], idle_seconds: float) -> None:
-    """Runs until it is cancelled; an attempt without a frame or result for `idle_seconds` hangs."""
+async def watch_progress(
+    attempts: Callable[[], Collection[RunningAttempt]], waits: Callable[[], bool], idle_seconds: float
+) -> None:
+    """Runs until it is cancelled; an attempt without a frame or result for `idle_seconds` hangs.
+
+    `waits`: there is work that no attempt does yet.
+    """
     asking: set[str] = set()
     asked: dict[str, float] = {}
     clock = asyncio.get_running_loop().time
@@ -53,7 +59,7 @@ async def watch_progress(attempts: Callable[[], Collection[RunningAttempt]], idl
     beside: set[asyncio.Task[None]] = set()
     while True:
         roots = _roots(attempts())
-        pause = _pause(None if first is None else clock() - first, len(roots))
+        pause = _pause(None if first is None else clock() - first, len(roots), waits())
         await asyncio.sleep(min(pause, _TURN_SECONDS))
         for root, running in roots:
             if root.name not in asking and clock() - max(asked.get(root.name, 0.0), _silent_since(running)) >= pause:
@@ -65,11 +71,12 @@ async def watch_progress(attempts: Callable[[], Collection[RunningAttempt]], idl
         _end_idle(attempts(), idle_seconds)
 
 
-def _pause(age: float | None, workers: int) -> float:
+def _pause(age: float | None, workers: int, waits: bool) -> float:
     """Seconds between two questions to a worker, `age` seconds after the first frame of the run if there was one."""
     if age is None:
         return max(_FIRST_SECONDS, workers / _FIRST_ASKS_PER_SECOND)
-    usual = max(_ASK_SECONDS, _ASK_SHARE * age, (workers - 1) / _ASKS_PER_SECOND)
+    often = _ASKS_PER_SECOND if waits else _LAST_ASKS_PER_SECOND
+    usual = max(_ASK_SECONDS, _ASK_SHARE * age if waits else 0.0, (workers - 1) / often)
     return max(min(_MOST_SECONDS, usual), workers / _MOST_ASKS_PER_SECOND)
 
 

@@ -75,6 +75,7 @@ class RayFleet:
         self._accounts: dict[str, StoreAccount] = {}
         self._said: set[object] = set()
         self._closed = False
+        self._work_waits = True
         self._side = SideWork(storage_options)
         small = connection.local and sum(len(plan_cells(node, False)) for node in nodes) <= 1
         self._here = StepsHere(storage_options) if small else None
@@ -88,7 +89,7 @@ class RayFleet:
 
         def begin() -> None:
             self._census.begin(nodes)
-            self._census.spawn(watch_progress(self._attempts.values, idle_seconds))
+            self._census.spawn(watch_progress(self._attempts.values, lambda: self._work_waits, idle_seconds))
 
         self._soon(begin)
 
@@ -117,6 +118,10 @@ class RayFleet:
     def want(self, cells: int) -> None:
         """There is work for so many cells in all: a cluster that grows by itself is shown what is missing."""
         self._soon(self._census.want, cells)
+
+    def tell_queue(self, waits: bool) -> None:
+        """Attempts are asked how far they are more often where no unit waits."""
+        self._work_waits = waits
 
     # --- attempts -------------------------------------------------------------------------------
 
@@ -258,3 +263,4 @@ class RayFleet:
             task.cancel()
         await self._census.close()
         self._side.close()
+        self._indexes.close()

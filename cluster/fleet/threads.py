@@ -77,6 +77,9 @@ class ThreadFleet:
     def want(self, cells: int) -> None:
         """A process does not grow."""
 
+    def tell_queue(self, waits: bool) -> None:
+        """Every batch tells of itself."""
+
     def facts(self) -> list[WorkerFacts]:
         return []
 

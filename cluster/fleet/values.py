@@ -125,6 +125,9 @@ class Fleet(Protocol):
     def want(self, cells: int) -> None:
         """So many cells would have work: a cluster that can grow may see it."""
 
+    def tell_queue(self, waits: bool) -> None:
+        """Whether units wait that no attempt holds: where none do, attempts in flight are watched closely."""
+
     def facts(self) -> Sequence[WorkerFacts]:
         """What the workers used so far; none of those that do not answer."""
 

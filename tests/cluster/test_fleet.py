@@ -154,7 +154,7 @@ def test_attempts_on_all_cells_give_the_frames_and_bytes_of_one_process(
     assert [part.sha256 for part in parts] == [p.sha256 for p in sorted(expected, key=lambda part: part.segment)]
     assert [number for part in parts for number in numbers_of(part.uri)] == list(range(FRAMES))
     assert [listener.frames(attempt) for attempt in attempts] == [30, 30, 40]
-    assert len(listener.fleet._indexes) == 0
+    assert listener.fleet._indexes.used == 0
 
 
 def test_a_scan_is_measured_by_units_and_counts_their_frames(
