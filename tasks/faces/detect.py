@@ -5,6 +5,7 @@ presence).  They are asked in passes from strict to lenient; the next pass is wo
 where the one before found nothing that stood up to verification.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,10 @@ PASSES: Final = (
 )
 
 
+#: A cascade bears some 20 degrees to either side of these.
+TILTS: Final = (-40.0, 40.0)
+
+
 #: By name: cascades that nobody uses at the moment.
 _IDLE: defaultdict[str, list[cv2.CascadeClassifier]] = defaultdict(list)
 
@@ -65,15 +70,40 @@ def detect_faces(luma: NDArray[np.uint8], strictness: int = 0) -> NDArray[np.flo
 
     `strictness` is the index of the pass in `PASSES`: 0 strict, 1 lenient.
     """
-    height, width = luma.shape
-    scale = max(1.0, max(height, width) / WORKING_SIDE)
-    small = luma
-    if scale > 1:
-        size = (max(1, round(width / scale)), max(1, round(height / scale)))
-        small = np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.uint8)
+    small, scale = _smaller(luma)
     boxes = [box for look in PASSES[strictness] for box in _look(small, look)]
     found = np.array(boxes, np.float32).reshape(-1, 4) * np.float32(scale)
     return _distinct(found)
+
+
+def detect_tilted_faces(luma: NDArray[np.uint8]) -> list[tuple[NDArray[np.float32], float]]:
+    """Faces tilted by more than a cascade bears: boxes (4,) of which each has its size and middle, and its tilt.
+
+    The tilt is in radians, clockwise as seen.
+    """
+    small, scale = _smaller(luma)
+    height, width = small.shape
+    found = []
+    for degrees in TILTS:
+        # OpenCV turns counter-clockwise: a face that is tilted clockwise comes upright.
+        turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
+        upright = cv2.warpAffine(small, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
+        back = cv2.invertAffineTransform(turn)
+        for x, y, w, h in _look(np.asarray(upright, np.uint8), PASSES[0][0]):
+            middle = back[:, :2] @ (x + w / 2, y + h / 2) + back[:, 2]
+            box = np.array([middle[0] - w / 2, middle[1] - h / 2, w, h], np.float32) * np.float32(scale)
+            found.append((box, math.radians(degrees)))
+    return found
+
+
+def _smaller(luma: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
+    """The picture as cascades see it, and how many times smaller that is."""
+    height, width = luma.shape
+    scale = max(1.0, max(height, width) / WORKING_SIDE)
+    if scale == 1:
+        return luma, scale
+    size = (max(1, round(width / scale)), max(1, round(height / scale)))
+    return np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.uint8), scale
 
 
 def _look(small: NDArray[np.uint8], look: _Pass) -> list[tuple[int, int, int, int]]:

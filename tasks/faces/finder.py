@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.faces.detect import PASSES, detect_faces
+from tasks.faces.detect import PASSES, detect_faces, detect_tilted_faces
 from tasks.faces.found import FoundFaces
 from tasks.faces.landmarks import Pictures
 from tasks.faces.region import five_of, region_of_box, region_of_points, region_of_tight_box
@@ -42,12 +42,15 @@ class Finder(Protocol):
 
 
 class Cascades:
-    """OpenCV's Haar cascades, on luma alone."""
+    """OpenCV's Haar cascades, on luma alone; in the last pass on pictures turned to either side."""
 
-    passes = len(PASSES)
+    passes = len(PASSES) + 1
 
     def candidates(self, pictures: Pictures, i: int, passing: int) -> Sequence[Candidate]:
         """The largest first."""
+        if passing == len(PASSES):
+            tilted = detect_tilted_faces(pictures.luma(i))
+            return [Candidate(box, region_of_box(box, tilt)) for box, tilt in tilted]
         return [Candidate(box, region_of_box(box)) for box in detect_faces(pictures.luma(i), passing)]
 
 

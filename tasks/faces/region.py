@@ -5,6 +5,7 @@ pixels: a similarity, so a face is always seen upright and at one size.  Shapes 
 region count it as 1 wide with its middle at 0.
 """
 
+from math import cos, sin
 from typing import Final
 
 import numpy as np
@@ -24,10 +25,13 @@ _REGION_DOWN: Final = 0.585
 _REGION_SIDE: Final = 1.914
 
 
-def region_of_box(box: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The upright region of a cascade's x, y, w, h box."""
+def region_of_box(box: NDArray[np.float32], tilt: float = 0.0) -> NDArray[np.float32]:
+    """The region of a cascade's x, y, w, h box, turned clockwise about its middle by `tilt` radians."""
     x, y, w, h = (float(v) for v in box)
-    return _similarity(BOX_SIDE * w, 0.0, x + w / 2, y + h / 2 + BOX_DOWN * w)
+    along, across = cos(tilt), sin(tilt)
+    down = BOX_DOWN * w
+    side = BOX_SIDE * w
+    return _similarity(side * along, side * across, x + w / 2 - down * across, y + h / 2 + down * along)
 
 
 def region_of_tight_box(box: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -29,8 +29,8 @@ def test_a_photo_is_scanned_to_a_sheet_and_told(tmp_path: Path) -> None:
 
 
 def test_a_detector_finds_whom_cascades_miss(test_data: Path, tmp_path: Path) -> None:
-    turn = cv2.getRotationMatrix2D((224, 120), 45, 1.0)
-    cv2.imwrite(str(tmp_path / "ann.png"), cv2.warpAffine(cv2.imread(str(PORTRAIT)), turn, (512, 512)))
+    small = cv2.resize(cv2.imread(str(PORTRAIT)), (256, 256), interpolation=cv2.INTER_AREA)
+    cv2.imwrite(str(tmp_path / "ann.png"), cv2.copyMakeBorder(small, 500, 324, 1000, 664, cv2.BORDER_REPLICATE))
     detector = test_data / "weights" / "yunet_n_640_640.onnx"
     for more, count in (([], 0), (["--detector", str(detector)], 1)):
         asked = ["scan", str(tmp_path / "ann.png"), "--sheet", str(tmp_path / "people.jpg"), "--in-process", "--json"]
