@@ -226,7 +226,8 @@ def _restorer(spec: TaskSpec) -> Restorer:
             f"task {spec.name!r}: {', '.join(asked)} is of a restored face; found restore=none; "
             "add restore=gfpgan or restore=FILE, or leave it out"
         )
-    how = Restoring(float(spec.option("restore_strength")), spec.option("restore_area"))
+    before = spec.option("occlusion") == "keep"
+    how = Restoring(float(spec.option("restore_strength")), spec.option("restore_area"), before)
     return Restorer(spec.weights_of("restore"), how)
 
 

@@ -18,8 +18,9 @@ from tasks.checkpoint import fill, read
 from tasks.device_batch import DeviceBatch
 from tasks.errors import JobError
 from tasks.lip_sync.face_frame import face_frames, ffhq_matrices, in_frame
-from tasks.lip_sync.restore.blend import MASK_SIDE, shown_masks, with_own_light
+from tasks.lip_sync.restore.blend import MASK_SIDE, shown_masks, uncovered, with_own_light
 from tasks.lip_sync.wav2lip.draw import box_of_crop, box_of_mask, finer, paste, resized, sample_crop
+from tasks.lip_sync.wav2lip.occlusion import known_looks
 from tasks.nets.gfpgan import GFPGAN, SIDE, gfpgan_of
 from tasks.nets.wav2lip import SIDE as CROP
 from tasks.picture import PictureFormat
@@ -47,6 +48,29 @@ class Restoring:
     "0 the face as drawn .. 1 as restored"
     area: str = "mouth"
     "mouth: mouth and jaw, as far as they were drawn; face: all of it"
+    before: bool = True
+    "what lies before a face stays as it is, where it is known how that face looks"
+
+
+@dataclass(frozen=True)
+class _Faces:
+    """K faces of a batch in which a mouth was drawn."""
+
+    frames: NDArray[np.int64]
+    "(K,) pictures of the batch"
+    points: NDArray[np.float64]
+    "(K, 51, 2) in the picture"
+    shares: NDArray[np.float64]
+    "(K,) 0 the source's own mouth .. 1 the drawn one"
+    crops: NDArray[np.float64] | None
+    "(K, 2, 3) from a generator's crop to the picture; None where none drew"
+    usual: NDArray[np.float32]
+    "(K, 2, 24, 24, 3) how each usually looks in that crop"
+
+    def at(self, start: int, end: int) -> "_Faces":
+        some = slice(start, end)
+        crops = None if self.crops is None else self.crops[some]
+        return _Faces(self.frames[some], self.points[some], self.shares[some], crops, self.usual[some])
 
 
 @dataclass(frozen=True)
@@ -63,6 +87,7 @@ class _Cut:
     "what of the picture the mask can reach"
     seen: Tensor
     "(1, 3, 512, 512)"
+    share: float
     region: Tensor
     "(1, 3, h, w) of `box`"
 
@@ -126,34 +151,43 @@ class Restorer:
         """
         if self._weights is None or not self._how.strength:
             return
-        frames, places = np.nonzero(np.asarray(inputs.per_frame["face"], np.int16) >= 0)
-        points, shares = (
-            np.asarray(inputs.per_frame[name][frames, places], np.float64) for name in ("points", "weights")
-        )
-        for start in range(0, len(frames), _AT_HAND):
-            some = slice(start, start + _AT_HAND)
-            self._restore(batch, frames[some], points[some], shares[some])
+        faces = _faces(inputs)
+        for start in range(0, len(faces.frames), _AT_HAND):
+            self._restore(batch, faces.at(start, start + _AT_HAND))
 
     def release(self) -> None:
         if self._residents is not None and self._weights is not None:
             self._residents.remove(_name(self._weights))
         self._residents = self._network = None
 
-    def _restore(
-        self, batch: DeviceBatch, frames: NDArray[np.int64], points: NDArray[np.float64], shares: NDArray[np.float64]
-    ) -> None:
-        matrices = ffhq_matrices(face_frames(points), CROP)
-        within = in_frame(ffhq_matrices(face_frames(points), MASK_SIDE), points)
-        masks = shown_masks(within, self._how.area).to(batch.device)
-        cuts = [
-            _cut(batch, frame, matrix, mask[None])
-            for frame, matrix, mask in zip(frames.tolist(), matrices, masks, strict=True)
-        ]
+    def _restore(self, batch: DeviceBatch, faces: _Faces) -> None:
+        cuts = self._cut(batch, faces)
         restored = self._restored(torch.cat([cut.seen for cut in cuts]), batch.format)
-        for cut, drawn, share in zip(cuts, restored, shares.tolist(), strict=True):
-            shown = resized(cut.mask, SIDE) * (self._how.strength * share)
+        for cut, drawn in zip(cuts, restored, strict=True):
+            shown = resized(cut.mask, SIDE) * (self._how.strength * cut.share)
             blended, mask = paste(cut.region, cut.box, cut.matrix, with_own_light(cut.seen, drawn[None]), shown)
             batch.write([cut.frame], [cut.box], blended, mask, tone_mapped=True)
+
+    def _cut(self, batch: DeviceBatch, faces: _Faces) -> list[_Cut]:
+        """Every face with its mask."""
+        heads = ffhq_matrices(face_frames(faces.points), CROP)
+        to_masks = ffhq_matrices(face_frames(faces.points), MASK_SIDE)
+        masks = shown_masks(in_frame(to_masks, faces.points), self._how.area).to(batch.device)
+        around = [box_of_crop(head) for head in heads]
+        both = zip(faces.frames.tolist(), around, strict=True)
+        pictures = [batch.read([frame], [box], tone_mapped=True) for frame, box in both]
+        if faces.crops is not None and self._how.before:
+            crops = [sample_crop(*one) for one in zip(pictures, around, faces.crops, strict=True)]
+            usual = torch.from_numpy(faces.usual).to(batch.device)
+            masks = masks * uncovered(torch.cat(crops), faces.crops, usual, to_masks, faces.points)
+        cuts = []
+        for k, (rgb, whole, head) in enumerate(zip(pictures, around, heads, strict=True)):
+            mask, fine = masks[k : k + 1], finer(head, SIDE)
+            box = box_of_mask(to_masks[k], mask[0, 0], whole)
+            rows, columns = slice(box.y0 - whole.y0, box.y1 - whole.y0), slice(box.x0 - whole.x0, box.x1 - whole.x0)
+            seen, region = sample_crop(rgb, whole, fine, side=SIDE), rgb[..., rows, columns].clone()
+            cuts.append(_Cut(int(faces.frames[k]), fine, mask, box, seen, float(faces.shares[k]), region))
+        return cuts
 
     def _restored(self, seen: Tensor, format: PictureFormat) -> Tensor:
         """RGB (N, 3, 512, 512) in 0..1 of crops of that size."""
@@ -177,13 +211,17 @@ class Restorer:
         )
 
 
-def _cut(batch: DeviceBatch, frame: int, matrix: NDArray[np.float64], mask: Tensor) -> _Cut:
-    """A face of the batch; `matrix` leads from a crop of 96 pixels."""
-    around, fine = box_of_crop(matrix), finer(matrix, SIDE)
-    rgb = batch.read([frame], [around], tone_mapped=True)
-    box = box_of_mask(finer(matrix, MASK_SIDE), mask[0, 0], around)
-    rows, columns = slice(box.y0 - around.y0, box.y1 - around.y0), slice(box.x0 - around.x0, box.x1 - around.x0)
-    return _Cut(frame, fine, mask, box, sample_crop(rgb, around, fine, side=SIDE), rgb[..., rows, columns].clone())
+def _faces(inputs: TaskInputs) -> _Faces:
+    """The faces of `inputs` in which a mouth was drawn, frame by frame."""
+    frames, places = np.nonzero(np.asarray(inputs.per_frame["face"], np.int16) >= 0)
+
+    def known(name: str) -> NDArray[np.float64]:
+        return np.asarray(inputs.per_frame[name][frames, places], np.float64)
+
+    numbers = inputs.per_frame["face"][frames, places].tolist()
+    crops = known("matrix") if "matrix" in inputs.per_frame else None
+    usual = known_looks(inputs.constant, numbers) if numbers else np.zeros((0, 2, 24, 24, 3), np.float32)
+    return _Faces(frames, known("points"), known("weights"), crops, usual)
 
 
 def _run(network: GFPGAN, seen: Tensor, count: int) -> Tensor:

@@ -17,7 +17,7 @@ from tasks.lip_sync.wav2lip.colour import match_colour
 from tasks.lip_sync.wav2lip.draw import box_of_crop, box_of_mask, finer, match_light, paste, resized, sample_crop
 from tasks.lip_sync.wav2lip.mask import box_edges, hull_edges, soft_masks
 from tasks.lip_sync.wav2lip.network import Generator
-from tasks.lip_sync.wav2lip.occlusion import CELLS, mouth_cells, unhidden
+from tasks.lip_sync.wav2lip.occlusion import known_looks, mouth_cells, unhidden
 from tasks.lip_sync.wav2lip.plan import plan_generated
 from tasks.mel import BANDS
 from tasks.nets.wav2lip import COLUMNS, SIDE
@@ -150,7 +150,8 @@ def _faces(inputs: TaskInputs) -> _Faces:
     points, matrices, weights = (
         np.asarray(inputs.per_frame[name][frames, places], np.float64) for name in ("points", "matrix", "weights")
     )
-    return _Faces(frames, matrices, points, weights, heard, _usual(inputs, frames, places))
+    usual = known_looks(inputs.constant, inputs.per_frame["face"][frames, places].tolist())
+    return _Faces(frames, matrices, points, weights, heard, usual)
 
 
 def _heard(inputs: TaskInputs, frames: NDArray[np.int64], voices: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -160,10 +161,3 @@ def _heard(inputs: TaskInputs, frames: NDArray[np.int64], voices: NDArray[np.int
         first = int(inputs.per_frame[sound_name("mel_first", voice)][frame])
         heard[k] = inputs.constant[sound_name("mel", voice)][:, first : first + COLUMNS]
     return heard
-
-
-def _usual(inputs: TaskInputs, frames: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(K, 2, 24, 24, 3); of a face of which too little is known everything is usual."""
-    unknown = np.stack([np.zeros((CELLS, CELLS, 3)), np.full((CELLS, CELLS, 3), 1e3)]).astype(np.float32)
-    numbers = inputs.per_frame["face"][frames, places].tolist()
-    return np.stack([np.asarray(inputs.constant.get(f"usual{number}", unknown), np.float32) for number in numbers])

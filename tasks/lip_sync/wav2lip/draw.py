@@ -61,7 +61,7 @@ def sample_crop(rgb: Tensor, around: Box, matrix: Array, *, side: int = SIDE) ->
         source = functional.avg_pool2d(source, 2, ceil_mode=True)
     moved = matrix.copy()
     moved[:, 2] -= (around.x0, around.y0)
-    return _looked_up(source, _at_cells(moved, 1 << halvings), (side, side), mode="bilinear")
+    return looked_up(source, _at_cells(moved, 1 << halvings), (side, side), mode="bilinear")
 
 
 def paste(rgb: Tensor, box: Box, matrix: Array, drawn: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,8 +77,8 @@ def paste(rgb: Tensor, box: Box, matrix: Array, drawn: Tensor, mask: Tensor) -> 
         both = functional.avg_pool2d(both, 2)
     back = _at_cells(back, 1 << halvings)
     size = (box.height, box.width)
-    colour = _looked_up(both[:, :3], back, size, mode="bicubic")
-    shown = _looked_up(both[:, 3:], back, size, mode="bilinear")
+    colour = looked_up(both[:, :3], back, size, mode="bicubic")
+    shown = looked_up(both[:, 3:], back, size, mode="bilinear")
     shown = torch.where(shown > _LEAST, shown, 0.0)
     return torch.lerp(rgb, colour, shown), shown
 
@@ -136,7 +136,7 @@ def _inverse(matrix: Array, box: Box) -> Array:
     return np.concatenate([linear, (linear @ ((box.x0, box.y0) - matrix[:, 2]))[:, None]], 1)
 
 
-def _looked_up(source: Tensor, places: Array, size: tuple[int, int], *, mode: str) -> Tensor:
+def looked_up(source: Tensor, places: Array, size: tuple[int, int], *, mode: str = "bilinear") -> Tensor:
     """(1, C, *size) of `source` (1, C, h, w) at `places` (2, 3): output pixel -> source pixel, edges repeated."""
     height, width = source.shape[-2:]
     down = torch.arange(size[0], dtype=torch.float32, device=source.device)[:, None]

@@ -6,7 +6,7 @@ flat on it is not seen here; the landmark network, where it is sure that a mouth
 whole frame.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -42,6 +42,12 @@ def usual_look(looks: Sequence[Look], chin: float) -> NDArray[np.float32] | None
     middle = np.median(pictures, 0)
     spread = np.quantile(np.abs(pictures - middle), 0.7, axis=0)  # of a normal spread 1.04; a hand is there less often
     return _reframed(np.stack([middle, spread]), chin).astype(np.float32)
+
+
+def known_looks(constant: Mapping[str, NDArray[np.generic]], numbers: Sequence[int]) -> NDArray[np.float32]:
+    """(K, 2, 24, 24, 3) of faces by their numbers, as a plan keeps them; of a face of too few looks all is usual."""
+    unknown = np.stack([np.zeros((CELLS, CELLS, 3)), np.full((CELLS, CELLS, 3), 1e3)]).astype(np.float32)
+    return np.stack([np.asarray(constant.get(f"usual{number}", unknown), np.float32) for number in numbers])
 
 
 def _light(pictures: NDArray[np.floating]) -> NDArray[np.floating]:
