@@ -226,7 +226,7 @@ TASKS: tuple[TaskEntry, ...] = (
             Option(
                 "runtime",
                 size.AUTO,
-                "what computes the network: auto, eager, compile (torch.compile), graphs (CUDA)",
+                "what computes the network: auto, eager, compile (torch.compile), graphs (CUDA), onnx (ONNX Runtime)",
                 one_of(size.AUTO, *RUNTIMES),
             ),
         ),
@@ -313,7 +313,7 @@ def open_task(spec: TaskSpec) -> Task:
     entry = task_entry(spec.name)
     checked = task_spec(spec.name, dict(spec.options))
     factory: Callable[[TaskSpec], Task] = getattr(importlib.import_module(entry.module), entry.factory)
-    return factory(replace(checked, weights=spec.weights, speakers=spec.speakers, photos=spec.photos))
+    return factory(replace(spec, options=checked.options))
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
