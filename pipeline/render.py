@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from pipeline.built import built_prefix
 from pipeline.engine import InProcessPool
 from pipeline.facts import plan_facts, report_of
 from pipeline.finished import output_job_key
@@ -221,4 +222,6 @@ def leases(plan: RenderPlan, missing: list[SegmentWork]) -> list[Lease]:
         return []
     count = frames_per_batch(plan.index.format.frame_bytes, *(format.frame_bytes for format in plan.formats))
     groups = [tuple(missing)] if plan.index.mode == "linear" else [(work,) for work in missing]
-    return [Lease(group, count, plan.job.damaged, plan.job.deinterlace, plan.job.bake_rotation) for group in groups]
+    job = plan.job
+    shared = job.damaged, job.deinterlace, job.bake_rotation, built_prefix(job)
+    return [Lease(group, count, *shared) for group in groups]

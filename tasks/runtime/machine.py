@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import platform
 import shutil
 from dataclasses import replace
 
@@ -35,7 +36,7 @@ def fingerprint(device: str) -> str:
     else:
         abilities = torch.cpu.get_capabilities()
         about = repr((abilities.get("cpu_name"), sorted(name for name, has in abilities.items() if has is True)))
-    return f"{torch.__version__} {hashlib.sha256(about.encode()).hexdigest()[:16]}"
+    return f"{platform.python_version()} {torch.__version__} {hashlib.sha256(about.encode()).hexdigest()[:16]}"
 
 
 def _driver() -> str:
