@@ -152,6 +152,12 @@ TASKS: tuple[TaskEntry, ...] = (
                 one_of("auto", "fp32", "bf16"),
             ),
             Option(
+                "runtime",
+                "auto",
+                "what computes a generator: auto, eager, compile (torch.compile), graphs (CUDA), onnx (ONNX Runtime)",
+                one_of("auto", *RUNTIMES),
+            ),
+            Option(
                 "silence",
                 "rest",
                 "where nobody speaks for a while: the source's mouth while it is closed (rest), always (keep), or what "

@@ -7,7 +7,9 @@ kept decides what runs, as with an image.
 
 import hashlib
 import io
+import os
 import tarfile
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,11 +88,19 @@ def packed(folder: Path, files: Iterable[Path]) -> bytes:
 
 
 def unpack(content: bytes, folder: Path) -> None:
-    """The files of an archive put below a folder; none of them lands outside it.
+    """The files of an archive put below a folder; none of them lands outside it, and none in place of another.
+
+    A library that is written over while a process has it open ends that process.
 
     Raises:
         OSError, tarfile.TarError: it cannot be read, or its files cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
-        archive.extractall(folder, filter="data")
+    with tempfile.TemporaryDirectory(prefix=".unpacked-", dir=folder) as beside:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
+            archive.extractall(beside, filter="data")
+        for path in Path(beside).rglob("*"):
+            target = folder / path.relative_to(beside)
+            if path.is_file() and not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(path, target)

@@ -37,19 +37,19 @@ class Compiled:
         if shapes in self._known:
             return self._compiled(*given)  # type: ignore[no-any-return]
         with _ALONE:
-            out = self._first(self._recipe.key(shapes), given)
-            self._known.add(shapes)
-        return out
+            if shapes not in self._known:
+                self._first(self._recipe.key(shapes), given)
+                self._known.add(shapes)
+        return self._compiled(*given)  # type: ignore[no-any-return]
 
-    def _first(self, key: str, given: tuple[Tensor, ...]) -> Tensor:
+    def _first(self, key: str, given: tuple[Tensor, ...]) -> None:
         folder = _folder()
         fetched = _put(self._built.find(key), folder)
         before = _files(folder)
-        out: Tensor = self._compiled(*given)
+        self._compiled(*given)
         made = _files(folder) - before
         if made and not fetched:
             self._built.keep(key, packed(folder, made))
-        return out
 
 
 def _folder() -> Path:
