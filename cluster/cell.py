@@ -84,18 +84,18 @@ class CellWorker:
             return step(self._storage, scratch, *arguments)
 
     def find_device(self, asked: str) -> FoundDevice:
-        """The device this worker computes on, why, and its memory."""
+        """The device this worker computes on, why, its memory, and what it offers to networks."""
         from tasks.devices import choose_device
+        from tasks.runtime.machine import machine_of
 
         choice = choose_device(asked)
-        if choice.device == REHEARSED_GPU:
-            return FoundDevice(choice.device, choice.reason, 1)
+        machine = machine_of(choice.device)
         if not choice.device.startswith("cuda"):
-            return FoundDevice(choice.device, choice.reason, 0)
+            return FoundDevice(choice.device, choice.reason, int(choice.device == REHEARSED_GPU), machine)
         import torch
 
         memory_bytes = torch.cuda.get_device_properties(choice.device).total_memory
-        return FoundDevice(choice.device, choice.reason, memory_bytes)
+        return FoundDevice(choice.device, choice.reason, memory_bytes, machine)
 
     def measure(
         self,

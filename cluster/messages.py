@@ -7,6 +7,7 @@ from typing import Any
 from cluster.packages import Code
 from pipeline.work import Lease
 from tasks.picture import FrameBatch
+from tasks.runtime.choice import ANY_PROCESSOR, Machine
 from tasks.task import TaskSpec
 
 
@@ -54,10 +55,12 @@ class FoundDevice:
     reason: str
     memory_bytes: int
     "Of a GPU; 0 for the CPU."
+    machine: Machine = ANY_PROCESSOR
+    "What it offers to networks."
 
     @property
     def device_class(self) -> str:
-        """Device and precision: part of every part's key."""
+        """The kind of device: part of every part's key."""
         return f"{self.device.split(':')[0]}-fp32"
 
 

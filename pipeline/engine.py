@@ -28,6 +28,7 @@ from pipeline.storage import Storage
 from pipeline.weights import open_here
 from pipeline.work import Decoding, Lease, SegmentWork, UnitWork
 from tasks.picture import FrameBatch, frames_per_batch
+from tasks.runtime.choice import Machine
 from tasks.table import open_task
 from tasks.task import TaskSpec, UnitMeasurement
 
@@ -57,6 +58,12 @@ class InProcessPool:
     @property
     def device_class(self) -> str:
         return f"{self._device.split(':')[0]}-fp32"
+
+    @property
+    def machine(self) -> Machine:
+        from tasks.runtime.machine import machine_of
+
+        return machine_of(self._device)
 
     def do(self, step: Step, *arguments: object) -> Any:
         with held(self._scratch), tempfile.TemporaryDirectory(prefix="step-", dir=self._scratch) as folder:

@@ -41,7 +41,7 @@ from pipeline.storage import Storage
 from pipeline.work import Lease, SegmentWork, UnitWork
 from tasks.errors import ReelyardError, StorageError
 from tasks.picture import frames_per_batch
-from tasks.table import task_entry
+from tasks.table import computed_like, task_entry
 from tasks.task import TaskPlan
 
 log = logging.getLogger("reelyard")
@@ -91,6 +91,7 @@ def render(job: RenderJob, pool: Pool, storage: Storage, progress: Progress) -> 
     plan = _in_any_order(plan, pool, clock)
     with clock.stage("scan"):
         task_plans = _scan(plan, pool, storage)
+    plan = replace(plan, specs=computed_like(plan.specs, lambda: pool.machine))
     works = segment_works(plan, task_plans, pool.device_class)
     for attempt in range(_STITCH_TRIES):
         parts, resumed = _render_missing(plan, works, ledger, pool, progress, clock)

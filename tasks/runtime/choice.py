@@ -55,6 +55,10 @@ class Machine:
     "Of ONNX Runtime, the fastest first; tried where a job asks for them."
 
 
+#: Of whom nothing is known: it computes fp32.
+ANY_PROCESSOR: Final = Machine("cpu", "a processor")
+
+
 @dataclass(frozen=True)
 class Wish:
     """What a job asks for, `auto` among it."""

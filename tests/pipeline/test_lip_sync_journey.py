@@ -142,7 +142,8 @@ def test_a_chain_with_room_for_one_network_at_a_time_gives_the_same_bits(
     assert outputs[0].shape[0] == 10
     assert np.array_equal(*outputs)
     assert moves[0].evictions == 0
-    assert moves[1].evictions > 4 and moves[1].failed_loads == 0
+    assert moves[1].evictions >= 3 and moves[1].failed_loads == 0
+    assert moves[1].loads + moves[1].prefetches <= 2 * 2, "no more than networks by batches"
 
 
 def test_another_voice_for_a_scanned_video_looks_at_no_picture_again(
