@@ -31,16 +31,17 @@ from tasks.lip_sync.syncnet.expert import Expert, open_expert
 from tasks.lip_sync.syncnet.runs import MARK, marked, plan_runs
 from tasks.lip_sync.voice import WEIGHTS as VOICE
 from tasks.lip_sync.voice import asked_openings
-from tasks.picture import FrameBatch
+from tasks.picture import FrameBatch, PictureFormat
 from tasks.plane_pictures import PlanePictures
 from tasks.quality import Quality
+from tasks.residency.demand import Demand
 from tasks.table import task_entry
 from tasks.task import Arrays, Needs, OutputFrames, Shown, TaskInputs, TaskPlan, TaskSpec, UnitMeasurement, Voice
 
 #: Bumped by hand when the same plan is drawn or scanned otherwise.
 VERSION: Final = 5
 #: Options that mean nothing to the embedded backend.
-_OF_GENERATORS: Final = ("mask", "occlusion", "precision", "silence")
+_OF_GENERATORS: Final = ("mask", "occlusion", "precision", "runtime", "silence")
 
 
 class LipSyncTask:
@@ -60,6 +61,15 @@ class LipSyncTask:
     @property
     def arithmetic(self) -> str:
         return self._backend.arithmetic
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Networks of the device's residents that a batch uses, in order."""
+        return self._backend.models
+
+    def demands(self, format: PictureFormat) -> tuple[Demand, ...]:
+        """What each of `models` asks of the device."""
+        return self._backend.demands()
 
     def digest(self) -> str:
         """Of what is shipped: the scan is the same for any model, whose weights count for themselves."""
@@ -190,6 +200,8 @@ def _backend(spec: TaskSpec) -> Backend:
 
     how = Manner(
         precision=spec.option("precision"),
+        runtime=spec.option("runtime"),
+        like=spec.machine,
         box=spec.option("mask") == "box",
         before=spec.option("occlusion") == "keep",
         silence=spec.option("silence"),
