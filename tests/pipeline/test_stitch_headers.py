@@ -18,10 +18,10 @@ from pipeline.hdr import Hdr10, Mastering, parse_hdr10
 from pipeline.job import EncodeRequest
 from pipeline.matroska import write_aspect
 from pipeline.read_back import not_kept
-from pipeline.stitch import Stitched, StitchRequest, stitch
+from pipeline.stitch import StitchRequest, stitch
 from pipeline.storage import Storage
 from pipeline.template import with_boxes
-from tasks.picture import Colour
+from tests.pipeline.graded import graded, stitched_hdr
 from tests.pipeline.pictures import constant_timeline, decoded, encode_all, picture_format
 from tests.pipeline.stitching import NTSC, TABLE, check_ffmpeg_is_silent, render
 
@@ -36,26 +36,10 @@ def test_a_coarse_clock_is_named(tmp_path: Path) -> None:
         assert len(lines) == said and all("times rounded to 1/1000 s" in line for line in lines)
 
 
-def _graded() -> Hdr10:
-    points = (34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450)
-    data = b"".join(struct.pack("=2i", v, 50000) for v in points)
-    data += struct.pack("=6i", 50, 10000, 10000000, 10000, 1, 1)
-    return parse_hdr10({"MASTERING_DISPLAY_METADATA": data, "CONTENT_LIGHT_LEVEL": struct.pack("=2I", 1000, 400)})
-
-
-def _stitched_hdr(container: str, codec: str, hdr: Hdr10, folder: Path) -> Stitched:
-    format = picture_format("yuv420p10le", colour=Colour(9, 9, 16, False))
-    timeline = constant_timeline(12)
-    spec = choose_encoding(format, timeline, EncodeRequest(codec), container, hdr=hdr)
-    parts = encode_all(format, timeline, spec, [0, 5, 12], folder)
-    request = StitchRequest(str(folder / f"film.{container}"), CarryPlan(hdr=hdr))
-    return stitch(Storage({}), parts, timeline, spec, request, folder / "work")
-
-
 @pytest.mark.parametrize(("container", "codec"), TABLE)
 def test_hdr10_and_its_mastering_data_reach_every_part(container: str, codec: str, tmp_path: Path) -> None:
-    wanted = _graded()
-    lines = _stitched_hdr(container, codec, wanted, tmp_path).lines
+    wanted = graded()
+    lines = stitched_hdr(container, codec, wanted, tmp_path).lines
     assert not any("HDR10" in line for line in lines)
     frames = decoded(tmp_path / f"film.{container}")
     for number in (0, 5):
@@ -72,7 +56,7 @@ def test_hdr10_and_its_mastering_data_reach_every_part(container: str, codec: st
 def test_the_file_itself_tells_the_mastering_data(container: str, codec: str, tmp_path: Path) -> None:
     if shutil.which("ffprobe") is None:
         pytest.skip("ffprobe is not on this machine; it reads a header without its pictures' stream")
-    _stitched_hdr(container, codec, _graded(), tmp_path)
+    stitched_hdr(container, codec, graded(), tmp_path)
     command = ["ffprobe", "-v", "error", "-show_streams", "-of", "json", str(tmp_path / f"film.{container}")]
     (stream,) = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=60).stdout)["streams"]
     told = {data["side_data_type"]: data for data in stream["side_data_list"]}
@@ -84,18 +68,18 @@ def test_the_file_itself_tells_the_mastering_data(container: str, codec: str, tm
 
 @pytest.mark.parametrize("container", ["mp4", "mkv"])
 def test_a_source_that_tells_no_mastering_data_gets_none(container: str, tmp_path: Path) -> None:
-    assert _stitched_hdr(container, "hevc", Hdr10(), tmp_path)
+    assert stitched_hdr(container, "hevc", Hdr10(), tmp_path)
     assert not parse_hdr10(dict(side_data(decoded(tmp_path / f"film.{container}")[0], "hevc")))
 
 
 def test_mastering_data_that_a_file_does_not_tell_again_is_named(tmp_path: Path) -> None:
-    _stitched_hdr("mp4", "ffv1", Hdr10(), tmp_path)
-    (line,) = not_kept(tmp_path / "film.mp4", CarryPlan(hdr=_graded()))
+    stitched_hdr("mp4", "ffv1", Hdr10(), tmp_path)
+    (line,) = not_kept(tmp_path / "film.mp4", CarryPlan(hdr=graded()))
     assert line == "HDR10 mastering display and content light level dropped: the .mp4 file does not tell it again"
 
 
 def test_only_a_light_level_is_told_without_a_display(tmp_path: Path) -> None:
-    _stitched_hdr("mkv", "ffv1", Hdr10(light=(700, 90)), tmp_path)
+    stitched_hdr("mkv", "ffv1", Hdr10(light=(700, 90)), tmp_path)
     found = parse_hdr10(dict(side_data(decoded(tmp_path / "film.mkv")[0], "ffv1")))
     assert found == Hdr10(light=(700, 90))
 
