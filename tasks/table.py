@@ -15,7 +15,7 @@ from typing import Literal
 from tasks.errors import JobError
 from tasks.faces.selector import EXPECTED, parse_face_selector
 from tasks.picture import PictureFormat
-from tasks.runtime.choice import PRECISIONS, RUNTIMES
+from tasks.runtime.choice import PRECISIONS, RUNTIMES, Machine
 from tasks.task import Task, TaskSpec
 from tasks.upscale import size
 from tasks.upscale.size import ARCHITECTURES
@@ -62,12 +62,19 @@ class TaskEntry:
     "(width, height) as stored of what leaves the task, by what enters it; JobError where it cannot be."
     checks_itself: bool = False
     "Whether it can say how good its drawing came out (`tasks.quality.SelfChecking`)."
+    computes: Callable[[TaskSpec], bool] = lambda spec: False
+    "Whether how it is computed, and at which precision, is chosen by a machine."
     internal: bool = False
     "Asked for by an option of the command, not by `--task`."
 
 
 def one_of(*values: str) -> Callable[[str], str]:
     return lambda value: "" if value in values else f"one of {', '.join(values)}"
+
+
+def of_a_network(spec: TaskSpec) -> bool:
+    """Whether options leave a choice: what ships draws in fp32 everywhere, unless a back end was asked for."""
+    return spec.option("model") != "embedded" or spec.option("runtime") != size.AUTO
 
 
 def number(low: float, high: float, unit: str) -> Callable[[str], str]:
@@ -155,6 +162,12 @@ TASKS: tuple[TaskEntry, ...] = (
                 one_of("auto", "fp32", "bf16"),
             ),
             Option(
+                "runtime",
+                "auto",
+                "what computes a generator: auto, eager, compile (torch.compile), graphs (CUDA), onnx (ONNX Runtime)",
+                one_of("auto", *RUNTIMES),
+            ),
+            Option(
                 "silence",
                 "rest",
                 "where nobody speaks for a while: the source's mouth while it is closed (rest), always (keep), or what "
@@ -218,6 +231,7 @@ TASKS: tuple[TaskEntry, ...] = (
         needs_audio=True,
         needs_scan=True,
         checks_itself=True,
+        computes=of_a_network,
     ),
     TaskEntry(
         "upscale",
@@ -254,11 +268,12 @@ TASKS: tuple[TaskEntry, ...] = (
             Option(
                 "runtime",
                 size.AUTO,
-                "what computes the network: auto, eager, compile (torch.compile), graphs (CUDA)",
+                "what computes the network: auto, eager, compile (torch.compile), graphs (CUDA), onnx (ONNX Runtime)",
                 one_of(size.AUTO, *RUNTIMES),
             ),
         ),
         output_size=size.output_size,
+        computes=of_a_network,
     ),
 )
 
@@ -332,6 +347,14 @@ def formats_through(specs: Sequence[TaskSpec], format: PictureFormat) -> tuple[P
     return tuple(formats)
 
 
+def computed_like(specs: Sequence[TaskSpec], machine: Callable[[], Machine]) -> tuple[TaskSpec, ...]:
+    """The specifications with the one machine that all nodes choose by, asked for only where there is a choice."""
+    if not any(task_entry(spec.name).computes(spec) for spec in specs):
+        return tuple(specs)
+    like = machine()
+    return tuple(replace(spec, machine=like) if task_entry(spec.name).computes(spec) else spec for spec in specs)
+
+
 def open_task(spec: TaskSpec) -> Task:
     """The task itself, not loaded yet; imports what it needs.
 
@@ -341,7 +364,7 @@ def open_task(spec: TaskSpec) -> Task:
     entry = task_entry(spec.name)
     checked = task_spec(spec.name, dict(spec.options))
     factory: Callable[[TaskSpec], Task] = getattr(importlib.import_module(entry.module), entry.factory)
-    return factory(replace(checked, weights=spec.weights, speakers=spec.speakers, photos=spec.photos))
+    return factory(replace(spec, options=checked.options))
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:

@@ -45,7 +45,7 @@ from tasks.weights import Weights
 #: Bumped by hand when the same plan is drawn or scanned otherwise.
 VERSION: Final = 6
 #: Options that mean nothing to the embedded backend.
-_OF_GENERATORS: Final = ("mask", "occlusion", "precision", "silence")
+_OF_GENERATORS: Final = ("mask", "occlusion", "precision", "runtime", "silence")
 #: Options that mean nothing where nothing is restored.
 _OF_RESTORING: Final = ("restore_strength", "restore_area")
 
@@ -72,11 +72,11 @@ class LipSyncTask:
     @property
     def models(self) -> tuple[str, ...]:
         """Networks of the device's residents that a batch uses, in order."""
-        return self._restorer.models
+        return self._backend.models + self._restorer.models
 
     def demands(self, format: PictureFormat) -> tuple[Demand, ...]:
         """What each of `models` asks of the device."""
-        return self._restorer.demands(format)
+        return self._backend.demands() + self._restorer.demands(format)
 
     def digest(self) -> str:
         """Of what is shipped, and of who finds faces: the scan is the same for any other model."""
@@ -213,6 +213,8 @@ def _backend(spec: TaskSpec) -> Backend:
 
     how = Manner(
         precision=spec.option("precision"),
+        runtime=spec.option("runtime"),
+        like=spec.machine,
         box=spec.option("mask") == "box",
         before=spec.option("occlusion") == "keep",
         silence=spec.option("silence"),
