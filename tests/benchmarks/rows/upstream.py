@@ -5,6 +5,9 @@ Upstream: decode, S3FD at full size (the network alone, its boxes not even read)
 larger one is faster), paste: timed on one to three frames and one batch, so it is scaled.  Ours: decode, scan, crop,
 Wav2Lip, mask and paste of some 60 frames.  Memory: PSS at its peak of upstream's method over the whole clip, detection
 stubbed, and of `reelyard render` over its first seconds: it does not grow with length (row `memory`).
+
+`python -m tests.benchmarks --rows upstream --repeats 1` is its real size, a minute of 1080p: minutes on two
+quiet cores, and ten GB, as every frame lies in upstream's memory.  `--seconds 6` tries it; the memory then says nothing.
 """
 
 import sys

@@ -26,8 +26,10 @@ from tasks.lip_sync.task import LipSyncTask
 from tasks.lip_sync.wav2lip.network import Generator
 from tasks.mel import mel_spectrogram
 from tasks.picture import FrameBatch, frames_per_batch
+from tasks.runtime.machine import machine_of
 from tasks.table import parse_task
 from tasks.task import OutputFrames, TaskPlan, Voice
+from tasks.weights import Weights
 from tests.benchmarks.settings import Settings, new_folder, say
 from tests.benchmarks.sources import FRAME_RATE, Source, looped_voice, video
 from tests.benchmarks.table import Figure
@@ -47,7 +49,34 @@ def measure_wav2lip(settings: Settings) -> list[Figure]:
         task = LipSyncTask(replace(parse_task("lip-sync:model=wav2lip,precision=fp32"), weights=(weights,)))
         task.load("cpu")
         bare = Generator(weights, "cpu", precision="fp32")
-        return [*(_share(settings, task, bare, *size) for size in SIZES), _second_voice(settings, folder)]
+        shares = [_share(settings, task, bare, *size) for size in SIZES]
+        return [*shares, *_in_bf16(settings, bare, weights), _second_voice(settings, folder)]
+
+
+def _in_bf16(settings: Settings, bare: Generator, weights: Weights) -> list[Figure]:
+    """The network alone in both arithmetics, where the processor has bf16; no figure where it has not."""
+    if "bf16" not in machine_of("cpu").half:
+        say("wav2lip: no figure for bf16, which this processor computes in software")
+        return []
+    rough = Generator(weights, "cpu", precision="bf16")
+    mel, faces = torch.rand(FRAMES, 1, 80, 16) * 8 - 4, torch.rand(FRAMES, 3, 96, 96)
+    fine_seconds, rough_seconds, apart = [], [], 0.0
+    for _ in range(settings.repeats + 1):  # the first of each is slower
+        seconds, wanted = _timed(lambda: bare.draw(mel, faces))
+        fine_seconds.append(seconds)
+        seconds, drawn = _timed(lambda: rough.draw(mel, faces))
+        rough_seconds.append(seconds)
+        apart = float((drawn - wanted).abs().max())
+    return [bf16_figure(min(fine_seconds) / FRAMES, min(rough_seconds) / FRAMES, apart)]
+
+
+def bf16_figure(fine_seconds: float, rough_seconds: float, apart: float) -> Figure:
+    """CPU seconds a face in fp32 and bf16, and by how much they differ at most."""
+    return Figure(
+        "wav2lip", "Wav2Lip's network on one thread: bf16 over fp32", fine_seconds / rough_seconds, "×", 2.0, False,
+        f"{1000 * rough_seconds:.0f} against {1000 * fine_seconds:.0f} CPU ms a face; they differ by "
+        f"{255 * apart:.1f} of 255 at most",
+    )  # fmt: skip
 
 
 def _share(settings: Settings, task: LipSyncTask, bare: Generator, width: int, height: int) -> Figure:
