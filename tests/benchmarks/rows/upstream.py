@@ -7,7 +7,7 @@ Wav2Lip, mask and paste of some 60 frames.  Memory: PSS at its peak of upstream'
 stubbed, and of `reelyard render` over its first seconds: it does not grow with length (row `memory`).
 
 `python -m tests.benchmarks --rows upstream --repeats 1` is its real size, a minute of 1080p: minutes on two
-quiet cores, and ten GB, as every frame lies in upstream's memory.  `--seconds 6` tries it; the memory then says nothing.
+quiet cores, and ten GB, as every frame lies in upstream's memory.  `--seconds 6` tries it; its memory says nothing.
 """
 
 import sys
