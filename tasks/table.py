@@ -355,6 +355,16 @@ def computed_like(specs: Sequence[TaskSpec], machine: Callable[[], Machine]) -> 
     return tuple(replace(spec, machine=like) if task_entry(spec.name).computes(spec) else spec for spec in specs)
 
 
+def options_for(architecture: str) -> tuple[str, ...]:
+    """The options that take weights of an architecture, each as `TASK:OPTION`; none where nothing reads them yet."""
+    return tuple(
+        f"{entry.name}:{option.name}"
+        for entry in TASKS
+        for option in entry.options
+        if architecture in option.architectures
+    )
+
+
 def open_task(spec: TaskSpec) -> Task:
     """The task itself, not loaded yet; imports what it needs.
 

@@ -50,7 +50,15 @@ def list_models(cache: Cache = None, catalogue: Added = None, json: Json = False
             here = "here" if store.has(model) else "-"
             forbids = f"; forbids {', '.join(model.forbids)}" if model.forbids else ""
             typer.echo(f"{model.name:<{width}}{model.task:<18}{size:>13}  {here:<5} {model.licence}{forbids}")
-        say("Lip sync and upscale run with what they ship; `--task NAME:model=MODEL` takes one of those for them.")
+            typer.echo(f"{'':<{width}}{_use(model)}")
+        say("Lip sync and upscale run with what they ship; these are taken where `--task` names them.")
+
+
+def _use(model: "Model") -> str:
+    """What to write to have it used."""
+    from tasks.table import options_for
+
+    return ", ".join(f"{option}={model.name}" for option in options_for(model.architecture)) or "no task uses it yet"
 
 
 def fetch(

@@ -37,6 +37,10 @@ def test_list_tells_every_model_and_its_terms(tmp_path: Path, own: Path) -> None
     assert told.exit_code == 0
     (line,) = (line for line in told.stdout.splitlines() if line.startswith("wav2lip-gan"))
     assert "435.8 MB" in line and "forbids commercial use" in line
+    lines = [line.strip() for line in told.stdout.splitlines()]
+    assert lines[lines.index(line) + 1] == "lip-sync:model=wav2lip-gan"
+    assert "lip-sync:detector=yunet" in lines and "lip-sync:restore=gfpgan" in lines
+    assert "no task uses it yet" in lines, "codeformer, for one"
     document = json.loads(models(tmp_path, "list", "--catalogue", str(own), "--json").stdout)
     assert document[-1]["name"] == "own"
     assert not document[-1]["here"]
