@@ -7,9 +7,10 @@ timeline that loops or runs backwards carries none.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+from pipeline.hdr import Hdr10, parse_hdr10
 from pipeline.index import Chapter, SourceIndex, StreamInfo
 from pipeline.timeline import Timeline
 
@@ -67,6 +68,7 @@ class CarryPlan:
     end_seconds: Fraction | None = None
     "Time on the source's clock where streams are cut; None: to their end."
     display_matrix: tuple[int, ...] | None = None
+    hdr: Hdr10 = field(default_factory=Hdr10)
     picture: CarriedStream | None = None
     "Language, title and disposition of the picture stream."
     lines: tuple[str, ...] = ()
@@ -101,6 +103,7 @@ def plan_carry(
         start_seconds=start,
         end_seconds=end,
         display_matrix=None if bake_rotation else index.display_matrix,
+        hdr=parse_hdr10(index.codec_hdr),
         picture=_carried(index.stream, "copy"),
         lines=tuple(lines),
     )

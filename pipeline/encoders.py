@@ -13,7 +13,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from pipeline.encoder_options import encoder_options
 from pipeline.encoder_table import ENCODERS, HARDWARE, SOFTWARE, Encoder
-from pipeline.hdr import hdr_options
+from pipeline.hdr import Hdr10, hdr_options
 from pipeline.job import EncodeRequest
 from pipeline.part import EncodeSpec
 from pipeline.real_time import ordinary_threads
@@ -55,7 +55,7 @@ def choose_encoding(
     request: EncodeRequest,
     container: str,
     *,
-    hdr: Mapping[str, bytes] | None = None,
+    hdr: Hdr10 | None = None,
 ) -> EncodeSpec:
     """The whole of how the output's pictures are encoded; `picture` is what enters the encoder.
 
@@ -70,7 +70,7 @@ def choose_encoding(
             f"{encoder.name} cannot keep the fields of an interlaced picture; use --codec h264, or --deinterlace"
         )
     rate = timeline.frame_rate or _mean_rate(timeline)
-    hdr_settings, hdr_notes = hdr_options(encoder.name, picture.colour, hdr or {})
+    hdr_settings = hdr_options(encoder.name, hdr or Hdr10())
     spec = EncodeSpec(
         encoder=encoder.name,
         pixel_format=layout.name,
@@ -84,7 +84,7 @@ def choose_encoding(
         field_order=picture.field_order,
         gop_frames=max(SHORTEST_GOP, min(LONGEST_GOP, round(GOP_SECONDS * rate))),
         codec_tag="hvc1" if encoder.codec == "hevc" and container in ("mp4", "mov") else "",
-        notes=(*_notes(layout, picture, width, height), *hdr_notes),
+        notes=_notes(layout, picture, width, height),
     )
     check_opens(spec)
     return spec

@@ -25,11 +25,10 @@ from pipeline.scratch import held
 from pipeline.segments import ScanUnit
 from pipeline.stages import StageSeconds, Stopped, in_thread, render_batches, split_at, staged
 from pipeline.storage import Storage
-from pipeline.weights import open_here
+from pipeline.weights import open_here, open_to_measure
 from pipeline.work import Decoding, Lease, SegmentWork, UnitWork
 from tasks.picture import FrameBatch, frames_per_batch
 from tasks.runtime.choice import Machine
-from tasks.table import open_task
 from tasks.task import TaskSpec, UnitMeasurement
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ class InProcessPool:
             from tasks.chain import settle_arithmetic
 
             settle_arithmetic()
-            task = open_task(spec)
+            task = open_to_measure(self._storage, spec)
             task.load(self._device)
             try:
                 measured = task.measure(unit.start, batches)

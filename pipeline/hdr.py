@@ -1,14 +1,10 @@
-"""HDR10 mastering data as each encoder's own options; knows FFmpeg's two structures, no streams."""
+"""HDR10 mastering data in the words of encoders and of mp4 headers; knows FFmpeg's two structures, no streams."""
 
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from tasks.picture import Colour
-
-#: PyAV 18 cannot give an output stream these two structures.
-_IN_STREAM = ("HDR10 mastering data is written into the pictures' stream, not into the file's header",)
 MASTERING, LIGHT = "MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"
 
 
@@ -37,29 +33,60 @@ def parse_mastering(data: bytes) -> Mastering | None:
 
 
 def parse_light(data: bytes) -> tuple[int, int] | None:
-    """MaxCLL and MaxFALL of AVContentLightMetadata."""
+    """MaxCLL and MaxFALL of AVContentLightMetadata; None where both are 0, which means unknown (CTA-861.3)."""
     if len(data) < 8:
         return None
     content, frame = struct.unpack("=2I", data[:8])
-    return content, frame
+    return (content, frame) if content or frame else None
 
 
-def hdr_options(encoder: str, colour: Colour, side_data: Mapping[str, bytes]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Options to be joined to the encoder's own, and what is written elsewhere or not at all, in words."""
+@dataclass(frozen=True)
+class Hdr10:
+    """What a source tells of the pictures' grading; False where it tells nothing."""
+
+    mastering: Mastering | None = None
+    light: tuple[int, int] | None = None
+    "MaxCLL and MaxFALL, candelas per square metre."
+
+    def __bool__(self) -> bool:
+        return self.mastering is not None or self.light is not None
+
+
+def parse_hdr10(side_data: Mapping[str, bytes]) -> Hdr10:
+    """Of side data by FFmpeg's names."""
     by_name = {k.upper().replace(" ", "_"): v for k, v in side_data.items()}
-    mastering = parse_mastering(by_name.get(MASTERING, b""))
-    light = parse_light(by_name.get(LIGHT, b""))
-    if mastering is None and light is None:
-        return {}, ()
+    return Hdr10(parse_mastering(by_name.get(MASTERING, b"")), parse_light(by_name.get(LIGHT, b"")))
+
+
+def hdr_options(encoder: str, hdr: Hdr10) -> dict[str, str]:
+    """Options to be joined to the encoder's own; none where it cannot write it into its stream."""
+    if not hdr:
+        return {}
     if encoder == "libx264":
-        return {"x264-params": _joined("mastering-display", _integers(mastering), "cll", light)}, _IN_STREAM
+        return {"x264-params": _joined("mastering-display", _integers(hdr.mastering), "cll", hdr.light)}
     if encoder == "libx265":
-        return {
-            "x265-params": f"hdr10=1:{_joined('master-display', _integers(mastering), 'max-cll', light)}"
-        }, _IN_STREAM
+        words = _joined("master-display", _integers(hdr.mastering), "max-cll", hdr.light)
+        return {"x265-params": f"hdr10=1:{words}"}
     if encoder == "libsvtav1":
-        return {"svtav1-params": _joined("mastering-display", _decimals(mastering), "content-light", light)}, _IN_STREAM
-    return {}, (f"HDR10 mastering data dropped: {encoder} cannot write it; use --codec hevc",)
+        words = _joined("mastering-display", _decimals(hdr.mastering), "content-light", hdr.light)
+        return {"svtav1-params": words}
+    return {}
+
+
+def header_boxes(hdr: Hdr10) -> bytes:
+    """The boxes `mdcv` and `clli` of an mp4 or mov (ISO/IEC 14496-12, 12.1.6 and 12.1.7), each where it is told."""
+    boxes = b""
+    if hdr.mastering is not None:
+        points = [_steps(v, 50000, 16) for _, point in _points(hdr.mastering) for v in point]
+        low, high = (_steps(v, 10000, 32) for v in hdr.mastering.luminance)
+        boxes += struct.pack(">I4s8H2I", 32, b"mdcv", *points, high, low)
+    if hdr.light is not None:
+        boxes += struct.pack(">I4s2H", 12, b"clli", *(min(v, 0xFFFF) for v in hdr.light))
+    return boxes
+
+
+def _steps(value: Fraction, per_unit: int, bits: int) -> int:
+    return min(max(round(value * per_unit), 0), (1 << bits) - 1)
 
 
 def _joined(mastering_name: str, mastering: str, light_name: str, light: tuple[int, int] | None) -> str:

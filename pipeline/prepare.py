@@ -96,8 +96,8 @@ def prepare(storage: Storage, job: RenderJob, *, cached: bool = True) -> RenderP
     timeline = plan_timeline(index, job, max((one.duration_seconds for one in voices), default=None))
     formats = formats_through(specs, decoded_format(index, deinterlace=job.deinterlace))
     format = upright_format(formats[-1]) if job.bake_rotation else formats[-1]
-    encode = choose_encoding(format, timeline, job.encode, container, hdr=index.codec_hdr)
     carry = plan_carry(index, timeline, container, new_audio=bool(voices), bake_rotation=job.bake_rotation)
+    encode = choose_encoding(format, timeline, job.encode, container, hdr=carry.hdr)
     content = content_key(storage, index)
     said = (_read_whole(storage, index), index.conversion, _resized(formats), *encode.notes, *carry.lines)
     notes = tuple(dict.fromkeys(filter(None, (*said, *terms_of(specs)))))

@@ -32,6 +32,7 @@ from pipeline.source import quiet_decoders
 from pipeline.stamps import Stamps, decode_stamps, rescaled
 from pipeline.storage import Storage
 from pipeline.storage_errors import NotFound
+from pipeline.template import open_template
 from pipeline.timeline import Timeline
 from tasks.errors import StitchError
 
@@ -199,7 +200,7 @@ def _muxer_options(container: str, timeline: Timeline) -> dict[str, str]:
 
 
 def _add_picture_stream(output: OutputContainer, first: Path, spec: EncodeSpec, carry: CarryPlan) -> VideoStream:
-    with av.open(str(first)) as part:
+    with open_template(first, carry.hdr) as part:
         # opaque: else PyAV looks for an encoder by the decoder's name.
         stream = output.add_stream_from_template(part.streams.video[0], opaque=True)
         context = stream.codec_context

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from tasks.errors import JobError
 from tasks.faces.selector import EXPECTED, parse_face_selector
@@ -18,6 +19,8 @@ from tasks.runtime.choice import PRECISIONS, RUNTIMES, Machine
 from tasks.task import Task, TaskSpec
 from tasks.upscale import size
 from tasks.upscale.size import ARCHITECTURES
+
+Moment = Literal["measure", "conclude", "render"]
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,8 @@ class Option:
     "What was expected of a value, empty where the value is right."
     architectures: tuple[str, ...] = ()
     "Of the weights that a value other than the default names: a model of the catalogue, or a file."
-    concludes: bool = False
-    "These weights are read where a video is concluded, not where it is measured and rendered."
+    read: Moment = "render"
+    "Where such weights are read: the source is measured, the video concluded, or rendered."
     selects: bool = False
     "The value chooses faces, and may name a photo."
 
@@ -184,12 +187,37 @@ TASKS: tuple[TaskEntry, ...] = (
                 one_of("keep", "draw"),
             ),
             Option(
+                "detector",
+                "embedded",
+                "what finds faces: embedded (cascades, need no download), yunet, s3fd, retinaface-mobile, "
+                "retinaface-resnet50, or a file of such weights",
+                any_text,
+                ("yunet", "s3fd", "retinaface-mobile0.25", "retinaface-resnet50"),
+                read="measure",
+            ),
+            Option(
+                "restore",
+                "none",
+                "what gives faces back their detail after the mouth was drawn: none, gfpgan, gfpgan-1.3, or a file",
+                any_text,
+                ("gfpgan-clean",),
+            ),
+            Option(
+                "restore_strength", "0.8", "share of the restored face against the drawn one", number(0, 1, "a share")
+            ),
+            Option(
+                "restore_area",
+                "mouth",
+                "what of the face is restored: mouth (with the jaw, as far as it is drawn) or face",
+                one_of("mouth", "face"),
+            ),
+            Option(
                 "sync_model",
                 "embedded",
                 "what hears how far sound and mouths are apart: embedded (needs no download), syncnet, or a file of it",
                 any_text,
                 ("syncnet-color",),
-                concludes=True,
+                read="conclude",
             ),
             Option(
                 "identity",
@@ -197,7 +225,7 @@ TASKS: tuple[TaskEntry, ...] = (
                 "what tells people apart: embedded (needs no download), arcface, or a file of such weights",
                 any_text,
                 ("arcface-r50",),
-                concludes=True,
+                read="conclude",
             ),
         ),
         needs_audio=True,

@@ -43,7 +43,7 @@ _STEADY_RANGE: Final = 0.3
 #: How steady sound is (see `voice_share`) that is surely a voice, and that is surely music.
 _STEADINESS: Final = (0.39, 0.52)
 #: Half the natural logarithm of the amplitude that a mel unit of 12.5 dB stands for.
-_HALF_NATURAL: Final = np.float32(0.5 * 12.5 / 20 * np.log(10))
+HALF_NATURAL: Final = np.float32(0.5 * 12.5 / 20 * np.log(10))
 
 
 @dataclass(frozen=True)
@@ -154,8 +154,8 @@ def net_inputs(mel: Array, statistics: MelStatistics) -> tuple[Array, Array]:
     """
     mean, deviation = statistics.mean_and_deviation(above=speech_floor(statistics))
     level = np.clip((mel - mean[:, None]) / np.maximum(deviation, 0.2)[:, None], -6, 6)
-    usual = np.exp(_HALF_NATURAL * mean + (_HALF_NATURAL * deviation) ** 2)
-    roots = np.exp(_HALF_NATURAL * mel) / np.maximum(usual, 1e-2)[:, None]
+    usual = np.exp(HALF_NATURAL * mean + (HALF_NATURAL * deviation) ** 2)
+    roots = np.exp(HALF_NATURAL * mel) / np.maximum(usual, 1e-2)[:, None]
     return level.astype(np.float32), np.clip(2 * roots - 1, -1, 8).astype(np.float32)
 
 

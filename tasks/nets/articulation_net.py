@@ -1,5 +1,6 @@
 """Small convolutions over mel columns: what is heard around a column becomes how the mouth stands."""
 
+from functools import cache
 from typing import Final
 
 import torch
@@ -10,8 +11,9 @@ from tasks.mel import BANDS
 #: Columns to either side of one that its answer depends on.
 REACH: Final = 14
 HIDDEN: Final = 48
-#: How many networks learnt from measured mouths; their mean is steadier than either.
-MEASURED: Final = 2
+#: Bands over which `evened` takes the mean (deviation of a Gaussian): wider than a voice's partials lie apart in the
+#: lower bands, narrower than its formants.
+_EVEN_BANDS: Final = 1.7
 
 
 class ArticulationNet(nn.Module):
@@ -40,8 +42,9 @@ class VoiceNet(nn.Module):
         super().__init__()
         self.level = ArticulationNet()
         self.amplitude = ArticulationNet()
-        #: Opening and width as real people move, heard in levels; what they say of closure means nothing.
-        self.measured = nn.ModuleList(ArticulationNet() for _ in range(MEASURED))
+        #: Opening and width as real people move; what they say of closure means nothing. The first hears amplitudes,
+        #: the second evened levels: their mean is steadier than either.
+        self.measured = nn.ModuleList(ArticulationNet() for _ in range(2))
         #: (3, 3) shares of level, amplitude and measured answer in opening, closure logit and width.
         self.shares = nn.Parameter(torch.full((3, 3), 1 / 3), requires_grad=False)
         #: (3, 2) factor and offset from the mean answer to the documented ranges.
@@ -55,5 +58,22 @@ class VoiceNet(nn.Module):
 
     def answers(self, level: Tensor, amplitude: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The three opinions, (N, 3, T) each: by level, by amplitude, and of the measured networks together."""
-        measured = torch.stack([part(level) for part in self.measured]).mean(0)
-        return self.level(level), self.amplitude(amplitude), measured
+        loud, even = self.measured
+        return self.level(level), self.amplitude(amplitude), (loud(amplitude) + even(evened(level))) / 2
+
+
+def evened(level: Tensor) -> Tensor:
+    """(N, 80, T) levels without the partials of a voice's pitch: each band's mean with its neighbours."""
+    return _evening() @ level
+
+
+@cache
+def _evening() -> Tensor:
+    """(80, 80) shares of the bands; the outermost stand for what lies beyond them."""
+    bands = torch.arange(BANDS)
+    reach = torch.arange(-5, 6)
+    shares = torch.exp(-0.5 * (reach / _EVEN_BANDS) ** 2)
+    matrix = torch.zeros(BANDS, BANDS)
+    for step, share in zip(reach.tolist(), (shares / shares.sum()).tolist(), strict=True):
+        matrix[bands, (bands + step).clamp(0, BANDS - 1)] += share
+    return matrix

@@ -6,10 +6,10 @@ from fractions import Fraction
 import pytest
 
 from pipeline.encoders import CONTAINERS, choose_encoding, container_of, working_hardware_encoders
-from pipeline.hdr import hdr_options
+from pipeline.hdr import Hdr10, hdr_options, parse_hdr10
 from pipeline.job import EncodeRequest
 from tasks.errors import JobError
-from tests.pipeline.pictures import BT709, constant_timeline, make_timeline, picture_format
+from tests.pipeline.pictures import constant_timeline, make_timeline, picture_format
 
 TIMELINE = constant_timeline(50)
 
@@ -123,14 +123,11 @@ def test_mastering_data_becomes_each_encoders_own_words() -> None:
     white = [(15635, 50000), (16450, 50000)]
     data = _rationals(*points, *white, (50, 10000), (10000000, 10000)) + struct.pack("=2i", 1, 1)
     light = struct.pack("=2I", 1000, 400)
-    side = {"MASTERING_DISPLAY_METADATA": data, "CONTENT_LIGHT_LEVEL": light}
-    x264, said = hdr_options("libx264", BT709, side)
+    side = parse_hdr10({"MASTERING_DISPLAY_METADATA": data, "CONTENT_LIGHT_LEVEL": light})
     expected = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
-    assert x264["x264-params"] == f"mastering-display={expected}:cll=1000,400"
-    x265, _ = hdr_options("libx265", BT709, side)
-    assert x265["x265-params"] == f"hdr10=1:master-display={expected}:max-cll=1000,400"
-    av1, _ = hdr_options("libsvtav1", BT709, side)
+    assert hdr_options("libx264", side) == {"x264-params": f"mastering-display={expected}:cll=1000,400"}
+    assert hdr_options("libx265", side) == {"x265-params": f"hdr10=1:master-display={expected}:max-cll=1000,400"}
+    av1 = hdr_options("libsvtav1", side)
     assert "L(1000.0000,0.0050):content-light=1000,400" in av1["svtav1-params"]
-    assert said == ("HDR10 mastering data is written into the pictures' stream, not into the file's header",)
-    assert "cannot write it" in hdr_options("ffv1", BT709, side)[1][0]
-    assert hdr_options("libx264", BT709, {}) == ({}, ())
+    # What these cannot write stands in the container.
+    assert hdr_options("ffv1", side) == hdr_options("libvpx-vp9", side) == hdr_options("libx264", Hdr10()) == {}

@@ -13,6 +13,7 @@ from pipeline.carry import plan_carry
 from pipeline.decode import decode_lease
 from pipeline.encode import encode_lease
 from pipeline.encoders import choose_encoding, container_of
+from pipeline.hdr import parse_hdr10
 from pipeline.job import EncodeRequest, RenderJob
 from pipeline.probe import probe
 from pipeline.segments import Segment
@@ -48,7 +49,7 @@ def render(source: str, output: Path, request: EncodeRequest, cut: int) -> tuple
     index = probe(STORAGE, source)
     timeline = plan_timeline(index, RenderJob(source, str(output)), None)
     container = container_of(str(output))
-    spec = choose_encoding(index.format, timeline, request, container, hdr=index.codec_hdr)
+    spec = choose_encoding(index.format, timeline, request, container, hdr=parse_hdr10(index.codec_hdr))
     borders = [*range(0, len(timeline), cut), len(timeline)]
     works = tuple(
         SegmentWork(

@@ -13,10 +13,13 @@ import pytest
 
 import pipeline.engine as engine
 from pipeline.finished import output_job_key
+from pipeline.hdr import parse_hdr10
 from pipeline.job import EncodeRequest, RenderJob
+from pipeline.probe import probe
 from pipeline.render import render_in_process
 from pipeline.storage import Storage
 from tasks.errors import JobError, SegmentError, SourceError
+from tests.pipeline.graded import graded, stitched_hdr
 from tests.sources import KINDS, Sources, number_in
 
 LOSSLESS = EncodeRequest(qp=0, preset="ultrafast")
@@ -236,3 +239,16 @@ def test_a_remote_source_read_whole_for_its_index_is_told(
         assert any(uri in line and "once for its index" in line for line in caplog.messages) == told
     local = render_in_process(RenderJob(str(sources.path("open ts")), str(tmp_path / "local.mp4")))
     assert not any("index" in note for note in local.notes)
+
+
+def test_mastering_data_in_a_file_s_header_alone_reaches_another_codec_and_file(tmp_path: Path) -> None:
+    """FFV1 in Matroska, whose pictures' stream tells nothing, to H.265 in mp4, and back by ProRes and VP9."""
+    hdr = graded()
+    stitched_hdr("mkv", "ffv1", hdr, tmp_path)
+    source = tmp_path / "film.mkv"
+    for codec, ending in (("hevc", "mp4"), ("prores", "mov"), ("vp9", "webm")):
+        output = tmp_path / f"{codec}.{ending}"
+        render_in_process(RenderJob(str(source), str(output), encode=EncodeRequest(codec)))
+        found = parse_hdr10(probe(Storage({}), str(output)).codec_hdr)
+        assert found.light == hdr.light and found.mastering is not None
+        source = output

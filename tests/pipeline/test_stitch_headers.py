@@ -1,6 +1,9 @@
 """What a stitched file tells beside its frames: colour, HDR10, rotation, aspect, fields."""
 
+import json
+import shutil
 import struct
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,12 +13,15 @@ import pytest
 
 from pipeline.carry import CarryPlan
 from pipeline.encoders import choose_encoding
-from pipeline.hdr import parse_light, parse_mastering
+from pipeline.first_look import side_data
+from pipeline.hdr import Hdr10, Mastering, parse_hdr10
 from pipeline.job import EncodeRequest
 from pipeline.matroska import write_aspect
+from pipeline.read_back import not_kept
 from pipeline.stitch import StitchRequest, stitch
 from pipeline.storage import Storage
-from tasks.picture import Colour
+from pipeline.template import with_boxes
+from tests.pipeline.graded import graded, stitched_hdr
 from tests.pipeline.pictures import constant_timeline, decoded, encode_all, picture_format
 from tests.pipeline.stitching import NTSC, TABLE, check_ffmpeg_is_silent, render
 
@@ -30,31 +36,66 @@ def test_a_coarse_clock_is_named(tmp_path: Path) -> None:
         assert len(lines) == said and all("times rounded to 1/1000 s" in line for line in lines)
 
 
-@pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
-def test_hdr10_and_its_mastering_data_reach_every_part(codec: str, tmp_path: Path) -> None:
-    format = picture_format("yuv420p10le", colour=Colour(9, 9, 16, False))
-    points = (34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450)
-    data = b"".join(struct.pack("=2i", v, 50000) for v in points)
-    data += struct.pack("=6i", 50, 10000, 10000000, 10000, 1, 1)
-    side = {"MASTERING_DISPLAY_METADATA": data, "CONTENT_LIGHT_LEVEL": struct.pack("=2I", 1000, 400)}
-    timeline = constant_timeline(12)
-    spec = choose_encoding(format, timeline, EncodeRequest(codec), "mp4", hdr=side)
-    parts = encode_all(format, timeline, spec, [0, 5, 12], tmp_path)
-    request = StitchRequest(str(tmp_path / "film.mp4"), CarryPlan())
-    stitch(Storage({}), parts, timeline, spec, request, tmp_path / "work")
-    wanted = parse_mastering(data)
+@pytest.mark.parametrize(("container", "codec"), TABLE)
+def test_hdr10_and_its_mastering_data_reach_every_part(container: str, codec: str, tmp_path: Path) -> None:
+    wanted = graded()
+    lines = stitched_hdr(container, codec, wanted, tmp_path).lines
+    assert not any("HDR10" in line for line in lines)
+    frames = decoded(tmp_path / f"film.{container}")
     for number in (0, 5):
-        frame = decoded(tmp_path / "film.mp4")[number]
+        frame = frames[number]
         assert (frame.color_trc, frame.color_primaries, frame.colorspace) == (16, 9, 9)
-        found = parse_mastering(bytes(frame.side_data["MASTERING_DISPLAY_METADATA"]))
-        assert parse_light(bytes(frame.side_data["CONTENT_LIGHT_LEVEL"])) == (1000, 400)
-        assert found is not None and wanted is not None
-        pairs = zip(
-            (*found.red, *found.white, *found.luminance),
-            (*wanted.red, *wanted.white, *wanted.luminance),
-            strict=True,
-        )
+        found = parse_hdr10(dict(side_data(frame, codec)))
+        assert found.light == (1000, 400)
+        assert found.mastering is not None and wanted.mastering is not None
+        pairs = zip(_numbers(found.mastering), _numbers(wanted.mastering), strict=True)
         assert all(abs(float(f) - float(w)) < 1e-3 for f, w in pairs)
+
+
+@pytest.mark.parametrize(("container", "codec"), TABLE)
+def test_the_file_itself_tells_the_mastering_data(container: str, codec: str, tmp_path: Path) -> None:
+    if shutil.which("ffprobe") is None:
+        pytest.skip("ffprobe is not on this machine; it reads a header without its pictures' stream")
+    stitched_hdr(container, codec, graded(), tmp_path)
+    command = ["ffprobe", "-v", "error", "-show_streams", "-of", "json", str(tmp_path / f"film.{container}")]
+    (stream,) = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=60).stdout)["streams"]
+    told = {data["side_data_type"]: data for data in stream["side_data_list"]}
+    light, display = told["Content light level metadata"], told["Mastering display metadata"]
+    assert (light["max_content"], light["max_average"]) == (1000, 400)
+    assert Fraction(display["green_y"]) == Fraction(34500, 50000)
+    assert abs(float(Fraction(display["max_luminance"])) - 1000) < 1e-3
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+def test_a_source_that_tells_no_mastering_data_gets_none(container: str, tmp_path: Path) -> None:
+    assert stitched_hdr(container, "hevc", Hdr10(), tmp_path)
+    assert not parse_hdr10(dict(side_data(decoded(tmp_path / f"film.{container}")[0], "hevc")))
+
+
+def test_mastering_data_that_a_file_does_not_tell_again_is_named(tmp_path: Path) -> None:
+    stitched_hdr("mp4", "ffv1", Hdr10(), tmp_path)
+    (line,) = not_kept(tmp_path / "film.mp4", CarryPlan(hdr=graded()))
+    assert line == "HDR10 mastering display and content light level dropped: the .mp4 file does not tell it again"
+
+
+def test_only_a_light_level_is_told_without_a_display(tmp_path: Path) -> None:
+    stitched_hdr("mkv", "ffv1", Hdr10(light=(700, 90)), tmp_path)
+    found = parse_hdr10(dict(side_data(decoded(tmp_path / "film.mkv")[0], "ffv1")))
+    assert found == Hdr10(light=(700, 90))
+
+
+def test_a_movie_of_another_make_is_left_alone() -> None:
+    for movie in (
+        b"",
+        bytes(8),
+        struct.pack(">I4sI4s", 16, b"moov", 8, b"trak"),
+        struct.pack(">I4sI4s", 16, b"moov", 99, b"trak"),
+    ):
+        assert with_boxes(movie, b"0000clli") == movie
+
+
+def _numbers(display: Mastering) -> tuple[Fraction, ...]:
+    return (*display.red, *display.white, *display.luminance)
 
 
 @pytest.mark.parametrize("container", ["mp4", "mov", "mkv", "webm"])

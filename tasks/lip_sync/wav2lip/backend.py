@@ -141,8 +141,9 @@ class Generated:
             masks = masks * unhidden(resized(seen, SIDE), torch.from_numpy(faces.usual).to(batch.device), masks, points)
         mel = torch.from_numpy(faces.mel).to(batch.device)[:, None]
         masks = resized(masks, generator.side)
-        drawn = match_colour(seen, generator.draw(mel, seen), masks, mouth_cells(points, batch.device))
-        drawn = match_light(seen, drawn, masks)
+        mouths = mouth_cells(points, batch.device)
+        drawn = match_colour(seen, generator.draw(mel, seen), masks, mouths)
+        drawn = match_light(seen, drawn, masks, mouths)
         shown = masks * torch.from_numpy(faces.weights.astype(np.float32)).to(batch.device)[:, None, None, None]
         for k, frame in enumerate(faces.frames.tolist()):
             one = slice(k, k + 1)

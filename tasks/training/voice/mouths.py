@@ -5,6 +5,7 @@ hear the same voice: so each window gets other formants, another microphone, roo
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -13,24 +14,58 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tasks.lip_sync.voice import net_inputs
+from tasks.lip_sync.voice import HALF_NATURAL, net_inputs, speech_floor
 from tasks.mel import BANDS, mel_slice
-from tasks.nets.articulation_net import REACH, ArticulationNet, VoiceNet
+from tasks.nets.articulation_net import REACH, ArticulationNet, VoiceNet, evened
 from tasks.training.voice.examples import Example
 from tasks.training.voice.train import likeness, smooth
 
 Array = NDArray[np.float32]
 Rng = np.random.Generator
-#: Level inputs (80, T + 2 * REACH); opening and width (2, T).
-Pair = tuple[Array, Array]
 
 _WINDOW: Final = 200
 _MEASURED, _SYNTHETIC = 12, 6  # windows a step
 _SYNTHETIC_WEIGHT: Final = 0.5
 _WIDTH_WEIGHT: Final = 0.3
 _DROPPED: Final = 0.2  # share of hidden channels
-#: By network: learns on from phonetics, or from nothing; steps over the asked, learning rate.
-_COURSES: Final = ((True, 1.0, 1e-3), (False, 4 / 3, 2e-3))
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A stretch of speech and its mouth."""
+
+    level: Array
+    "(80, T + 2 * REACH) as the networks are shown it"
+    deviation: Array
+    "(80,) mel units that a step of the level stands for"
+    wanted: Array
+    "(2, T) opening and width"
+
+
+@dataclass(frozen=True)
+class _Course:
+    """How one network is taught."""
+
+    hears: Callable[[Tensor, Tensor], Tensor]
+    "its input from levels (N, 80, T) and deviations (N, 80)"
+    phonetic: str
+    "the network of `VoiceNet` that it learns on from; empty: from nothing"
+    longer: float
+    "steps over those asked for"
+    rate: float
+
+
+def amplitudes(level: Tensor, deviation: Tensor) -> Tensor:
+    """The other input of `net_inputs`, from the level (N, 80, T)."""
+    steps = float(HALF_NATURAL) * deviation[:, :, None]
+    return (2 * torch.exp(steps * level - steps**2) - 1).clamp(-1, 8)
+
+
+#: What each of the measured networks hears and whence it comes, in their order.
+_COURSES: Final = (
+    _Course(amplitudes, "amplitude", 1.0, 1e-3),
+    _Course(lambda level, _: evened(level), "", 4 / 3, 2e-3),
+)
 
 
 def learn_mouths(
@@ -43,30 +78,29 @@ def learn_mouths(
     say: Callable[[str], None],
 ) -> None:
     """Trains the measured networks of `net` in place, from clips and synthetic speech."""
-    measured, spoken = [_pair(example) for example in clips], [_pair(example) for example in synthetic]
-    for index, (part, (onward, longer, rate)) in enumerate(zip(net.measured, _COURSES, strict=True)):
+    measured, spoken = [_stretch(example) for example in clips], [_stretch(example) for example in synthetic]
+    for index, (part, course) in enumerate(zip(net.measured, _COURSES, strict=True)):
         assert isinstance(part, ArticulationNet)
         torch.manual_seed(seed + index)
-        fresh = ArticulationNet()
-        part.load_state_dict((net.level if onward else fresh).state_dict())
-        loss = _descend(
-            part, measured, spoken, max(round(steps * longer), 1), rate, np.random.default_rng(seed + index)
-        )
+        fresh = getattr(net, course.phonetic) if course.phonetic else ArticulationNet()
+        part.load_state_dict(fresh.state_dict())
+        loss = _descend(part, course, (measured, spoken), steps, np.random.default_rng(seed + index))
         say(f"measured network {index + 1} of {len(_COURSES)}: loss {loss:.3f}")
 
 
 def _descend(
-    part: ArticulationNet, clips: Sequence[Pair], spoken: Sequence[Pair], steps: int, rate: float, rng: Rng
+    part: ArticulationNet, course: _Course, stretches: tuple[Sequence[Stretch], Sequence[Stretch]], steps: int, rng: Rng
 ) -> float:
-    optimiser = torch.optim.AdamW(part.parameters(), rate, weight_decay=3e-2)
+    clips, spoken = stretches
+    steps = max(round(steps * course.longer), 1)
+    part.requires_grad_(True)
+    optimiser = torch.optim.AdamW(part.parameters(), course.rate, weight_decay=3e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    lengths = np.array([wanted.shape[1] for _, wanted in clips]) ** 0.5
+    lengths = np.array([clip.wanted.shape[1] for clip in clips]) ** 0.5
     for _ in range(steps):
         real = [_disturbed_window(clips[i], rng) for i in rng.choice(len(clips), _MEASURED, p=lengths / lengths.sum())]
         made = [_window(spoken[i], rng, _WINDOW) for i in rng.integers(len(spoken), size=_SYNTHETIC)]
-        loss = _loss(part, _noisy(real, 0.15), _stack(real, 1)) + _SYNTHETIC_WEIGHT * _loss(
-            part, _noisy(made, 0.1), _stack(made, 1)
-        )
+        loss = _loss(part, course, real, 0.15) + _SYNTHETIC_WEIGHT * _loss(part, course, made, 0.1)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -74,34 +108,41 @@ def _descend(
     return float(loss.detach())
 
 
-def _loss(part: ArticulationNet, shown: Tensor, wanted: Tensor) -> Tensor:
-    answer = part.head(F.dropout1d(part.layers(shown), _DROPPED))
+def _loss(part: ArticulationNet, course: _Course, windows: Sequence[Stretch], noise: float) -> Tensor:
+    levels, deviations, wanted = (
+        torch.from_numpy(np.stack([getattr(window, name) for window in windows]))
+        for name in ("level", "deviation", "wanted")
+    )
+    shown = course.hears(levels, deviations)
+    answer = part.head(F.dropout1d(part.layers(shown + noise * torch.randn_like(shown)), _DROPPED))
     everywhere = torch.ones_like(wanted[:, 0])
     opening = likeness(answer[:, 0], wanted[:, 0], everywhere)
     return opening + _WIDTH_WEIGHT * likeness(answer[:, 2], wanted[:, 1], everywhere)
 
 
-def _pair(example: Example) -> Pair:
-    columns = example.mel.shape[1]
-    level, _ = net_inputs(mel_slice(example.mel, -REACH, columns + 2 * REACH), example.statistics)
+def _stretch(example: Example) -> Stretch:
+    columns, statistics = example.mel.shape[1], example.statistics
+    level, _ = net_inputs(mel_slice(example.mel, -REACH, columns + 2 * REACH), statistics)
+    _, deviation = statistics.mean_and_deviation(above=speech_floor(statistics))
     wanted = [example.curves.opening, example.curves.width]
-    return level, np.stack([smooth(curve) if example.measured else curve for curve in wanted]).astype(np.float32)
+    curves = np.stack([smooth(curve) if example.measured else curve for curve in wanted]).astype(np.float32)
+    return Stretch(level, np.maximum(deviation, 0.2).astype(np.float32), curves)
 
 
-def _window(pair: Pair, rng: Rng, columns: int) -> Pair:
-    """`columns` of an example from a random place; what is too short repeats its last column."""
-    level, wanted = pair
-    start = int(rng.integers(max(wanted.shape[1] - columns, 0) + 1))
-    level, wanted = level[:, start : start + columns + 2 * REACH], wanted[:, start : start + columns]
+def _window(stretch: Stretch, rng: Rng, columns: int) -> Stretch:
+    """`columns` of a stretch from a random place; what is too short repeats its last column."""
+    start = int(rng.integers(max(stretch.wanted.shape[1] - columns, 0) + 1))
+    level, wanted = stretch.level[:, start : start + columns + 2 * REACH], stretch.wanted[:, start : start + columns]
     missing = ((0, 0), (0, columns - wanted.shape[1]))
-    return np.pad(level, missing, mode="edge"), np.pad(wanted, missing, mode="edge")
+    return Stretch(np.pad(level, missing, mode="edge"), stretch.deviation, np.pad(wanted, missing, mode="edge"))
 
 
-def _disturbed_window(pair: Pair, rng: Rng) -> Pair:
+def _disturbed_window(stretch: Stretch, rng: Rng) -> Stretch:
     pace = float(np.exp(rng.normal(0, 0.1)))
-    level, wanted = _window(pair, rng, int(_WINDOW * pace) + 4)
-    shown = np.clip((np.arange(_WINDOW + 2 * REACH) - REACH) * pace + REACH, 0, level.shape[1] - 1)
-    return disturb(_at(level, shown), rng), _at(wanted, np.arange(_WINDOW) * pace)
+    window = _window(stretch, rng, int(_WINDOW * pace) + 4)
+    shown = np.clip((np.arange(_WINDOW + 2 * REACH) - REACH) * pace + REACH, 0, window.level.shape[1] - 1)
+    level = disturb(_at(window.level, shown), rng)
+    return Stretch(level, stretch.deviation, _at(window.wanted, np.arange(_WINDOW) * pace))
 
 
 def disturb(level: Array, rng: Rng) -> Array:
@@ -129,12 +170,3 @@ def _at(values: Array, places: NDArray[np.floating]) -> Array:
     part = (places - low).astype(np.float32)
     high = np.minimum(low + 1, values.shape[1] - 1)
     return np.asarray(values[:, low] * (1 - part) + values[:, high] * part, np.float32)
-
-
-def _noisy(pairs: Sequence[Pair], amount: float) -> Tensor:
-    shown = _stack(pairs, 0)
-    return shown + amount * torch.randn_like(shown)
-
-
-def _stack(pairs: Sequence[Pair], which: int) -> Tensor:
-    return torch.from_numpy(np.stack([pair[which] for pair in pairs]))

@@ -3,12 +3,12 @@
 import numpy as np
 import torch
 
-from tasks.lip_sync.voice import WEIGHTS
+from tasks.lip_sync.voice import WEIGHTS, net_inputs, speech_floor
 from tasks.mel import BANDS, COLUMNS_PER_SECOND, MelStatistics
-from tasks.nets.articulation_net import VoiceNet
+from tasks.nets.articulation_net import VoiceNet, evened
 from tasks.training.voice.__main__ import compact
 from tasks.training.voice.examples import Example
-from tasks.training.voice.mouths import disturb, learn_mouths
+from tasks.training.voice.mouths import amplitudes, disturb, learn_mouths
 from tasks.training.voice.phones import MouthCurves
 
 
@@ -20,6 +20,26 @@ def test_disturbing_changes_the_voice_but_moves_nothing_in_time() -> None:
     assert all(one.shape == level.shape and one.dtype == np.float32 for one in heard)
     assert all(int(np.abs(np.diff(one.mean(0))).argmax()) == 59 for one in heard)
     assert min(float(np.abs(one - level).mean()) for one in heard) > 0.05
+
+
+def test_amplitudes_of_levels_are_those_the_networks_are_shown() -> None:
+    rng = np.random.default_rng(0)
+    mel = rng.normal(0, 1, (BANDS, 400)).astype(np.float32)
+    statistics = MelStatistics.of(mel)
+    level, shown = net_inputs(mel, statistics)
+    _, deviation = statistics.mean_and_deviation(above=speech_floor(statistics))
+    assert deviation.min() > 0.2
+    found = amplitudes(torch.from_numpy(level)[None], torch.from_numpy(deviation.astype(np.float32))[None])[0]
+    assert torch.allclose(found, torch.from_numpy(shown), atol=1e-3)
+
+
+def test_evened_levels_keep_what_is_broad_and_lose_the_partials_of_a_voice() -> None:
+    bands = torch.arange(BANDS)
+    broad = torch.sin(bands / 12)[None, :, None].expand(2, BANDS, 30)
+    partials = torch.cos(bands * np.pi / 2)[None, :, None].expand(2, BANDS, 30)
+    assert torch.allclose(evened(broad)[:, 5:-5], broad[:, 5:-5], atol=0.02)
+    assert evened(partials)[:, 5:-5].abs().max() < 0.05
+    assert torch.allclose(evened(torch.ones(1, BANDS, 3)), torch.ones(1, BANDS, 3))
 
 
 def spoken(rng: np.random.Generator, *, measured: bool) -> Example:

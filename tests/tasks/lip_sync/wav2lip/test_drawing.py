@@ -113,13 +113,13 @@ def test_light_and_tint_of_the_source_are_taken_over() -> None:
     points = in_frame(crop_of(PORTRAIT_POINTS)[None], PORTRAIT_POINTS[None])
     masks = soft_masks(hull_edges(points), CPU)
     source = torch.full((1, 3, SIDE, SIDE), 0.5)
-    across = torch.linspace(-0.1, 0.1, SIDE)
+    across, nowhere = torch.linspace(-0.1, 0.1, SIDE), torch.zeros(1, 1, 24, 24)
     drawn = source + across * torch.tensor([1.0, 0.5, -1.0])[:, None, None] - 0.05
-    matched = match_light(source, drawn, masks)
+    matched = match_light(source, drawn, masks, nowhere)
     weight = masks.expand_as(source)
     before, after = ((((x - source).abs() * weight).sum() / weight.sum()).item() for x in (drawn, matched))
     assert after < 0.25 * before
-    torch.testing.assert_close(match_light(source, source, masks), source)
+    torch.testing.assert_close(match_light(source, source, masks, nowhere), source)
 
 
 def looks(count: int, hidden: range = range(0)) -> list[Look]:
