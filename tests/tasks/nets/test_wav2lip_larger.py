@@ -39,7 +39,7 @@ TOLD = {
 }
 
 
-@pytest.mark.parametrize("side", [288, 384])
+@pytest.mark.parametrize("side", [288, pytest.param(384, marks=pytest.mark.slow)])
 @torch.inference_mode()
 def test_a_larger_generator_is_known_by_its_keys_and_hears_and_sees(side: int, tmp_path: Path) -> None:
     network = BY_SIDE[side].build()
