@@ -50,6 +50,7 @@ def valued_options(job: RenderJob) -> list[tuple[str, str | None]]:
         ("--preset", encode.preset),
         ("--pixel-format", encode.pixel_format),
         ("--label", job.label),
+        ("--decoder", job.decoder if job.decoder != usual.decoder else None),
         ("--damaged", job.damaged if job.damaged != usual.damaged else None),
         ("--alpha", job.alpha if job.alpha != usual.alpha else None),
         ("--quality-gate", ",".join(f"{name}={limit:g}" for name, limit in job.quality_gate) or None),

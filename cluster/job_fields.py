@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-from pipeline.job import EncodeRequest, RenderJob, parse_fit, parse_frame_rate, parse_trim
+from pipeline.job import DECODERS, EncodeRequest, RenderJob, parse_fit, parse_frame_rate, parse_trim
 from pipeline.model import Model
 from pipeline.model_file import read_models
 from pipeline.speakers import Speaker, read_speaker
@@ -159,6 +159,7 @@ FIELDS: Mapping[str, Field] = {
     "quality_gate": Field(lambda name, value: parse_gate(_text(name, value))),
     "damaged": Field(_one_of("fail", "repeat")),
     "alpha": Field(_one_of("drop", "fail")),
+    "decoder": Field(_one_of(*DECODERS)),
     "deinterlace": Field(_flag),
     "bake_rotation": Field(_flag),
     "segment_seconds": Field(_segment_seconds),

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.frames import FrameReader, Picture
+from pipeline.hardware_decode import SOFTWARE, decoder_of, distrust
 from pipeline.index import SourceIndex
 from pipeline.planes import PlaneWriter, new_planes
 from pipeline.storage import Storage
 from pipeline.work import Lease
-from tasks.errors import SourceError
+from tasks.errors import SourceError, WorkerLost
 from tasks.picture import FrameBatch, PictureFormat, Plane
 
 Frames = npt.NDArray[np.int64]
@@ -50,14 +51,28 @@ def decode_lease(
 
     Raises:
         SourceError: a frame does not decode and `lease.damaged` is "fail", or the source changed.
+        WorkerLost: NVDEC, which was trusted, gave no frame where it should have.
         ValueError: a linear source is asked to run backwards; it needs an intermediate.
     """
     stretches = [
         _Stretch(w.segment.number, f"segment {w.segment.number}", w.segment.start, w.source_frames, w.pts)
         for w in lease.works
     ]
-    reader = FrameReader(storage, index, thread_count, lease.deinterlace)
-    yield from _batches(reader, stretches, lease.batch_frames, lease.damaged, counts)
+    chosen = decoder_of(storage, index, lease.decoder, lease.damaged)
+    if counts is not None and chosen.words:
+        for work in lease.works:
+            counts.setdefault(work.segment.number, {})[chosen.words] = len(work.segment)
+    reader = FrameReader(storage, index, thread_count, lease.deinterlace, chosen.new_decoder)
+    try:
+        yield from _batches(reader, stretches, lease.batch_frames, lease.damaged, counts)
+    except SourceError as error:
+        if chosen.back_end == SOFTWARE:
+            raise
+        distrust(index, f"it failed on the way: {error.message}")
+        raise WorkerLost(
+            f"NVDEC did not give a frame that it should have ({error.message}); this process decodes the source in "
+            "software from now on: run the same command again where it was not tried again by itself"
+        ) from error
 
 
 def decode_source_frames(

@@ -4,7 +4,7 @@ Every frame asked for comes out exactly once for each time it is asked for: wher
 gives none, that is told, and the picture before it stands in.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -31,6 +31,8 @@ from pipeline.storage import Storage
 from tasks.errors import SourceError
 
 Frames = npt.NDArray[np.int64]
+NewDecoder = Callable[[SourceIndex, int], "av.VideoCodecContext"]
+"Of an index and a number of threads: a decoder of the index's packets."
 
 #: Frames that may come out before one with a smaller number is given up.
 _REORDER_FRAMES = 16
@@ -61,6 +63,7 @@ class FrameReader:
     index: SourceIndex
     thread_count: int = 1
     deinterlace: bool = False
+    new_decoder: NewDecoder = new_decoder
 
     def pictures(self, wanted: Frames) -> Iterator[Picture]:
         """One picture for each entry of `wanted`, in its order; held back at most one reversed window.
@@ -175,7 +178,7 @@ class FrameReader:
     def _open(self, first: int, last: int, stack: ExitStack) -> "tuple[av.VideoCodecContext, Packets]":
         index = self.index
         if index.ranged:
-            return new_decoder(index, self.thread_count), ranged_packets(self.storage, index, first, last)
+            return self.new_decoder(index, self.thread_count), ranged_packets(self.storage, index, first, last)
         container = stack.enter_context(open_container(self.storage, index.uri, index.identity))
         decoder = picture_stream(container, index.stream.number).codec_context
         prepare_decoder(decoder, index.stream.codec, self.thread_count)

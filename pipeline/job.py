@@ -9,6 +9,9 @@ from pipeline.speakers import Speaker
 from tasks.errors import JobError
 from tasks.task import TaskSpec
 
+#: Who may decode; NVDEC only where its frames prove to be those of software.
+DECODERS = ("software", "nvdec")
+
 
 @dataclass(frozen=True)
 class EncodeRequest:
@@ -51,6 +54,8 @@ class RenderJob:
     alpha: str = "drop"
     "drop | fail"
     deinterlace: bool = False
+    decoder: str = "software"
+    "One of `DECODERS`."
     bake_rotation: bool = False
     overwrite: bool = False
     keep_parts: bool = False

@@ -201,7 +201,8 @@ def _scan(plan: RenderPlan, pool: Pool, storage: Storage) -> list[TaskPlan]:
 
 def segment_works(plan: RenderPlan, task_plans: list[TaskPlan], device_class: str) -> list[SegmentWork]:
     """Every segment with its inputs and key, in order."""
-    policies = (device_class, plan.job.damaged, plan.job.alpha, plan.job.deinterlace, plan.job.bake_rotation)
+    job = plan.job
+    policies = (device_class, job.damaged, job.alpha, job.deinterlace, job.bake_rotation, job.decoder)
 
     def work(segment: Segment) -> SegmentWork:
         a, b = segment.start, segment.end
@@ -224,5 +225,5 @@ def leases(plan: RenderPlan, missing: list[SegmentWork]) -> list[Lease]:
     count = frames_per_batch(plan.index.format.frame_bytes, *(format.frame_bytes for format in plan.formats))
     groups = [tuple(missing)] if plan.index.mode == "linear" else [(work,) for work in missing]
     job = plan.job
-    shared = job.damaged, job.deinterlace, job.bake_rotation, built_prefix(job)
+    shared = job.damaged, job.deinterlace, job.bake_rotation, job.decoder, built_prefix(job)
     return [Lease(group, count, *shared) for group in groups]

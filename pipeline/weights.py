@@ -13,6 +13,7 @@ from pipeline.models import ModelStore, sha256_of, usual_folder
 from pipeline.photos import photos_here
 from pipeline.storage import Storage
 from tasks.errors import JobError, WeightsError
+from tasks.runtime.choice import ANY_GPU
 from tasks.table import Moment, Option, open_task, task_entry
 from tasks.task import Task, TaskSpec
 from tasks.weights import Weights
@@ -120,8 +121,8 @@ def check_weights(storage: Storage, specs: Sequence[TaskSpec]) -> None:
 
 @lru_cache(maxsize=64)
 def _load_once(spec: TaskSpec) -> None:
-    """Once in this process, however many videos are planned with the same weights."""
-    task = open_task(spec)
+    """Once in this process, however many videos are planned with the same weights; what is for GPUs is not refused."""
+    task = open_task(replace(spec, machine=ANY_GPU))
     task.load("cpu")
     task.release()
 

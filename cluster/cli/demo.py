@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
         "trim",
         "fit",
         "damaged",
+        "decoder",
         "alpha",
         "deinterlace",
         "bake_rotation",

@@ -48,8 +48,8 @@ def tell_checks(storage: str | None, storage_option: list[str], start_ray: bool,
 
     examinations = [
         machine.python_and_packages, machine.own_packages, machine.opencv, media.codecs,
-        media.hardware_encoders, media.fonts, media.weights, machine.gpu, machine.memory_and_disks,
-        machine.shared_memory, machine.ray_version,
+        media.hardware_encoders, media.hardware_decoders, media.fonts, media.weights, machine.gpu, machine.back_ends,
+        machine.memory_and_disks, machine.shared_memory, machine.ray_version,
     ]  # fmt: skip
     if start_ray:
         examinations.append(machine.local_ray)

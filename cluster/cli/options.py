@@ -94,6 +94,15 @@ class RenderOptions:
         str | None,
         _option("--alpha", panel=_WHAT, metavar="drop|fail", help="Transparency, which outputs cannot hold; dropped."),
     ] = None
+    decoder: Annotated[
+        str | None,
+        _option(
+            "--decoder",
+            panel=_WHAT,
+            metavar="software|nvdec",
+            help="Who decodes; nvdec where a GPU's frames prove to be those of software.",
+        ),
+    ] = None
     deinterlace: Annotated[bool, _option("--deinterlace", panel=_WHAT, help="Make fields into whole pictures.")] = False
     bake_rotation: Annotated[
         bool,

@@ -86,6 +86,26 @@ def gpu() -> Iterator[Check]:
         yield Check("gpu", "note", f"{choice.reason}: tasks compute on the CPU")
 
 
+def back_ends() -> Iterator[Check]:
+    """What computes networks here besides torch's own way, each ONNX provider by a small graph of its own."""
+    from tasks.devices import choose_device
+    from tasks.runtime.choice import Wish
+    from tasks.runtime.machine import machine_of
+
+    machine = machine_of(choose_device("auto").device, Wish("onnx"))
+    if machine.no_compiler:
+        yield Check("runtime=compile", "note", f"cannot be asked for: {machine.no_compiler}")
+    else:
+        yield Check("runtime=compile", "ok", "a compiler is there")
+    opening = [provider.name for provider in machine.providers if not provider.fault]
+    faults = "; ".join(f"{one.name}: {one.fault}" for one in machine.providers if one.fault)
+    if opening:
+        yield Check("runtime=onnx", "ok", f"by {', '.join(opening)}{f'; not by {faults}' if faults else ''}")
+    else:
+        package = "onnx-gpu" if machine.kind == "cuda" else "onnx"
+        yield Check("runtime=onnx", "note", f"cannot be asked for: {faults}", f"pip install 'reelyard[{package}]'")
+
+
 def _nvidia_driver() -> str:
     """Version of the NVIDIA driver, empty where there is none."""
     path = Path("/proc/driver/nvidia/version")

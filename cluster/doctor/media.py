@@ -55,6 +55,15 @@ def hardware_encoders() -> Iterator[Check]:
     yield Check("hardware encoders", "ok" if working else "note", found)
 
 
+def hardware_decoders() -> Iterator[Check]:
+    """NVDEC by trying: a clip decoded by it and by software, frame by frame."""
+    from pipeline.hardware_decode import nvdec_fault
+
+    fault = nvdec_fault()
+    words = f"nvdec is not used: {fault}" if fault else "nvdec: a clip came out as software decodes it, bit for bit"
+    yield Check("hardware decoders", "note" if fault else "ok", words)
+
+
 def picture_fault(encoder: str, pixel_format: str, *, decode: bool = True) -> str:
     """Why one frame does not go through an encoder, and back through its decoder; empty where it does."""
     written = io.BytesIO()

@@ -17,6 +17,7 @@ from tasks.residency.policy import Budget
 from tasks.residency.pool import Pool
 from tasks.residency.upcoming import Coming, queue_of
 from tasks.runtime.built import Built, NothingKept
+from tasks.runtime.onnx import OnnxNetwork
 from tasks.runtime.run import Held
 
 log = logging.getLogger("reelyard")
@@ -103,9 +104,11 @@ class Residents:
     ) -> Result:
         """As `Attempts.render`; `activation_bytes` is what `work` is thought to take besides the models at first."""
         self._note(key, names, activation_bytes, measured=False)
+        # What other libraries allocate, torch does not count: there the estimate stays.
+        counted = not any(isinstance(self._networks.get(name), OnnxNetwork) for name in names)
 
         def measured(setting: Setting) -> Result:
-            if self._device.type != "cuda":
+            if self._device.type != "cuda" or not counted:
                 return work(setting)
             torch.cuda.reset_peak_memory_stats(self._device)
             before = torch.cuda.memory_allocated(self._device)

@@ -57,6 +57,8 @@ class Machine:
 
 #: Of whom nothing is known: it computes fp32.
 ANY_PROCESSOR: Final = Machine("cpu", "a processor")
+#: Of whom all may be asked: for a look at what is asked, far from the nodes that will compute it.
+ANY_GPU: Final = Machine("cuda", "a GPU", ("fp16", "bf16"))
 
 
 @dataclass(frozen=True)

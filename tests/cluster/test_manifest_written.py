@@ -35,6 +35,7 @@ _jobs = st.builds(
     ),
     label=st.none() | _words,
     damaged=st.sampled_from(["fail", "repeat"]),
+    decoder=st.sampled_from(["software", "nvdec"]),
     alpha=st.sampled_from(["fail", "drop"]),
     deinterlace=st.booleans(),
     quality=st.booleans(),

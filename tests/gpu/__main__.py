@@ -15,13 +15,20 @@ from tests.benchmarks.machine import ROOT, this_machine
 from tests.benchmarks.settings import say
 from tests.benchmarks.table import Figure, as_json, markdown
 from tests.gpu.networks import measure_networks
+from tests.gpu.nodes import measure_built, measure_precision
 from tests.gpu.pool import measure_chain, measure_reload
+from tests.gpu.renders import measure_busy, measure_codecs, measure_ladder
 from tests.gpu.scale import DRY, WHOLE, Scale
 
 ROWS: dict[str, Callable[[str, Scale], list[Figure]]] = {
     "networks": measure_networks,
     "reload": measure_reload,
     "chain": measure_chain,
+    "busy": measure_busy,
+    "ladder": measure_ladder,
+    "precision": measure_precision,
+    "built": measure_built,
+    "codecs": measure_codecs,
 }
 
 

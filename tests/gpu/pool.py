@@ -49,6 +49,7 @@ def measure_chain(device: str, scale: Scale) -> list[Figure]:
         goal = 0.8 if room < 2 else None
         figures += [
             Figure("chain", f"{words}, over all resident", everything / taken, "×", goal, False, against),
+            Figure("chain", f"{words}: loads for each use", loads / (3 * _BATCHES), "×", 1.0, True, f"{loads} loads"),
             Figure("chain", f"{words}: copying that was hidden", 100 * hidden, "%", 90.0 if room > 2 else None, False,
                    f"{copied:.2f} s of copying"),
         ]  # fmt: skip

@@ -28,11 +28,13 @@ class Scale:
     block_bytes: int
     "Of a reload that is timed."
     matrix: int
+    frames: int
+    "Of a clip that is rendered."
     compiles: bool
 
 
-WHOLE = Scale(64, 23, 16, 270, 480, 256, 8, 32, 20, 1 << 30, 8192, True)
-DRY = Scale(8, 1, 2, 24, 32, 16, 2, 1, 1, 1 << 20, 64, False)
+WHOLE = Scale(64, 23, 16, 270, 480, 256, 8, 32, 20, 1 << 30, 8192, 500, True)
+DRY = Scale(8, 1, 2, 24, 32, 16, 2, 1, 1, 1 << 20, 64, 12, False)
 
 
 def seconds_of(device: str, run: Callable[[], object], rounds: int) -> float:

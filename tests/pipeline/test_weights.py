@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from pipeline import weights as module
 from pipeline.job import RenderJob
@@ -14,8 +15,10 @@ from pipeline.model import COMMERCIAL_USE, Model
 from pipeline.prepare import check_request
 from pipeline.render import render_in_process
 from pipeline.storage import Storage
-from pipeline.weights import absolute, fetched, with_weights
+from pipeline.weights import absolute, check_weights, fetched, with_weights
 from tasks.errors import JobError, ReelyardError, WeightsError
+from tasks.nets.rrdb_net import RRDBNet
+from tasks.nets.srvgg_net import SRVGGNet
 from tasks.table import parse_task
 from tests.tasks.lip_sync.generators import copying_weights, save
 
@@ -139,3 +142,15 @@ def test_files_are_named_absolutely_for_other_processes(monkeypatch: pytest.Monk
     assert absolute(parse_task("lip-sync:model=a/b.pth")).option("model") == str(tmp_path / "a" / "b.pth")
     assert absolute(parse_task("lip-sync:model=wav2lip")).option("model") == "wav2lip"
     assert absolute(parse_task("lip-sync")) == parse_task("lip-sync")
+
+
+@pytest.mark.parametrize("options", ["precision=fp16", "runtime=graphs", "runtime=onnx,precision=fp16"])
+def test_what_only_gpus_compute_is_not_refused_by_a_planner_without_one(options: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    path = tmp_path / "small.safetensors"
+    save_file({key: tensor.contiguous() for key, tensor in SRVGGNet(2, 1, 4).state_dict().items()}, path)
+    check_weights(Storage(), [with_weights(parse_task(f"upscale:model={path},{options}"))])
+    dense = tmp_path / "dense.safetensors"
+    save_file({key: tensor.contiguous() for key, tensor in RRDBNet(2, 1, 8, 4).state_dict().items()}, dense)
+    with pytest.raises(JobError, match="precision=bf16 was asked for, but RRDBNet .* bears only fp16, fp32"):
+        check_weights(Storage(), [with_weights(parse_task(f"upscale:model={dense},precision=bf16"))])
