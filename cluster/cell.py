@@ -2,7 +2,8 @@
 
 The encode worker is the root of a pull chain: it pulls from the render worker, which pulls from
 the decode worker.  Without tasks there is nothing to render and it pulls from the decode worker
-itself.  The driver sends an order and gets parts of about 1 KB; no picture passes through it.
+itself.  The driver sends an order, may ask how far it is, and gets parts of about 1 KB; no picture
+passes through it.
 """
 
 import importlib
@@ -13,14 +14,15 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import av.logging
 
-from cluster.messages import Carried, FoundDevice, Order, WorkerFacts
+from cluster.messages import Carried, FoundDevice, Order, SoFar, WorkerFacts
 from cluster.packages import own_code
 from cluster.transport import Worker, fetch, pull
 from pipeline.decode import Counts
@@ -32,6 +34,7 @@ from pipeline.stages import Stopped, staged
 from pipeline.storage import Storage
 from pipeline.work import Decoding, UnitWork
 from tasks.devices import REHEARSED_GPU
+from tasks.errors import SegmentError
 from tasks.picture import FrameBatch
 from tasks.side_by_side import cpu_seconds
 from tasks.task import TaskSpec
@@ -57,6 +60,30 @@ class CellWorker:
         self._storage = Storage(dict(storage_options))
         self._stopped: set[int] = set()
         self._scans: dict[int, InProcessPool] = {}
+        self._doing: dict[int, Doing] = {}
+
+    def so_far(self, known: Mapping[int, int]) -> dict[int, SoFar]:
+        """By order that this worker was given and works on; `known`: how many of its results the asker has."""
+        return {
+            number: SoFar(doing.frames, tuple(doing.results[known.get(number, 0) :]))
+            for number, doing in list(self._doing.items())
+        }
+
+    def _outcome(self, order: int, work: Callable[["Doing"], Iterator[Part | ScanUnit]]) -> SoFar:
+        """What an order came to; what is done of it is told meanwhile to whoever asks."""
+        doing, error = Doing(), None
+        self._doing[order] = doing
+        try:
+            with ended(work(doing)) as results:
+                for result in results:
+                    doing.results.append(result)
+        except SegmentError as failure:
+            error = failure
+        except Stopped:
+            error = SegmentError("stopped", self.stage, self.name, Stopped.__name__)
+        finally:
+            del self._doing[order]
+        return SoFar(doing.frames, tuple(doing.results), error)
 
     def facts(self) -> WorkerFacts:
         usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -105,8 +132,8 @@ class CellWorker:
         works: Sequence[UnitWork],
         decoding: Decoding,
         device: str,
-    ) -> Iterator[ScanUnit]:
-        """Units as they are stored, decoded and measured by the engine in this process."""
+    ) -> SoFar:
+        """The units, decoded, measured and stored by the engine in this process."""
         from pipeline.engine import InProcessPool
 
         _one_thread_each()
@@ -115,9 +142,15 @@ class CellWorker:
         if order in self._stopped:
             pool.close()
         measured = staged(pool.measure(index, spec, works, decoding), "scan", self.name)
-        try:
+
+        def counted(doing: Doing) -> Iterator[ScanUnit]:
             with ended(measured):
-                yield from measured
+                for unit in measured:
+                    doing.frames += unit.end - unit.start
+                    yield unit
+
+        try:
+            return self._outcome(order, counted)
         finally:
             del self._scans[order]
 
@@ -127,6 +160,14 @@ class CellWorker:
                 raise Stopped
             yield batch
             del batch
+
+
+@dataclass(eq=False)
+class Doing:
+    """An order in work: its frames that went through, and its results."""
+
+    frames: int = 0
+    results: list[Part | ScanUnit] = field(default_factory=list)
 
 
 class DecodeWorker(CellWorker):
@@ -235,7 +276,6 @@ class EncodeWorker(CellWorker):
     def __init__(self, name: str, storage_options: Mapping[str, str]) -> None:
         super().__init__(name, storage_options)
         self._frames = 0
-        self._passed: dict[int, int] = {}
         self._counting = threading.Lock()
         # In the folder of the session, where there is one: it goes with a local Ray, however that ends.
         self._scratch = Path(tempfile.mkdtemp(prefix="reelyard-encode-", dir=session_folder()))
@@ -244,21 +284,21 @@ class EncodeWorker(CellWorker):
         """Frames encoded by this process so far."""
         return self._frames
 
-    def passed(self) -> dict[int, int]:
-        """By order: the frames of those being worked on that were encoded so far."""
-        return dict(self._passed)
-
     def end(self) -> None:
         """Remove the scratch folder; the process is about to be ended."""
         shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def parts(self, order: Order, decode: Worker, render: Worker | None) -> Iterator[Part]:
+    def parts(self, order: Order, decode: Worker, render: Worker | None) -> SoFar:
+        """The parts of an order, committed."""
+        return self._outcome(order.number, lambda doing: self._encoded(order, decode, render, doing))
+
+    def _encoded(self, order: Order, decode: Worker, render: Worker | None, doing: Doing) -> Iterator[Part]:
         from pipeline.encode import encode_lease
 
         tally = Tally()
         upstream = (decode, "batches", order) if render is None else (render, "batches", order, decode)
         pulled = tally.unpacked(pull(*upstream, window=order.window))
-        batches = self._counted(order, self._until_stopped(order, pulled))
+        batches = self._counted(doing, self._until_stopped(order, pulled))
         parts = encode_lease(
             self._storage,
             fetch(order.lease),
@@ -268,20 +308,17 @@ class EncodeWorker(CellWorker):
                 tally.counts_of(work.segment.number), tally.seconds_since(self.stage), self.name
             ),
         )
-        try:
-            with ended(pulled), ended(staged(parts, self.stage, self.name)) as committed:
-                yield from committed
-        finally:
-            self._passed.pop(order.number, None)
+        with ended(pulled), ended(staged(parts, self.stage, self.name)) as committed:
+            yield from committed
 
-    def _counted(self, order: Order, batches: Iterator[FrameBatch]) -> Iterator[FrameBatch]:
+    def _counted(self, doing: Doing, batches: Iterator[FrameBatch]) -> Iterator[FrameBatch]:
         for batch in batches:
             count = len(batch)
             yield batch
             del batch
             with self._counting:
                 self._frames += count
-                self._passed[order.number] = self._passed.get(order.number, 0) + count
+                doing.frames += count
 
 
 def session_folder() -> str | None:

@@ -7,7 +7,7 @@ import contextlib
 import threading
 from collections.abc import Iterator, Mapping
 
-from cluster.cell import Chains, EncodeWorker, Tally, ended
+from cluster.cell import Chains, Doing, EncodeWorker, Tally, ended
 from cluster.messages import Order
 from cluster.transport import Worker, fetch
 from pipeline.decode import decode_lease
@@ -25,12 +25,12 @@ class FusedWorker(EncodeWorker):
         self._chains = Chains(self._storage)
         self._device_lock = threading.Lock()
 
-    def parts(self, order: Order, decode: Worker, render: Worker | None) -> Iterator[Part]:
-        """As the encode worker's; both other workers are this one and are not called."""
-        with ended(staged(self._parts(order, render is not None), self.stage, self.name)) as committed:
+    def _encoded(self, order: Order, decode: Worker, render: Worker | None, doing: Doing) -> Iterator[Part]:
+        """Both other workers are this one and are not called."""
+        with ended(staged(self._parts(order, render is not None, doing), self.stage, self.name)) as committed:
             yield from committed
 
-    def _parts(self, order: Order, drawn: bool) -> Iterator[Part]:
+    def _parts(self, order: Order, drawn: bool, doing: Doing) -> Iterator[Part]:
         from pipeline.encode import encode_lease
 
         tally, lease, dropped = Tally(), fetch(order.lease), threading.Event()
@@ -46,7 +46,7 @@ class FusedWorker(EncodeWorker):
                 yield from encode_lease(
                     self._storage,
                     lease,
-                    self._counted(order, self._until_stopped(order, batches)),
+                    self._counted(doing, self._until_stopped(order, batches)),
                     self._scratch,
                     details=lambda work: PartDetails(
                         tally.counts_of(work.segment.number), tally.seconds_since(self.stage), self.name
@@ -54,4 +54,3 @@ class FusedWorker(EncodeWorker):
                 )
             finally:
                 dropped.set()
-                self._passed.pop(order.number, None)

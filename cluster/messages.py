@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.packages import Code
+from pipeline.part import Part
+from pipeline.segments import ScanUnit
 from pipeline.work import Lease
+from tasks.errors import SegmentError
 from tasks.picture import FrameBatch
 from tasks.task import TaskSpec
 
@@ -43,6 +46,18 @@ class Carried:
     "By segment: frames repeated …"
     seconds: Mapping[str, float]
     "CPU seconds by stage since the order began."
+
+
+@dataclass(frozen=True)
+class SoFar:
+    """What the worker that was given an order has done of it."""
+
+    frames: int
+    "That went through, those of finished segments among them."
+    results: tuple[Part | ScanUnit, ...]
+    "In the order in which they were done; those that the asker knows already are left out."
+    error: SegmentError | None = None
+    "Why it ended before all was done."
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ would run to its end, unthrottled, so it is always cancelled.
 
 import pickle
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -97,7 +97,10 @@ def pull(
         SegmentError: what the worker raised, or that it was lost.
         Stopped: `stopped` came true while waiting.
     """
-    generator = _stream(worker, method, arguments, window)
+    streamed = worker.handle.stream.options(
+        num_returns="streaming", _generator_backpressure_num_objects=window, concurrency_group="work"
+    )
+    generator = streamed.remote(method, *arguments)
     try:
         while True:
             _wait(generator, worker, stopped)
@@ -115,43 +118,31 @@ def pull(
         _cancel(generator)
 
 
-async def items(worker: Worker, method: str, *arguments: object, window: int = 2) -> AsyncIterator[Any]:
-    """As `pull`, for an event loop that waits for many streams at once; close it to cancel the stream.
-
-    Raises:
-        SegmentError: what the worker raised, or that it was lost.
-    """
-    generator = _stream(worker, method, arguments, window)
-    try:
-        async for reference in generator:
-            item = await reference
-            del reference
-            yield item
-            del item
-    except _FAILURES as error:
-        raise told(error, worker) from None
-    finally:
-        _cancel(generator)
-
-
-def _stream(worker: Worker, method: str, arguments: tuple[object, ...], window: int) -> Any:
-    streamed = worker.handle.stream.options(
-        num_returns="streaming", _generator_backpressure_num_objects=window, concurrency_group="work"
-    )
-    return streamed.remote(method, *arguments)
-
-
 async def answer(worker: Worker, method: str, *arguments: object, group: str = "work") -> Any:
     """As `call`, or with group `ctl` as `control`, in an event loop; has no time-out of its own.
 
     Raises:
         ReelyardError: what the worker raised; WorkerLost where it went away.
     """
+    try:
+        return await placed_answer(worker, method, *arguments, group=group)
+    except SegmentError as error:
+        raise _unplaced(error) from None
+
+
+async def placed_answer(worker: Worker, method: str, *arguments: object, group: str = "work") -> Any:
+    """As `answer`, with failures that say in which stage and worker they happened.
+
+    A stream would tell of each item as it comes, at 2 ms of the driver's processor each; this is 2 ms in all.
+
+    Raises:
+        SegmentError: what the worker raised, or that it was lost.
+    """
     remote = worker.handle.call if group == "work" else worker.handle.control
     try:
         return await remote.options(concurrency_group=group).remote(method, *arguments)
     except _FAILURES as error:
-        raise _unplaced(told(error, worker)) from None
+        raise told(error, worker) from None
 
 
 def _wait(generator: Any, worker: Worker, stopped: Callable[[], bool]) -> None:

@@ -5,7 +5,8 @@ are to be looked at, what was seen of them is there too.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from pipeline.part import Part, read_sidecar, sidecar_uri
 from pipeline.storage import Storage
@@ -24,21 +25,10 @@ class Ledger:
         """Parts of these works that need not be rendered again, by key; one uncached listing."""
         present = set(self._storage.list(f"{self._prefix}/parts/"))
         found: dict[str, Part] = {}
-        works = list(works)
-        seen = set(self._storage.list(f"{self._prefix}/quality/")) if any(one.quality_uri for one in works) else set()
         for work in works:
-            if work.quality_uri and work.quality_uri not in seen:
-                continue
-            part = self._read(sidecar_uri(work.part_uri)) if sidecar_uri(work.part_uri) in present else None
-            if part is not None and part.uri in present and self._storage.size(part.uri) == part.bytes:
+            if sidecar_uri(work.part_uri) in present and (part := _told(self._storage, work)) is not None:
                 found[work.key] = part
         return found
-
-    def _read(self, uri: str) -> Part | None:
-        try:
-            return read_sidecar(self._storage.read(uri))
-        except (NotFound, ValueError):
-            return None
 
     def write_plan(self, key: str, plan: dict[str, object]) -> None:
         """The plan of the job, for people and `clean`; written before the first segment."""
@@ -61,3 +51,28 @@ class Ledger:
         """Remove everything under the prefix; only for a prefix that is one output's own."""
         self.clear(self._storage.list(self._prefix))
         self._storage.delete_empty_folders(self._prefix)
+
+
+def committed_parts(storage: Storage, scratch: Path, works: Sequence[SegmentWork]) -> tuple[Part, ...]:
+    """Those of a lease's parts that are there, up to the first that is not: they are made in order.
+
+    Raises:
+        StorageError: the store failed.
+    """
+    found = []
+    for work in works:
+        part = _told(storage, work)
+        if part is None:
+            break
+        found.append(part)
+    return tuple(found)
+
+
+def _told(storage: Storage, work: SegmentWork) -> Part | None:
+    """The part that its sidecar tells of, where it is whole and what was seen of its pictures is there, if wanted."""
+    try:
+        part = read_sidecar(storage.read(sidecar_uri(work.part_uri)))
+        whole = storage.size(part.uri) == part.bytes
+    except (NotFound, ValueError):
+        return None
+    return part if whole and (not work.quality_uri or storage.exists(work.quality_uri)) else None

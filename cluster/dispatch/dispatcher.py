@@ -136,6 +136,7 @@ class Dispatcher:
         for decision in self._scheduler.decide(now):
             self._carry_out(decision, now)
         self._idle.count(self._scheduler.idle(now), now)
+        self._fleet.tell_queue(self._scheduler.queued() > 0)
         if self._more_asked:
             self._more_asked = False
             self._grow()
@@ -204,14 +205,14 @@ class Dispatcher:
         if running is None:
             return
         running.heard, running.moved = now, True
-        result, attempt = yielded.result, running.attempt
-        number = result.segment if isinstance(result, Part) else result.number
-        unit = next(unit for unit in attempt.units if unit.number == number)
-        if not self._scheduler.unit_done(attempt.number, unit, now):
-            return
-        running.ticket.results.put(result)
-        size = result.bytes if isinstance(result, Part) else 0
-        self._journal.tell(UnitDone, attempt.number, attempt.video, attempt.work, number, unit.frames, size)
+        attempt = running.attempt
+        results = {r.segment if isinstance(r, Part) else r.number: r for r in yielded.results}
+        units = [unit for unit in attempt.units if unit.number in results]
+        for unit in self._scheduler.units_done(attempt.number, units, now):
+            result = results[unit.number]
+            running.ticket.results.put(result)
+            size = result.bytes if isinstance(result, Part) else 0
+            self._journal.tell(UnitDone, attempt.number, attempt.video, attempt.work, unit.number, unit.frames, size)
 
     def _ended(self, ended: Ended, now: float) -> None:
         running = self._running.pop(ended.attempt, None)

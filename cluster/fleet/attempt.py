@@ -1,18 +1,16 @@
-"""One attempt on one cell: its stream of results, its frames, how it is stopped and how it ends."""
+"""One attempt on one cell: its results, its frames, how it is stopped and how it ends."""
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from cluster import transport
 from cluster.budget import StoreBudget
 from cluster.fleet.standing import StandingCell
 from cluster.fleet.store import SharedIndexes, StoreAccount
 from cluster.fleet.values import Passed, RenderWork, ScanWork, Told, Yielded
-from cluster.messages import Order
+from cluster.messages import Order, SoFar
 from cluster.scheduling.values import Attempt
 from pipeline.part import Part
 from pipeline.segments import ScanUnit
@@ -35,23 +33,23 @@ class RunningAttempt:
         self.work = work
         self.cell = cell
         self.root: transport.Worker | None = None
-        "Whose stream is read, once it is asked for."
+        "Who was given the order, once it was."
         self.last_sign = asyncio.get_running_loop().time()
         "When it last gave a result or passed a frame."
         self._tell = tell
         self._told_frames = 0
-        self._done_frames = 0
-        self._done_units: set[int] = set()
+        self._done: dict[int, int] = {}
+        "End by start, of the results that were told."
         self._stopped = False
         self._hung = ""
-        self._reading: asyncio.Task[None] | None = None
+        self._waiting: asyncio.Task[None] | None = None
 
-    async def run(self, results: AsyncIterator[Any]) -> SegmentError | None:
-        """Reads the stream to its end, telling all; returns why it ended before, a bug of ours among the reasons."""
-        self._reading = asyncio.create_task(self._read(results))
+    async def run(self, work: Callable[[], Awaitable[SoFar]]) -> SegmentError | None:
+        """Waits for the results and tells them; returns why there are less, a bug of ours among the reasons."""
+        self._waiting = asyncio.create_task(self._wait(work))
         error: SegmentError | None = None
         try:
-            await self._reading
+            await self._waiting
         except SegmentError as failure:
             error = failure
         except ReelyardError as failure:
@@ -61,13 +59,12 @@ class RunningAttempt:
         except Exception as failure:
             log.exception("attempt %d", self.attempt.number)
             error = SegmentError(f"{type(failure).__name__}: {failure}", "driver", "", "bug")
-        if error is None or self.cell.gone:
-            return error
-        self.cell.stop(self.attempt.number)
-        return self._placed(error)
+        if error is not None and not self.cell.gone:
+            self.cell.stop(self.attempt.number)
+        return error
 
     def begin(self, root: transport.Worker) -> None:
-        """Its stream is asked for now: what it waited for workers or room before was no silence of theirs."""
+        """It is given out now: what it waited for workers or room before was no silence of theirs."""
         self.root, self.last_sign = root, asyncio.get_running_loop().time()
 
     def _interruption(self) -> SegmentError:
@@ -75,29 +72,37 @@ class RunningAttempt:
             return SegmentError(self._hung, "cell", self.cell.name, WorkerLost.__name__)
         return SegmentError("stopped", "cell", self.cell.name, Stopped.__name__)
 
-    async def _read(self, results: AsyncIterator[Any]) -> None:
-        async with aclosing(results) as stream:  # type: ignore[type-var]
-            async for result in stream:
-                self._note(result)
+    async def _wait(self, work: Callable[[], Awaitable[SoFar]]) -> None:
+        outcome = await work()
+        self.note(outcome)
+        if outcome.error is not None:
+            raise outcome.error
         if self._missing():
-            raise SegmentError("its stream ended before its part was told", "encode", self.cell.name, "WorkerLost")
+            raise SegmentError("it ended before its part was told", "encode", self.cell.name, "WorkerLost")
 
-    def _note(self, result: Part | ScanUnit) -> None:
+    @property
+    def known(self) -> int:
+        """How many results were told."""
+        return len(self._done)
+
+    def note(self, so_far: SoFar) -> None:
+        """What its worker has done of it."""
+        self._pass(so_far.frames)
+        self._note(so_far.results)
+
+    def _note(self, results: Sequence[Part | ScanUnit]) -> None:
+        """Tell those that were not told yet; an answer may come after a later one."""
+        fresh = tuple(result for result in results if result.start not in self._done)
+        if not fresh:
+            return
         self.cell.deaths = 0
-        self.last_sign = asyncio.get_running_loop().time()
-        self._done_frames += result.end - result.start
-        self._done_units.add(result.start)
-        self._pass(self._done_frames)
-        self._tell(Yielded(self.attempt.number, result))
-
-    def pass_frames(self, frames: int) -> None:
-        """`frames` went through the encoder since the attempt began."""
-        if frames > self._told_frames:
-            self.last_sign = asyncio.get_running_loop().time()
-        self._pass(frames)
+        self._done |= {result.start: result.end for result in fresh}
+        self._pass(sum(end - start for start, end in self._done.items()))
+        self._tell(Yielded(self.attempt.number, fresh))
 
     def _pass(self, frames: int) -> None:
         if frames > self._told_frames:
+            self.last_sign = asyncio.get_running_loop().time()
             self._tell(Passed(self.attempt.number, frames - self._told_frames))
             self._told_frames = frames
 
@@ -108,10 +113,10 @@ class RunningAttempt:
         else:
             segments = [work.segment for work in self.work.lease.works]
             ranges = [(segment.number, segment.start, segment.end) for segment in segments]
-        return [found for found in ranges if found[1] not in self._done_units]
+        return [found for found in ranges if found[1] not in self._done]
 
-    def _placed(self, error: SegmentError) -> SegmentError:
-        """The error, saying on which segments or scan units."""
+    def placed(self, error: SegmentError) -> SegmentError:
+        """The error, saying on which segments or scan units: those that were not told as done."""
         left = self._missing()
         if not left or error.kind == Stopped.__name__:
             return error
@@ -139,9 +144,9 @@ class RunningAttempt:
         self.drop()
 
     def drop(self) -> None:
-        """Wait for nothing any more; the stream is cancelled."""
-        if self._reading is not None:
-            self._reading.cancel()
+        """Wait for nothing any more."""
+        if self._waiting is not None:
+            self._waiting.cancel()
 
 
 async def rendered(
@@ -151,8 +156,8 @@ async def rendered(
     budget_of: Callable[[], StoreBudget],
     account: StoreAccount,
     indexes: SharedIndexes,
-) -> AsyncIterator[Part]:
-    """Parts of a lease, through the pull chain of the cell."""
+) -> SoFar:
+    """A lease through the pull chain of the cell."""
     cell = running.cell
     await cell.whole()
     budget = budget_of()
@@ -165,17 +170,13 @@ async def rendered(
         try:
             running.begin(cell.encode)
             with _counted(cell, cell.encode):
-                parts = transport.items(cell.encode, "parts", order, cell.decode, render)
-                async with aclosing(parts) as stream:  # type: ignore[type-var]
-                    async for part in stream:
-                        yield part
+                outcome: SoFar = await transport.placed_answer(cell.encode, "parts", order, cell.decode, render)
+                return outcome
         finally:
             indexes.give(work.index)
 
 
-async def measured(
-    running: RunningAttempt, work: ScanWork, device: str, indexes: SharedIndexes
-) -> AsyncIterator[ScanUnit]:
+async def measured(running: RunningAttempt, work: ScanWork, device: str, indexes: SharedIndexes) -> SoFar:
     """Measurements of scan units, on one worker of the cell."""
     cell = running.cell
     await cell.whole()
@@ -184,18 +185,16 @@ async def measured(
     index = indexes.take(work.index).reference
     try:
         with _counted(cell, worker):
-            found = transport.items(
+            outcome: SoFar = await transport.placed_answer(
                 worker, "measure", running.attempt.number, index, work.spec, work.works, work.decoding, device
             )
-            async with aclosing(found) as stream:  # type: ignore[type-var]
-                async for unit in stream:
-                    yield unit
+            return outcome
     finally:
         indexes.give(work.index)
 
 
 @contextlib.contextmanager
-def _counted(cell: StandingCell, worker: transport.Worker) -> Any:
+def _counted(cell: StandingCell, worker: transport.Worker) -> Iterator[None]:
     """The attempt counts among those of its root worker for the time of the block."""
     cell.leases[worker.name] += 1
     try:

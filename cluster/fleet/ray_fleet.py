@@ -1,6 +1,6 @@
 """The fleet on Ray: attempts run on cells that come and go with the nodes; what runs where is decided elsewhere.
 
-All state lives in one event loop, in a thread of its own, which waits for every stream, call and node
+All state lives in one event loop, in a thread of its own, which waits for every call and node
 at once.  Callers leave word there from any thread, and are told in `told`.
 """
 
@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from queue import Queue
 from typing import Any, TypeVar
 
@@ -26,12 +26,13 @@ from cluster.fleet.side import SideWork
 from cluster.fleet.standing import StandingCell
 from cluster.fleet.store import SharedIndexes, StoreAccount, lease_budget
 from cluster.fleet.values import Ended, RenderWork, ScanWork, Told
-from cluster.messages import WorkerFacts
+from cluster.messages import SoFar, WorkerFacts
 from cluster.scheduling.values import Attempt
+from pipeline.ledger import committed_parts
 from pipeline.part import EncodeSpec
 from pipeline.pool import Decision
 from pipeline.stages import Stopped
-from tasks.errors import ReelyardError, WorkerLost
+from tasks.errors import ReelyardError, SegmentError, WorkerLost
 
 log = logging.getLogger("reelyard")
 
@@ -40,6 +41,8 @@ T = TypeVar("T")
 #: How often a waiting caller looks whether it was told to stop.
 _LOOK_SECONDS = 1.0
 _FACTS_SECONDS, _CLOSE_SECONDS = 2.0, 15.0
+#: How long the parts of a lost worker may take to be found.
+_FIND_SECONDS = 20.0
 
 
 class RayFleet:
@@ -72,6 +75,7 @@ class RayFleet:
         self._accounts: dict[str, StoreAccount] = {}
         self._said: set[object] = set()
         self._closed = False
+        self._work_waits = True
         self._side = SideWork(storage_options)
         small = connection.local and sum(len(plan_cells(node, False)) for node in nodes) <= 1
         self._here = StepsHere(storage_options) if small else None
@@ -85,7 +89,7 @@ class RayFleet:
 
         def begin() -> None:
             self._census.begin(nodes)
-            self._census.spawn(watch_progress(self._attempts.values, idle_seconds))
+            self._census.spawn(watch_progress(self._attempts.values, lambda: self._work_waits, idle_seconds))
 
         self._soon(begin)
 
@@ -115,6 +119,10 @@ class RayFleet:
         """There is work for so many cells in all: a cluster that grows by itself is shown what is missing."""
         self._soon(self._census.want, cells)
 
+    def tell_queue(self, waits: bool) -> None:
+        """Attempts are asked how far they are more often where no unit waits."""
+        self._work_waits = waits
+
     # --- attempts -------------------------------------------------------------------------------
 
     def start(self, attempt: Attempt, work: RenderWork | ScanWork) -> None:
@@ -131,7 +139,10 @@ class RayFleet:
 
     async def _run(self, running: RunningAttempt) -> None:
         try:
-            error = await running.run(self._results(running))
+            error = await running.run(lambda: self._results(running))
+            if error is not None and not running.cell.gone:
+                await self._find_parts(running, error)
+                error = running.placed(error)
         finally:
             self._attempts.pop(running.attempt.number, None)
         if error is not None and error.kind == WorkerLost.__name__:
@@ -139,7 +150,17 @@ class RayFleet:
         if not running.cell.gone:
             self.told.put(Ended(running.attempt.number, error))
 
-    def _results(self, running: RunningAttempt) -> AsyncIterator[Any]:
+    async def _find_parts(self, running: RunningAttempt, error: SegmentError) -> None:
+        """What a lost worker committed and did not tell lies in storage; where that fails too it is made again."""
+        work = running.work
+        if error.kind != WorkerLost.__name__ or not isinstance(work, RenderWork):
+            return
+        asked = self._side.do(committed_parts.__module__, committed_parts.__name__, (work.lease.works,))
+        with contextlib.suppress(ReelyardError, Stopped, TimeoutError):
+            parts, _ = await asyncio.wait_for(asked, _FIND_SECONDS)
+            running.note(SoFar(0, parts))
+
+    def _results(self, running: RunningAttempt) -> Coroutine[Any, Any, SoFar]:
         work, cell = running.work, running.cell
         device = "cpu" if running.attempt.on_cpu else cell.device
         if isinstance(work, ScanWork):
@@ -242,3 +263,4 @@ class RayFleet:
             task.cancel()
         await self._census.close()
         self._side.close()
+        self._indexes.close()

@@ -4,12 +4,16 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from cluster import transport
 from cluster.budget import STORE_SHARE, StoreBudget, plan_store
 from cluster.messages import Shared
 from pipeline.index import SourceIndex
 from pipeline.work import Lease
+
+#: Frames of all indexes that stay in the store though nobody works on their videos: some 50 bytes each.
+SPARE_FRAMES = 200_000
 
 
 def lease_budget(index: SourceIndex, lease: Lease, hops: int, store_bytes: int, leases: int) -> StoreBudget:
@@ -63,20 +67,41 @@ class StoreAccount:
 
 
 class SharedIndexes:
-    """The index of each video that is worked on, in the object store once; dropped with its last attempt."""
+    """The index of each video that is worked on, in the object store once; the latest stay for a while after that."""
 
-    def __init__(self) -> None:
-        self._kept: dict[int, tuple[SourceIndex, Shared, int]] = {}
+    def __init__(self, spare_frames: int = SPARE_FRAMES) -> None:
+        self._kept: dict[int, _Kept] = {}
+        self._spare_frames = spare_frames
 
     def take(self, index: SourceIndex) -> Shared:
-        _, shared, users = self._kept.get(id(index)) or (index, transport.share(index), 0)
-        self._kept[id(index)] = (index, shared, users + 1)
-        return shared
+        kept = self._kept.pop(id(index), None) or _Kept(index, transport.share(index))
+        kept.users += 1
+        self._kept[id(index)] = kept
+        return kept.shared
 
     def give(self, index: SourceIndex) -> None:
-        _, shared, users = self._kept.pop(id(index))
-        if users > 1:
-            self._kept[id(index)] = (index, shared, users - 1)
+        self._kept[id(index)].users -= 1
+        spare = [key for key, kept in self._kept.items() if not kept.users]
+        frames = sum(len(self._kept[key].index.frame_pts) for key in spare)
+        for key in spare:  # The one taken longest ago first.
+            if frames > self._spare_frames:
+                frames -= len(self._kept.pop(key).index.frame_pts)
+
+    def close(self) -> None:
+        """Leave nothing in the store."""
+        self._kept.clear()
+
+    @property
+    def used(self) -> int:
+        """How many are worked on."""
+        return sum(1 for kept in self._kept.values() if kept.users)
 
     def __len__(self) -> int:
         return len(self._kept)
+
+
+@dataclass(eq=False)
+class _Kept:
+    index: SourceIndex
+    shared: Shared
+    users: int = 0

@@ -50,10 +50,10 @@ class ThreadFleet:
         try:
             if isinstance(work, RenderWork):
                 for part in pool.render(work.index, work.specs, [work.lease]):
-                    self.told.put(Yielded(attempt.number, part))
+                    self.told.put(Yielded(attempt.number, (part,)))
             else:
                 for unit in pool.measure(work.index, work.spec, work.works, work.decoding):
-                    self.told.put(Yielded(attempt.number, unit))
+                    self.told.put(Yielded(attempt.number, (unit,)))
         except BaseException as failure:
             error = _placed(failure)
         finally:
@@ -76,6 +76,9 @@ class ThreadFleet:
 
     def want(self, cells: int) -> None:
         """A process does not grow."""
+
+    def tell_queue(self, waits: bool) -> None:
+        """Every batch tells of itself."""
 
     def facts(self) -> list[WorkerFacts]:
         return []

@@ -57,10 +57,10 @@ class CellDown:
 
 @dataclass(frozen=True, eq=False)
 class Yielded:
-    """A part was committed, or a unit measured and stored; the attempt goes on."""
+    """Parts were committed, or units measured and stored, since the last such word."""
 
     attempt: int
-    result: Part | ScanUnit
+    results: tuple[Part | ScanUnit, ...]
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,9 @@ class Fleet(Protocol):
 
     def want(self, cells: int) -> None:
         """So many cells would have work: a cluster that can grow may see it."""
+
+    def tell_queue(self, waits: bool) -> None:
+        """Whether units wait that no attempt holds: where none do, attempts in flight are watched closely."""
 
     def facts(self) -> Sequence[WorkerFacts]:
         """What the workers used so far; none of those that do not answer."""

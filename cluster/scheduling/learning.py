@@ -1,5 +1,7 @@
 """What attempts in flight teach: costs, loading times, slow cells, and cells that fail what others do not."""
 
+from collections.abc import Sequence
+
 from cluster.scheduling.books import Books
 from cluster.scheduling.state import CellState, Running, VideoState, key_of
 from cluster.scheduling.values import Failure, Unit
@@ -27,22 +29,23 @@ def progressed(books: Books, running: Running, frames: int, now: float) -> None:
         running.unit_started, running.unit_served = now, cell.served(now)
 
 
-def finished(books: Books, running: Running, unit: Unit, now: float) -> None:
-    """An attempt did a unit: what it cost, and what that says of its cell."""
-    cell, recipe = running.cell, running.video.video.recipe
+def finished(books: Books, running: Running, units: Sequence[Unit], now: float) -> None:
+    """An attempt did units since it last told of any: what they cost, and what that says of its cell."""
+    cell, recipe, work = running.cell, running.video.video.recipe, running.attempt.work
     kind = "cpu" if running.attempt.on_cpu else cell.cell.kind
     served = cell.served(now)
     seconds = max(0.0, served - running.unit_served)
-    known = books.costs.measured(recipe, unit.work, kind)
+    megapixels = sum(unit.megapixels for unit in units)
+    known = books.costs.measured(recipe, work, kind)
     if running.progressed or not running.cold or not known:
         if known >= 3 and not running.attempt.on_cpu:
-            usual = books.costs.rate(recipe, unit.work, kind) * unit.megapixels
+            usual = books.costs.rate(recipe, work, kind) * megapixels
             cell.slowness.add(min(_MOST, max(_LEAST, seconds / max(usual, 1e-9))), _LATEST)
-        books.costs.learn(recipe, unit.work, kind, unit.megapixels, seconds)
+        books.costs.learn(recipe, work, kind, megapixels, seconds)
     if recipe in cell.warm:
         cell.warm[recipe] = True
     running.unit_started, running.unit_served, running.told_served = now, served, served
-    running.frames = max(0, running.frames - unit.frames)
+    running.frames = max(0, running.frames - sum(unit.frames for unit in units))
     cell.suspects.clear()
     cell.rests = 0
 

@@ -92,11 +92,17 @@ class Scheduler:
         if running is not None:
             learning.progressed(self._books, running, frames, now)
 
-    def unit_done(self, attempt: int, unit: Unit, now: float) -> bool:
-        """A unit was committed; False where another attempt had done so already, or its video is given up."""
+    def units_done(self, attempt: int, units: Sequence[Unit], now: float) -> list[Unit]:
+        """Units of an attempt were committed since it last told of any.
+
+        Returns those that no other attempt had done already; none where their video is given up.
+        """
         running = self._books.running.get(attempt)
         if running is not None and not running.cancelled:
-            learning.finished(self._books, running, unit, now)
+            learning.finished(self._books, running, units, now)
+        return [unit for unit in units if self._done(unit, running)]
+
+    def _done(self, unit: Unit, running: Running | None) -> bool:
         state = running.video if running else self._books.videos.get(unit.video)
         key = key_of(unit)
         if state is None or state.closed or key in state.done:

@@ -203,7 +203,7 @@ class _Run:
     def _unit_done(self, doing: Doing, unit: Unit) -> None:
         number = doing.attempt.number
         doing.told = 0
-        if self._scheduler.unit_done(number, unit, self.now):
+        if self._scheduler.units_done(number, [unit], self.now):
             self._journeys.unit_done(unit)
         if doing.stages:
             doing.left = doing.stages[-1][0]

@@ -81,7 +81,7 @@ class Driven:
         unit = live.left.pop(0)
         if frames:
             self.scheduler.passed(number, unit.frames, self.now)
-        first = self.scheduler.unit_done(number, unit, self.now)
+        first = bool(self.scheduler.units_done(number, [unit], self.now))
         if first:
             assert unit not in self.done, f"{unit} counted twice"
             self.done.add(unit)

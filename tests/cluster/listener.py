@@ -58,9 +58,11 @@ class Listener:
 
     def parts(self, *attempts: int) -> list[Part]:
         return [
-            told.result
+            result
             for told in self.heard
-            if isinstance(told, Yielded) and told.attempt in attempts and isinstance(told.result, Part)
+            if isinstance(told, Yielded) and told.attempt in attempts
+            for result in told.results
+            if isinstance(result, Part)
         ]
 
     def frames(self, attempt: int) -> int:

@@ -62,6 +62,11 @@ class Run:
         finally:
             self.fleet.close()
 
+    def made_all(self) -> None:
+        """To its end, with all rendered."""
+        phases = self.finished()
+        assert set(phases.values()) == {"rendered"}, [self.last(name) for name in phases]
+
     def of(self, kind: type) -> list[Event]:
         return [event for event in self.events if isinstance(event, kind)]
 
@@ -143,7 +148,7 @@ def test_what_an_earlier_run_made_is_known_without_a_look(
     clips: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     items = items_of(clips, tmp_path / "out")
-    Run(items, tmp_path).finished()
+    Run(items, tmp_path).made_all()
     again = Run(items, tmp_path)
     made = steps_of(again, monkeypatch)
     assert set(again.finished().values()) == {"already done"}
@@ -153,7 +158,7 @@ def test_what_an_earlier_run_made_is_known_without_a_look(
 
 def test_an_output_that_another_job_wrote_meanwhile_is_looked_at(clips: list[Path], tmp_path: Path) -> None:
     items = items_of(clips[:2], tmp_path / "out")
-    Run(items, tmp_path).finished()
+    Run(items, tmp_path).made_all()
     shutil.copy(clips[3], items[0].job.output)
     again = Run(items, tmp_path)
     phases = again.finished()
@@ -165,7 +170,7 @@ def test_a_copy_of_what_an_earlier_run_rendered_takes_over_its_output(clips: lis
     twin = tmp_path / "twin.mp4"
     shutil.copy(clips[1], twin)
     items = items_of([twin, clips[1]], tmp_path / "out")
-    Run(items[1:], tmp_path).finished()
+    Run(items[1:], tmp_path).made_all()
     again = Run(items, tmp_path)
     phases = again.finished()
     assert [phases[item.name] for item in items] == ["duplicate", "already done"]

@@ -97,7 +97,10 @@ def encoded_by(pool: CellPool, name: str) -> int:
     return encoded_frames(next(worker for worker in pool.workers if worker.name == name))
 
 
-@pytest.mark.parametrize("stage", ["decode", "render", "encode"])
+@pytest.mark.parametrize(
+    "stage",
+    ["encode", pytest.param("decode", marks=pytest.mark.slow), pytest.param("render", marks=pytest.mark.slow)],
+)
 def test_a_worker_that_dies_costs_no_frame(
     stage: str, ray_pool: MakePool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

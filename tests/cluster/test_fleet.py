@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,14 @@ from cluster.fleet.values import (
 from cluster.packages import own_code
 from pipeline.engine import InProcessPool
 from pipeline.index import SourceIndex
+from pipeline.part import sidecar_uri
 from pipeline.segments import ScanUnit
 from pipeline.stages import Stopped
 from pipeline.storage import Storage
-from pipeline.work import Decoding, UnitWork
+from pipeline.work import Decoding, Lease, UnitWork
 from tasks.errors import SourceError
 from tasks.table import task_spec
+from tasks.task import TaskSpec
 from tests.cluster.conftest import FRAMES, leases_over, numbers_of, write_numbered
 from tests.cluster.listener import LONG_SECONDS, Listener, alive_actors, placement_groups
 from tests.cluster.nodes import Nodes, more_nodes
@@ -151,7 +154,7 @@ def test_attempts_on_all_cells_give_the_frames_and_bytes_of_one_process(
     assert [part.sha256 for part in parts] == [p.sha256 for p in sorted(expected, key=lambda part: part.segment)]
     assert [number for part in parts for number in numbers_of(part.uri)] == list(range(FRAMES))
     assert [listener.frames(attempt) for attempt in attempts] == [30, 30, 40]
-    assert len(listener.fleet._indexes) == 0
+    assert listener.fleet._indexes.used == 0
 
 
 def test_a_scan_is_measured_by_units_and_counts_their_frames(
@@ -163,7 +166,8 @@ def test_a_scan_is_measured_by_units_and_counts_their_frames(
     attempt = listener.start(cell, ScanWork(index, _MOUTHS, works, Decoding()))
     assert listener.ended(attempt).error is None
     assert listener.frames(attempt) == FRAMES
-    yielded = [told.result for told in listener.heard if isinstance(told, Yielded) and told.attempt == attempt]
+    told_of = [told for told in listener.heard if isinstance(told, Yielded) and told.attempt == attempt]
+    yielded = [unit for told in told_of for unit in told.results]
     assert sorted(unit.number for unit in yielded) == [0, 1]
     assert all(Path(work.uri).exists() for work in works)
 
@@ -187,6 +191,45 @@ def test_a_worker_that_dies_ends_its_attempt_as_lost_and_its_cell_goes_on(
     assert cell in listener.cells
 
 
+def _whole(index: SourceIndex, folder: Path, cuts: tuple[int, ...], spec: TaskSpec) -> Lease:
+    """All segments as one lease."""
+    leases = leases_over(index, folder, cuts, (spec,), 1, "fail")
+    return replace(leases[0], works=tuple(work for lease in leases for work in lease.works))
+
+
+def test_what_a_lost_worker_had_committed_is_found_though_nobody_had_asked(
+    listener: Listener, long: SourceIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for pause in ("_FIRST_SECONDS", "_ASK_SECONDS", "_MOST_SECONDS"):
+        monkeypatch.setattr(progress, pause, LONG_SECONDS)
+    cell = listener.up(2)[0]
+    lease = _whole(long, tmp_path / "found", (0, 30, 300), _PACED)
+    sidecar = Path(sidecar_uri(lease.works[0].part_uri))
+    attempt = listener.start(cell, RenderWork(long, (_PACED,), lease))
+    deadline = time.monotonic() + LONG_SECONDS
+    while not sidecar.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert listener.parts(attempt) == []
+    ray.kill(_cell_of(listener.fleet, cell).encode.handle, no_restart=False)
+    error = listener.ended(attempt).error
+    assert error is not None and error.kind == "WorkerLost"
+    assert "segment 1 (output frames 30-300)" in error.message
+    assert [part.segment for part in listener.parts(attempt)] == [0]
+
+
+def test_an_attempt_that_fails_tells_what_it_did_before_and_where_it_failed(
+    listener: Listener, index: SourceIndex, tmp_path: Path
+) -> None:
+    cell = listener.up(2)[0]
+    failing = task_spec("rehearsal", {"milliseconds": "1", "fail_at": "70"})
+    lease = _whole(index, tmp_path / "failing", _CUTS, failing)
+    attempt = listener.start(cell, RenderWork(index, (failing,), lease))
+    error = listener.ended(attempt).error
+    assert error is not None and (error.kind, error.stage) == ("bug", "render")
+    assert f"segment 2 (output frames 60-{FRAMES})" in error.message
+    assert [part.segment for part in listener.parts(attempt)] == [0, 1]
+
+
 def test_a_cancelled_attempt_ends_soon_as_stopped_and_its_workers_with_it(
     listener: Listener, long: SourceIndex, tmp_path: Path
 ) -> None:
@@ -200,9 +243,9 @@ def test_a_cancelled_attempt_ends_soon_as_stopped_and_its_workers_with_it(
     assert listener.parts(attempt) == []
     encode = _cell_of(listener.fleet, cell).encode
     deadline = time.monotonic() + LONG_SECONDS
-    while transport.control(encode, "passed") and time.monotonic() < deadline:
+    while transport.control(encode, "so_far", {}) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert transport.control(encode, "passed") == {}
+    assert transport.control(encode, "so_far", {}) == {}
 
 
 def test_a_worker_that_hangs_is_ended_and_its_attempt_is_lost(

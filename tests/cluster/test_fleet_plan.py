@@ -2,6 +2,8 @@
 
 import asyncio
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -131,13 +133,35 @@ def test_bytes_of_a_store_are_given_out_in_order_and_never_twice() -> None:
 def test_an_index_is_shared_once_while_anyone_works_on_its_video(monkeypatch: pytest.MonkeyPatch) -> None:
     puts: list[object] = []
     monkeypatch.setattr(store.transport, "share", lambda value: puts.append(value) or Shared(len(puts)))
-    indexes, index = SharedIndexes(), object()
-    assert indexes.take(index) == indexes.take(index)  # type: ignore[arg-type]
-    indexes.give(index)  # type: ignore[arg-type]
-    indexes.take(index)  # type: ignore[arg-type]
-    assert len(puts) == 1
-    indexes.give(index)  # type: ignore[arg-type]
-    indexes.give(index)  # type: ignore[arg-type]
+    indexes, first = SharedIndexes(spare_frames=1000), _index_of(600)
+    assert indexes.take(first) == indexes.take(first)
+    indexes.give(first)
+    indexes.take(first)
+    assert puts == [first]
+    indexes.give(first)
+    indexes.give(first)
+    assert (indexes.used, len(indexes)) == (0, 1), "it stays for the next lease"
+    indexes.take(first)
+    indexes.give(first)
+    assert puts == [first]
+
+
+def test_indexes_that_nobody_needs_make_way_the_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    puts: list[Any] = []
+    monkeypatch.setattr(store.transport, "share", lambda value: puts.append(value) or Shared(len(puts)))
+    indexes, videos = SharedIndexes(spare_frames=1000), [_index_of(400, number) for number in range(4)]
+    for index in videos:
+        indexes.take(index)
+    assert len(indexes) == 4, "all that are worked on"
+    for index in videos:
+        indexes.give(index)
+    assert (indexes.used, len(indexes)) == (0, 2)
+    for index in reversed(videos):
+        indexes.take(index)
+    assert [index.number for index in puts] == [0, 1, 2, 3, 1, 0]
+    indexes.close()
     assert len(indexes) == 0
-    indexes.take(index)  # type: ignore[arg-type]
-    assert len(puts) == 2
+
+
+def _index_of(frames: int, number: int = 0) -> Any:
+    return SimpleNamespace(frame_pts=range(frames), number=number)

@@ -1,4 +1,4 @@
-"""How often a run asks its cells for their frames."""
+"""How often a run asks its workers how far they are."""
 
 import pytest
 
@@ -12,22 +12,30 @@ def _as_in_a_run(_progress_at_once: None, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(
-    ("age", "cells", "seconds"),
+    ("age", "workers", "seconds"),
     [
         (None, 1, 0.1),
         (None, 40, 2.0),
         (0.0, 1, 0.5),
-        (0.0, 8, 14.0),
+        (0.0, 4, 15.0),
         (10.0, 1, 2.0),
-        (3600.0, 8, 20.0),
-        (3600.0, 2000, 20.0),
+        (3600.0, 8, 25.0),
+        (3600.0, 3000, 30.0),
     ],
 )
-def test_cells_are_asked_often_at_first_and_seldom_in_a_long_run(age: float | None, cells: int, seconds: float) -> None:
-    assert progress._pause(age, cells) == pytest.approx(seconds)
+def test_workers_are_asked_often_at_first_and_seldom_in_a_long_run(
+    age: float | None, workers: int, seconds: float
+) -> None:
+    assert progress._pause(age, workers, waits=True) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(("workers", "seconds"), [(1, 0.5), (8, 3.5), (500, 25.0)])
+def test_where_nothing_waits_any_more_they_are_asked_often_again(workers: int, seconds: float) -> None:
+    """Whoever is slow now holds up the end."""
+    assert progress._pause(3600.0, workers, waits=False) == pytest.approx(seconds)
 
 
 def test_a_stalled_attempt_is_asked_many_times_before_it_is_given_up() -> None:
     from cluster.dispatch.dispatcher import STALL_SECONDS
 
-    assert STALL_SECONDS / progress._pause(1e6, 512) > 10
+    assert STALL_SECONDS / progress._pause(1e6, 512, waits=True) > 10

@@ -98,6 +98,7 @@ def _sixteen_bits(found: np.ndarray) -> np.ndarray:
     return found.astype(np.int64).astype(np.int16).astype(np.float64)
 
 
+@pytest.mark.slow
 def test_indexes_of_sixteen_bits_are_caught(
     photo: Path, tmp_path: Path, task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,7 +119,14 @@ def test_indexes_of_sixteen_bits_are_caught(
     assert found[int((412 - ROUND_SECONDS) * rate) :].max() > 12
 
 
-@pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60000, 1001)])
+@pytest.mark.parametrize(
+    "rate",
+    [
+        Fraction(30000, 1001),
+        pytest.param(Fraction(24000, 1001), marks=pytest.mark.slow),
+        pytest.param(Fraction(60000, 1001), marks=pytest.mark.slow),
+    ],
+)
 def test_what_is_asked_of_a_mouth_does_not_drift_in_twenty_minutes(photo: Path, tmp_path: Path, rate: Fraction) -> None:
     """Planned from the files on: the last minute lies as the first does, at rates that are no whole numbers."""
     job = RenderJob(
