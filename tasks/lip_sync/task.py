@@ -38,7 +38,7 @@ from tasks.table import task_entry
 from tasks.task import Arrays, Needs, OutputFrames, Shown, TaskInputs, TaskPlan, TaskSpec, UnitMeasurement, Voice
 
 #: Bumped by hand when the same plan is drawn or scanned otherwise.
-VERSION: Final = 6
+VERSION: Final = 7
 #: Options that mean nothing to the embedded backend.
 _OF_GENERATORS: Final = ("mask", "occlusion", "precision", "silence")
 
