@@ -111,18 +111,18 @@ class CellWorker:
             return step(self._storage, scratch, *arguments)
 
     def find_device(self, asked: str) -> FoundDevice:
-        """The device this worker computes on, why, and its memory."""
+        """The device this worker computes on, why, its memory, and what it offers to networks."""
         from tasks.devices import choose_device
+        from tasks.runtime.machine import machine_of
 
         choice = choose_device(asked)
-        if choice.device == REHEARSED_GPU:
-            return FoundDevice(choice.device, choice.reason, 1)
+        machine = machine_of(choice.device)
         if not choice.device.startswith("cuda"):
-            return FoundDevice(choice.device, choice.reason, 0)
+            return FoundDevice(choice.device, choice.reason, int(choice.device == REHEARSED_GPU), machine)
         import torch
 
         memory_bytes = torch.cuda.get_device_properties(choice.device).total_memory
-        return FoundDevice(choice.device, choice.reason, memory_bytes)
+        return FoundDevice(choice.device, choice.reason, memory_bytes, machine)
 
     def measure(
         self,
@@ -220,12 +220,13 @@ class RenderWorker(CellWorker):
     def _rendered(self, order: Order, decode: Worker) -> Iterator[Carried]:
         from pipeline.stages import render_batches
 
-        with self._chains.held(order.specs, order.device) as chain:
+        lease = fetch(order.lease)
+        with self._chains.held(order.specs, order.device, lease.built) as chain:
             self._watch(order.device)
             tally = Tally()
             decoded = tally.unpacked(pull(decode, "batches", order, window=order.window))
             put = self._storage.put_bytes
-            rendered = render_batches(chain, fetch(order.lease), decoded, self._device_lock, tally.here, put)
+            rendered = render_batches(chain, lease, decoded, self._device_lock, tally.here, put)
             with ended(decoded), ended(self._until_stopped(order, rendered)) as batches:
                 for batch in batches:
                     yield tally.carry(batch, self.stage)
@@ -242,11 +243,14 @@ class Chains:
         self._users: Counter[tuple[object, ...]] = Counter()
 
     @contextmanager
-    def held(self, specs: tuple[TaskSpec, ...], device: str) -> Iterator["Chain"]:
-        """The chain, loaded, and so for the time of the block; chains that nobody uses make room for it."""
+    def held(self, specs: tuple[TaskSpec, ...], device: str, built: str = "") -> Iterator["Chain"]:
+        """The chain, loaded, and so for the time of the block; chains that nobody uses make room for it.
+
+        `built`: where its nodes keep what they build for each other.
+        """
         wanted = (specs, device)
         with self._changing:
-            chain = self._loaded.get(wanted) or self._load(wanted, specs, device)
+            chain = self._loaded.get(wanted) or self._load(wanted, specs, device, built)
             self._users[wanted] += 1
         try:
             yield chain
@@ -254,14 +258,16 @@ class Chains:
             with self._changing:
                 self._users[wanted] -= 1
 
-    def _load(self, wanted: tuple[object, ...], specs: tuple[TaskSpec, ...], device: str) -> "Chain":
+    def _load(self, wanted: tuple[object, ...], specs: tuple[TaskSpec, ...], device: str, built: str) -> "Chain":
+        from pipeline.built import BuiltFiles
         from pipeline.weights import open_here
         from tasks.chain import Chain
 
         for idle in [loaded for loaded in self._loaded if not self._users[loaded]]:
             self._loaded.pop(idle).release()
         _one_thread_each()
-        chain = Chain([open_here(self._storage, spec) for spec in specs], device)
+        tasks = [open_here(self._storage, spec) for spec in specs]
+        chain = Chain(tasks, device, BuiltFiles(self._storage, built))
         chain.load()
         self._loaded[wanted] = chain
         av.logging.set_level(None)

@@ -36,7 +36,7 @@ class FusedWorker(EncodeWorker):
         tally, lease, dropped = Tally(), fetch(order.lease), threading.Event()
         decoded = decode_lease(self._storage, fetch(order.index), lease, counts=tally.here)
         batches = in_thread(staged(decoded, "decode", self.name), "decode", dropped)
-        chain = self._chains.held(order.specs, order.device) if drawn else contextlib.nullcontext()
+        chain = self._chains.held(order.specs, order.device, lease.built) if drawn else contextlib.nullcontext()
         with chain as loaded:
             if drawn:
                 put = self._storage.put_bytes

@@ -11,7 +11,10 @@ from pipeline.unfinished import Unfinished
 from tasks.errors import JobError
 
 #: Files under a work prefix that are Reelyard's, whatever else lies there.
-_OURS = re.compile(r"/(?:(?:parts|scan|index|receipts)/[0-9a-f]{16,}[^/]*|(?:plan|intermediate)-[0-9a-f]{16,}[^/]*)$")
+_OURS = re.compile(
+    r"/(?:(?:parts|scan|index|receipts)/[0-9a-f]{16,}[^/]*|(?:plan|intermediate)-[0-9a-f]{16,}[^/]*"
+    r"|built/(?:compiled|graph|engine)-[0-9a-f]{40})$"
+)
 #: Copies of local files that `--stage` made.
 _STAGED = re.compile(r"/staged/[0-9a-f]{40}/[^/]+$")
 

@@ -10,6 +10,7 @@ from pipeline.segments import ScanUnit
 from pipeline.work import Lease
 from tasks.errors import SegmentError
 from tasks.picture import FrameBatch
+from tasks.runtime.choice import ANY_PROCESSOR, Machine
 from tasks.task import TaskSpec
 
 
@@ -69,10 +70,12 @@ class FoundDevice:
     reason: str
     memory_bytes: int
     "Of a GPU; 0 for the CPU."
+    machine: Machine = ANY_PROCESSOR
+    "What it offers to networks."
 
     @property
     def device_class(self) -> str:
-        """Device and precision: part of every part's key."""
+        """The kind of device: part of every part's key."""
         return f"{self.device.split(':')[0]}-fp32"
 
 

@@ -12,6 +12,7 @@ from pipeline.pool import Decision, Pool, Step
 from pipeline.run_report import StageSpan
 from pipeline.segments import ScanUnit
 from pipeline.work import Decoding, Lease, UnitWork
+from tasks.runtime.choice import Machine
 from tasks.task import TaskSpec
 
 log = logging.getLogger("reelyard")
@@ -68,6 +69,10 @@ class WatchedPool:
     @property
     def device_class(self) -> str:
         return self._pool.device_class
+
+    @property
+    def machine(self) -> Machine:
+        return self._pool.machine
 
     def do(self, step: Step, *arguments: object) -> Any:
         return self._pool.do(step, *arguments)

@@ -14,6 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pipeline.built import BuiltFiles
 from pipeline.decode import Counts, decode_lease, decode_source_frames
 from pipeline.encode import encode_lease
 from pipeline.index import SourceIndex
@@ -24,10 +25,10 @@ from pipeline.scratch import held
 from pipeline.segments import ScanUnit
 from pipeline.stages import StageSeconds, Stopped, in_thread, render_batches, split_at, staged
 from pipeline.storage import Storage
-from pipeline.weights import open_here
+from pipeline.weights import open_here, open_to_measure
 from pipeline.work import Decoding, Lease, SegmentWork, UnitWork
 from tasks.picture import FrameBatch, frames_per_batch
-from tasks.table import open_task
+from tasks.runtime.choice import Machine
 from tasks.task import TaskSpec, UnitMeasurement
 
 if TYPE_CHECKING:
@@ -57,6 +58,12 @@ class InProcessPool:
     def device_class(self) -> str:
         return f"{self._device.split(':')[0]}-fp32"
 
+    @property
+    def machine(self) -> Machine:
+        from tasks.runtime.machine import machine_of
+
+        return machine_of(self._device)
+
     def do(self, step: Step, *arguments: object) -> Any:
         with held(self._scratch), tempfile.TemporaryDirectory(prefix="step-", dir=self._scratch) as folder:
             return step(self._storage, Path(folder), *arguments)
@@ -85,7 +92,7 @@ class InProcessPool:
             from tasks.chain import settle_arithmetic
 
             settle_arithmetic()
-            task = open_task(spec)
+            task = open_to_measure(self._storage, spec)
             task.load(self._device)
             try:
                 measured = task.measure(unit.start, batches)
@@ -118,7 +125,7 @@ class InProcessPool:
                 yield measure(unit, unit_batches)
 
     def render(self, index: SourceIndex, specs: Sequence[TaskSpec], leases: Sequence[Lease]) -> Iterator[Part]:
-        chain = self._loaded_chain(specs)
+        chain = self._loaded_chain(specs, leases[0].built if leases else "")
         try:
             for parts in self._at_once(lambda lease: self._lease(index, chain, lease), leases):
                 yield from parts
@@ -126,13 +133,14 @@ class InProcessPool:
             if chain is not None:
                 chain.release()
 
-    def _loaded_chain(self, specs: Sequence[TaskSpec]) -> "Chain | None":
+    def _loaded_chain(self, specs: Sequence[TaskSpec], built: str) -> "Chain | None":
         if not specs:
             return None
         # Brings torch, which takes longer to import than a frame without tasks takes to render.
         from tasks.chain import Chain
 
-        chain = Chain([open_here(self._storage, spec) for spec in specs], self._device)
+        tasks = [open_here(self._storage, spec) for spec in specs]
+        chain = Chain(tasks, self._device, BuiltFiles(self._storage, built))
         chain.load()
         return chain
 

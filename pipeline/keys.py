@@ -50,7 +50,9 @@ def _spec(spec: TaskSpec) -> object:
     content = {weights.option: weights.sha256 for weights in spec.weights}
     photos = {photo.uri: photo.sha256 for photo in spec.photos}
     options = [(name, content.get(name) or _told(value, photos)) for name, value in spec.options]
-    return [spec.name, options, [_told(one, photos) for one in spec.speakers]]
+    found = [spec.name, options, [_told(one, photos) for one in spec.speakers]]
+    like = spec.machine
+    return found if like is None else [*found, like.kind, like.half]
 
 
 def _told(value: str, photos: Mapping[str, str]) -> str:

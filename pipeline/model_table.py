@@ -211,6 +211,17 @@ MODELS: Final = (
         key="params_ema",
     ),
     Model(
+        name="gfpgan-1.3",
+        task="face restoration",
+        architecture="gfpgan-clean",
+        file="GFPGANv1.3.pth",
+        sha256="c953a88f2727c85c3d9ae72e2bd4846bbaf59fe6972ad94130e23e7017524a70",
+        size_bytes=348_632_874,
+        licence="Apache-2.0, third-party parts in its LICENSE",
+        urls=("https://github.com/TencentARC/GFPGAN/releases/download/v1.3.0/GFPGANv1.3.pth",),
+        key="params_ema",
+    ),
+    Model(
         name="codeformer",
         task="face restoration",
         architecture="codeformer",

@@ -10,10 +10,12 @@ from tasks.table import task_spec
 from tasks.task import Shown
 
 
-def scan_job(source: str, beside: str, identity: str = "embedded", **more: object) -> RenderJob:
-    """The job whose scan lies where a render to the folder of `beside` will look for it."""
+def scan_job(
+    source: str, beside: str, identity: str = "embedded", detector: str = "embedded", **more: object
+) -> RenderJob:
+    """The job whose scan lies where a render to the folder of `beside` looks for it; `detector` finds faces there."""
     folder, slash, _ = beside.rpartition("/")
-    spec = task_spec("lip-sync", {"identity": identity})
+    spec = task_spec("lip-sync", {"identity": identity, "detector": detector})
     return RenderJob(source, f"{folder}{slash}people.mp4", tasks=(spec,), **more)  # type: ignore[arg-type]
 
 

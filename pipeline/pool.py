@@ -11,6 +11,7 @@ from pipeline.index import SourceIndex
 from pipeline.part import Part
 from pipeline.segments import ScanUnit
 from pipeline.work import Decoding, Lease, UnitWork
+from tasks.runtime.choice import Machine
 from tasks.task import TaskSpec
 
 #: Called from any thread with the number of frames that went on: (stage, frames).
@@ -37,7 +38,11 @@ class Pool(Protocol):
 
     @property
     def device_class(self) -> str:
-        """cpu, or cuda with the precision: part of every part's key."""
+        """cpu or cuda: part of every part's key."""
+
+    @property
+    def machine(self) -> Machine:
+        """What all workers choose their precision by; may import torch, and wait for the first of them."""
 
     def do(self, step: Step, *arguments: object) -> Any:
         """`step(storage, scratch, *arguments)`, where it disturbs least; `scratch` is a folder of the call alone.

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from pipeline.built import built_prefix
 from pipeline.engine import InProcessPool
 from pipeline.facts import plan_facts, report_of
 from pipeline.finished import output_job_key
@@ -40,7 +41,7 @@ from pipeline.storage import Storage
 from pipeline.work import Lease, SegmentWork, UnitWork
 from tasks.errors import ReelyardError, StorageError
 from tasks.picture import frames_per_batch
-from tasks.table import task_entry
+from tasks.table import computed_like, task_entry
 from tasks.task import TaskPlan
 
 log = logging.getLogger("reelyard")
@@ -90,6 +91,7 @@ def render(job: RenderJob, pool: Pool, storage: Storage, progress: Progress) -> 
     plan = _in_any_order(plan, pool, clock)
     with clock.stage("scan"):
         task_plans = _scan(plan, pool, storage)
+    plan = replace(plan, specs=computed_like(plan.specs, lambda: pool.machine))
     works = segment_works(plan, task_plans, pool.device_class)
     for attempt in range(_STITCH_TRIES):
         parts, resumed = _render_missing(plan, works, ledger, pool, progress, clock)
@@ -221,4 +223,6 @@ def leases(plan: RenderPlan, missing: list[SegmentWork]) -> list[Lease]:
         return []
     count = frames_per_batch(plan.index.format.frame_bytes, *(format.frame_bytes for format in plan.formats))
     groups = [tuple(missing)] if plan.index.mode == "linear" else [(work,) for work in missing]
-    return [Lease(group, count, plan.job.damaged, plan.job.deinterlace, plan.job.bake_rotation) for group in groups]
+    job = plan.job
+    shared = job.damaged, job.deinterlace, job.bake_rotation, built_prefix(job)
+    return [Lease(group, count, *shared) for group in groups]

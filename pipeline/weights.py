@@ -13,7 +13,7 @@ from pipeline.models import ModelStore, sha256_of, usual_folder
 from pipeline.photos import photos_here
 from pipeline.storage import Storage
 from tasks.errors import JobError, WeightsError
-from tasks.table import Option, open_task, task_entry
+from tasks.table import Moment, Option, open_task, task_entry
 from tasks.task import Task, TaskSpec
 from tasks.weights import Weights
 
@@ -64,27 +64,36 @@ def is_file(value: str) -> bool:
     return "/" in value or value.endswith(SUFFIXES)
 
 
-def fetched(storage: Storage, spec: TaskSpec, *, concluding: bool | None = None) -> TaskSpec:
+def fetched(storage: Storage, spec: TaskSpec, *, moment: Moment | None = None) -> TaskSpec:
     """The specification with its weights on this node, verified; each is downloaded once, whoever asks.
 
-    `concluding`: those that are read where a video is concluded, or the others; None: all.
+    `moment`: those that are read then; None: all.
 
     Raises:
         WeightsError: no source has them, or the bytes are others; names what to do.
     """
-    when = {option.name: option.concludes for option in task_entry(spec.name).options}
-    here = (concluding in (None, when[weights.option]) for weights in spec.weights)
+    when = {option.name: option.read for option in task_entry(spec.name).options}
+    here = (moment in (None, when[weights.option]) for weights in spec.weights)
     both = zip(spec.weights, here, strict=True)
     return replace(spec, weights=tuple(_here(storage, spec, one) if wanted else one for one, wanted in both))
 
 
 def open_here(storage: Storage, spec: TaskSpec) -> Task:
-    """The task with the weights that it measures and renders with on this node, not loaded yet.
+    """The task with the weights that it renders with on this node, not loaded yet.
 
     Raises:
         WeightsError: as for `fetched`.
     """
-    return open_task(fetched(storage, spec, concluding=False))
+    return open_task(fetched(storage, spec, moment="render"))
+
+
+def open_to_measure(storage: Storage, spec: TaskSpec) -> Task:
+    """The task with the weights that it measures with.
+
+    Raises:
+        WeightsError: as for `fetched`.
+    """
+    return open_task(fetched(storage, spec, moment="measure"))
 
 
 def open_to_conclude(storage: Storage, spec: TaskSpec) -> Task:
@@ -94,7 +103,7 @@ def open_to_conclude(storage: Storage, spec: TaskSpec) -> Task:
         WeightsError: as for `fetched`.
         JobError: a photo cannot be read.
     """
-    return open_task(photos_here(storage, fetched(storage, spec, concluding=True)))
+    return open_task(photos_here(storage, fetched(storage, spec, moment="conclude")))
 
 
 def check_weights(storage: Storage, specs: Sequence[TaskSpec]) -> None:

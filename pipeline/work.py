@@ -59,6 +59,8 @@ class Lease:
     damaged: str = "fail"
     deinterlace: bool = False
     bake_rotation: bool = False
+    built: str = ""
+    "URI under which nodes keep for each other what they build for networks; empty: each for itself."
 
     def __post_init__(self) -> None:
         if not self.works:

@@ -12,15 +12,18 @@ from tasks.quality import SelfChecking
 from tasks.residency.demand import Demand
 from tasks.residency.residents import residents_on
 from tasks.residency.shortage import told_as_out_of_vram
+from tasks.runtime.built import Built
 from tasks.task import Arrays, Computing, Pooled, Task, TaskInputs
 
 
 class Chain:
     """Tasks that stay loaded from `load` to `release`; each batch crosses to the device once."""
 
-    def __init__(self, tasks: Sequence[Task], device: str) -> None:
+    def __init__(self, tasks: Sequence[Task], device: str, built: Built | None = None) -> None:
+        """`built`: where what is built for networks is kept; where that stays as it was on the device if not given."""
         self.tasks = tuple(tasks)
         self.device = device
+        self._built = built
         self.seconds = [0.0] * len(self.tasks)
         "Wall time in each task's `render` so far; on a GPU its own work is waited for."
         self._looks: list[tuple[int, Arrays]] = []
@@ -30,6 +33,8 @@ class Chain:
         if not self.tasks:
             return
         settle_arithmetic()
+        if self._built is not None:
+            residents_on(self.device).built = self._built
         for position, task in enumerate(self.tasks):
             try:
                 task.load(self.device)

@@ -10,14 +10,17 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from tasks.errors import JobError
 from tasks.faces.selector import EXPECTED, parse_face_selector
 from tasks.picture import PictureFormat
-from tasks.runtime.choice import PRECISIONS, RUNTIMES
+from tasks.runtime.choice import PRECISIONS, RUNTIMES, Machine
 from tasks.task import Task, TaskSpec
 from tasks.upscale import size
 from tasks.upscale.size import ARCHITECTURES
+
+Moment = Literal["measure", "conclude", "render"]
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,8 @@ class Option:
     "What was expected of a value, empty where the value is right."
     architectures: tuple[str, ...] = ()
     "Of the weights that a value other than the default names: a model of the catalogue, or a file."
-    concludes: bool = False
-    "These weights are read where a video is concluded, not where it is measured and rendered."
+    read: Moment = "render"
+    "Where such weights are read: the source is measured, the video concluded, or rendered."
     selects: bool = False
     "The value chooses faces, and may name a photo."
 
@@ -59,12 +62,19 @@ class TaskEntry:
     "(width, height) as stored of what leaves the task, by what enters it; JobError where it cannot be."
     checks_itself: bool = False
     "Whether it can say how good its drawing came out (`tasks.quality.SelfChecking`)."
+    computes: Callable[[TaskSpec], bool] = lambda spec: False
+    "Whether how it is computed, and at which precision, is chosen by a machine."
     internal: bool = False
     "Asked for by an option of the command, not by `--task`."
 
 
 def one_of(*values: str) -> Callable[[str], str]:
     return lambda value: "" if value in values else f"one of {', '.join(values)}"
+
+
+def of_a_network(spec: TaskSpec) -> bool:
+    """Whether options leave a choice: what ships draws in fp32 everywhere, unless a back end was asked for."""
+    return spec.option("model") != "embedded" or spec.option("runtime") != size.AUTO
 
 
 def number(low: float, high: float, unit: str) -> Callable[[str], str]:
@@ -152,6 +162,12 @@ TASKS: tuple[TaskEntry, ...] = (
                 one_of("auto", "fp32", "bf16"),
             ),
             Option(
+                "runtime",
+                "auto",
+                "what computes a generator: auto, eager, compile (torch.compile), graphs (CUDA), onnx (ONNX Runtime)",
+                one_of("auto", *RUNTIMES),
+            ),
+            Option(
                 "silence",
                 "rest",
                 "where nobody speaks for a while: the source's mouth while it is closed (rest), always (keep), or what "
@@ -171,12 +187,37 @@ TASKS: tuple[TaskEntry, ...] = (
                 one_of("keep", "draw"),
             ),
             Option(
+                "detector",
+                "embedded",
+                "what finds faces: embedded (cascades, need no download), yunet, s3fd, retinaface-mobile, "
+                "retinaface-resnet50, or a file of such weights",
+                any_text,
+                ("yunet", "s3fd", "retinaface-mobile0.25", "retinaface-resnet50"),
+                read="measure",
+            ),
+            Option(
+                "restore",
+                "none",
+                "what gives faces back their detail after the mouth was drawn: none, gfpgan, gfpgan-1.3, or a file",
+                any_text,
+                ("gfpgan-clean",),
+            ),
+            Option(
+                "restore_strength", "0.8", "share of the restored face against the drawn one", number(0, 1, "a share")
+            ),
+            Option(
+                "restore_area",
+                "mouth",
+                "what of the face is restored: mouth (with the jaw, as far as it is drawn) or face",
+                one_of("mouth", "face"),
+            ),
+            Option(
                 "sync_model",
                 "embedded",
                 "what hears how far sound and mouths are apart: embedded (needs no download), syncnet, or a file of it",
                 any_text,
                 ("syncnet-color",),
-                concludes=True,
+                read="conclude",
             ),
             Option(
                 "identity",
@@ -184,12 +225,13 @@ TASKS: tuple[TaskEntry, ...] = (
                 "what tells people apart: embedded (needs no download), arcface, or a file of such weights",
                 any_text,
                 ("arcface-r50",),
-                concludes=True,
+                read="conclude",
             ),
         ),
         needs_audio=True,
         needs_scan=True,
         checks_itself=True,
+        computes=of_a_network,
     ),
     TaskEntry(
         "upscale",
@@ -226,11 +268,12 @@ TASKS: tuple[TaskEntry, ...] = (
             Option(
                 "runtime",
                 size.AUTO,
-                "what computes the network: auto, eager, compile (torch.compile), graphs (CUDA)",
+                "what computes the network: auto, eager, compile (torch.compile), graphs (CUDA), onnx (ONNX Runtime)",
                 one_of(size.AUTO, *RUNTIMES),
             ),
         ),
         output_size=size.output_size,
+        computes=of_a_network,
     ),
 )
 
@@ -304,6 +347,14 @@ def formats_through(specs: Sequence[TaskSpec], format: PictureFormat) -> tuple[P
     return tuple(formats)
 
 
+def computed_like(specs: Sequence[TaskSpec], machine: Callable[[], Machine]) -> tuple[TaskSpec, ...]:
+    """The specifications with the one machine that all nodes choose by, asked for only where there is a choice."""
+    if not any(task_entry(spec.name).computes(spec) for spec in specs):
+        return tuple(specs)
+    like = machine()
+    return tuple(replace(spec, machine=like) if task_entry(spec.name).computes(spec) else spec for spec in specs)
+
+
 def open_task(spec: TaskSpec) -> Task:
     """The task itself, not loaded yet; imports what it needs.
 
@@ -313,7 +364,7 @@ def open_task(spec: TaskSpec) -> Task:
     entry = task_entry(spec.name)
     checked = task_spec(spec.name, dict(spec.options))
     factory: Callable[[TaskSpec], Task] = getattr(importlib.import_module(entry.module), entry.factory)
-    return factory(replace(checked, weights=spec.weights, speakers=spec.speakers, photos=spec.photos))
+    return factory(replace(spec, options=checked.options))
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from tasks.mel import mel_slice
 from tasks.picture import FrameBatch, PictureFormat
+from tasks.runtime.choice import Machine
 from tasks.weights import Weights
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class TaskSpec:
     "Whose mouths speak the further voices of the job, in their order; filled in by the plan."
     photos: tuple[Photo, ...] = ()
     "That selectors of faces name; filled in by the plan."
+    machine: Machine | None = None
+    "That decides at which precision all nodes of a run draw; filled in before rendering, where a task leaves it open."
 
     def option(self, key: str) -> str:
         return dict(self.options)[key]

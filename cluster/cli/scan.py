@@ -29,6 +29,9 @@ def scan(
     identity: Annotated[
         str, typer.Option("--identity", metavar="MODEL", help="What tells people apart: embedded, arcface, a file.")
     ] = "embedded",
+    detector: Annotated[
+        str, typer.Option("--detector", metavar="MODEL", help="What finds faces: embedded, yunet, s3fd, a file.")
+    ] = "embedded",
     in_process: Annotated[bool, typer.Option("--in-process", help="Threads of this process, no Ray.")] = False,
     address: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Join this Ray cluster.")] = None,
     deinterlace: Annotated[bool, typer.Option("--deinterlace", help="As the render will be.")] = False,
@@ -45,7 +48,7 @@ def scan(
         if not sheet.lower().endswith((".jpg", ".jpeg")):
             raise JobError(f"--sheet {sheet}: expected a name that ends in .jpg")
         options = storage_options(storage_option or [])
-        job = scan_job(source, sheet, identity, deinterlace=deinterlace, storage_options=options)
+        job = scan_job(source, sheet, identity, detector, deinterlace=deinterlace, storage_options=options)
         shown = _found(job, in_process, address)
         Storage(dict(options)).put_bytes(people_sheet(shown), sheet)
         if json:

@@ -18,6 +18,7 @@ from pipeline.pool import Decision, Progress, Step
 from pipeline.segments import ScanUnit
 from pipeline.stages import Stopped
 from pipeline.work import Decoding, Lease, UnitWork
+from tasks.runtime.choice import Machine
 from tasks.task import TaskSpec
 
 #: The phase that a video enters with a step.
@@ -46,6 +47,10 @@ class VideoPool:
     @property
     def device_class(self) -> str:
         return self._fleet.device_class
+
+    @property
+    def machine(self) -> Machine:
+        return self._fleet.machine
 
     def do(self, step: Step, *arguments: object) -> Any:
         if step.__name__ in _PHASES:

@@ -30,6 +30,7 @@ from cluster.scheduling.costs import speed_of
 from cluster.transport import Worker
 from pipeline.pool import Decision
 from tasks.errors import ReelyardError, WorkerLost
+from tasks.runtime.choice import ANY_PROCESSOR, Machine, in_common
 
 log = logging.getLogger("reelyard")
 
@@ -93,6 +94,8 @@ class Census:
         self.cells: dict[str, StandingCell] = {}
         self.settled: Future[str] = Future()
         "The device class of all cells, or why there is none."
+        self.machine = ANY_PROCESSOR
+        "What they all choose their precision by, once that is settled."
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run beside."""
@@ -228,11 +231,23 @@ class Census:
             self._answers.append((cell, found))
         elif found.device_class == self.settled.result():
             cell.device, cell.up, self._bare_since = found.device, True, None
+            self._tell_precision(cell, found.machine)
             self._tell(CellUp(cell.cell(found)))
         else:
             others = self.settled.result().partition("-")[0]
             reason = f"it computes on {found.device} ({found.reason}), the run on {others}"
             self._leave_out(cell, reason)
+
+    def _tell_precision(self, cell: StandingCell, machine: Machine) -> None:
+        """A cell that offers other precisions than those the run chooses from draws at the run's all the same."""
+        missing = [one for one in self.machine.half if one not in machine.half]
+        unused = [one for one in machine.half if one not in self.machine.half]
+        if missing:
+            reason = f"the run may draw at it, and an output has one precision; {machine.name} has no such arithmetic"
+            self._decide(Decision("precision", f"{cell.name} rounds to {' and '.join(missing)} in software", reason))
+        if unused:
+            reason = "an output has one precision, and not every node has that arithmetic; precision=… asks for it"
+            self._decide(Decision("precision", f"{cell.name} leaves out {' and '.join(unused)}", reason))
 
     async def _settle_later(self) -> None:
         await asyncio.sleep(_OTHERS_SECONDS)
@@ -246,6 +261,8 @@ class Census:
         if best is None or (best[1].device == "cpu" and self._gpu and self._unanswered and patient):
             return
         self._decide(Decision("device", best[1].device, best[1].reason))
+        like = [found.machine for _, found in self._answers if found.device_class == best[1].device_class]
+        self.machine = in_common([best[1].machine, *like])
         self.settled.set_result(best[1].device_class)
         for cell, found in self._answers:
             if not cell.gone:

@@ -13,6 +13,8 @@ from tasks.errors import ReelyardError
 _FIRST_SECONDS, _ASK_SECONDS, _MOST_SECONDS = 0.1, 0.5, 25.0
 #: How often it is looked which are to be asked.
 _TURN_SECONDS = 2.5
+#: So many pauses may an attempt be silent beside others of its worker that end.
+_BESIDE_PAUSES = 2
 #: Of the time since the first frame, that passes before a worker is asked again: the bar of a long run moves slowly.
 _ASK_SHARE = 0.2
 #: A worker that leaves a question unanswered for so long is stuck, whatever it works on.
@@ -62,7 +64,7 @@ async def watch_progress(
         pause = _pause(None if first is None else clock() - first, len(roots), waits())
         await asyncio.sleep(min(pause, _TURN_SECONDS))
         for root, running in roots:
-            if root.name not in asking and clock() - max(asked.get(root.name, 0.0), _silent_since(running)) >= pause:
+            if root.name not in asking and clock() >= _next_ask(asked.get(root.name, 0.0), running, pause):
                 asking.add(root.name)
                 asked[root.name] = clock()
                 task = asyncio.create_task(ask(root, running))
@@ -80,9 +82,10 @@ def _pause(age: float | None, workers: int, waits: bool) -> float:
     return max(min(_MOST_SECONDS, usual), workers / _MOST_ASKS_PER_SECOND)
 
 
-def _silent_since(running: list[RunningAttempt]) -> float:
-    """When the one that was silent longest gave its last sign."""
-    return min(attempt.last_sign for attempt in running)
+def _next_ask(asked: float, running: list[RunningAttempt], pause: float) -> float:
+    """When to ask a worker again: leases that end tell of frames too and cost no question, but only of their own."""
+    signs = [attempt.last_sign for attempt in running]
+    return max(asked + pause, min(max(signs) + pause, min(signs) + _BESIDE_PAUSES * pause))
 
 
 def _roots(attempts: Collection[RunningAttempt]) -> list[tuple[transport.Worker, list[RunningAttempt]]]:

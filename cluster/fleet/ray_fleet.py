@@ -33,6 +33,7 @@ from pipeline.part import EncodeSpec
 from pipeline.pool import Decision
 from pipeline.stages import Stopped
 from tasks.errors import ReelyardError, SegmentError, WorkerLost
+from tasks.runtime.choice import Machine
 
 log = logging.getLogger("reelyard")
 
@@ -101,6 +102,16 @@ class RayFleet:
             ReelyardError: no cell could be placed, or none started.
         """
         return self._census.settled.result()
+
+    @property
+    def machine(self) -> Machine:
+        """Settled with the device class, by the cells that had answered by then.
+
+        Raises:
+            ReelyardError: as `device_class`.
+        """
+        self._census.settled.result()
+        return self._census.machine
 
     def _soon(self, call: Callable[..., None], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # Closed meanwhile: nobody is left to be told.

@@ -14,6 +14,7 @@ from pipeline.pool import Decision
 from pipeline.stages import Stopped
 from pipeline.storage import Storage
 from tasks.errors import ReelyardError, SegmentError
+from tasks.runtime.choice import Machine
 
 _HERE = "in-process"
 
@@ -35,6 +36,12 @@ class ThreadFleet:
         for number in range(cells):
             kind = device.split(":")[0]
             self.told.put(CellUp(Cell(f"cell-{number}", _HERE, kind, LEASES_IN_FLIGHT)))
+
+    @property
+    def machine(self) -> Machine:
+        from tasks.runtime.machine import machine_of
+
+        return machine_of(self._device)
 
     def start(self, attempt: Attempt, work: RenderWork | ScanWork) -> None:
         device = "cpu" if attempt.on_cpu else self._device

@@ -13,6 +13,7 @@ from pipeline.pool import Decision
 from pipeline.segments import ScanUnit
 from pipeline.work import Decoding, Lease, UnitWork
 from tasks.errors import SegmentError
+from tasks.runtime.choice import Machine
 from tasks.task import TaskSpec
 
 
@@ -104,6 +105,14 @@ class Fleet(Protocol):
 
         Raises:
             ReelyardError: no cell could be placed (with what was needed, found, and what to do), or none started.
+        """
+
+    @property
+    def machine(self) -> Machine:
+        """What all cells choose their precision by; may wait for the first cell.
+
+        Raises:
+            ReelyardError: as `device_class`.
         """
 
     def start(self, attempt: Attempt, work: RenderWork | ScanWork) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tasks.faces import points as layout
 from tasks.faces.measure import FaceMeasurement, FrameFaces
 from tasks.faces.policy import Limits
+from tasks.faces.region import five_of
 
 Picture = NDArray[np.uint8]
 
@@ -137,7 +138,7 @@ def portrait_matrix(points: NDArray[np.floating]) -> NDArray[np.float32]:
 
     Umeyama, PAMI 1991, without reflection, over eyes, nose tip and mouth corners.
     """
-    p, q = _five(points), TEMPLATE
+    p, q = five_of(points), TEMPLATE
     p_middle, q_middle = p.mean(0), q.mean(0)
     p, q = p - p_middle, q - q_middle
     power = float((q * q).sum())
@@ -145,13 +146,6 @@ def portrait_matrix(points: NDArray[np.floating]) -> NDArray[np.float32]:
     b = float((q[:, 0] * p[:, 1] - q[:, 1] * p[:, 0]).sum()) / power
     linear = np.array([[a, -b], [b, a]])
     return np.concatenate([linear, (p_middle - linear @ q_middle)[:, None]], 1).astype(np.float32)
-
-
-def _five(points: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(5, 2) middles of the eyes, nose tip, mouth corners."""
-    corners = points[layout.EYE_CORNERS]
-    rest = points[[layout.NOSE_TIP, layout.MOUTH_LEFT, layout.MOUTH_RIGHT]]
-    return np.concatenate([corners[:2].mean(0)[None], corners[2:].mean(0)[None], rest]).astype(np.float64)
 
 
 def _whole(pictures: Cropping, i: int, width: int, height: int) -> Picture:

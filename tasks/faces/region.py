@@ -10,10 +10,18 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.faces import points as face
+
 SIDE: Final = 112
 #: A Haar box to its face's region: the centre moves down by, and the side grows to, this part of its width.
 BOX_DOWN: Final = 0.203
 BOX_SIDE: Final = 1.03
+#: A box from brow to chin, as of detectors trained on WIDER FACE, in outer-eye distances: its width and height, how
+#: far its top lies above the eyes, and where and how large the region of such a face is.
+_TIGHT: Final = (1.5, 2.09)
+_TIGHT_TOP: Final = 0.85
+_REGION_DOWN: Final = 0.585
+_REGION_SIDE: Final = 1.914
 
 
 def region_of_box(box: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -22,8 +30,23 @@ def region_of_box(box: NDArray[np.float32]) -> NDArray[np.float32]:
     return _similarity(BOX_SIDE * w, 0.0, x + w / 2, y + h / 2 + BOX_DOWN * w)
 
 
-def region_of_points(points: NDArray[np.float32], shape: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The region in which `points` (51, 2) lie as near as can be to `shape` (51, 2), least squares.
+def region_of_tight_box(box: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The upright region of a network's x, y, w, h box."""
+    x, y, w, h = (float(v) for v in box)
+    eyes_apart = (w / _TIGHT[0] + h / _TIGHT[1]) / 2
+    down = (_TIGHT_TOP + _REGION_DOWN) * eyes_apart
+    return _similarity(_REGION_SIDE * eyes_apart, 0.0, x + w / 2, y + down)
+
+
+def five_of(points: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(5, 2) middles of the eyes, nose tip, mouth corners of a face (51, 2): what detectors tell."""
+    corners = points[face.EYE_CORNERS]
+    rest = points[[face.NOSE_TIP, face.MOUTH_LEFT, face.MOUTH_RIGHT]]
+    return np.concatenate([corners[:2].mean(0)[None], corners[2:].mean(0)[None], rest]).astype(np.float64)
+
+
+def region_of_points(points: NDArray[np.floating], shape: NDArray[np.floating]) -> NDArray[np.float32]:
+    """The region in which `points` (K, 2) lie as near as can be to `shape` (K, 2), least squares.
 
     Umeyama, PAMI 1991, without reflection.
     """

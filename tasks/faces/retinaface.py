@@ -7,14 +7,13 @@ from math import ceil
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks.checkpoint import fill, read
-from tasks.faces.yunet import WORKING_SIDE, FoundFaces
+from tasks.faces.found import WORKING_SIDE, FoundFaces, made_smaller
 from tasks.nets.retinaface import SIDES, STRIDES, RetinaFace, is_deep
 
 LEAST_SCORE: Final = 0.6
@@ -43,16 +42,12 @@ class RetinaFaceDetector:
     @torch.inference_mode()
     def find(self, picture: NDArray[np.uint8], *, working_side: int = WORKING_SIDE) -> FoundFaces:
         """Faces of a BGR picture (H, W, 3), which is made smaller where a side is longer than `working_side`."""
-        height, width = picture.shape[:2]
-        scale = max(1.0, max(height, width) / working_side)
-        size = (max(1, round(width / scale)), max(1, round(height / scale)))
-        if scale > 1:
-            picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-        shown = torch.from_numpy(picture.astype(np.float32) - np.array(_MEAN_BGR, np.float32))
-        classes, boxes, points = self._network(shown.permute(2, 0, 1)[None].to(self._device))
-        enlarge = np.array([width / size[0], height / size[1]], np.float32)
-        found = faces_of(classes[0].cpu(), boxes[0].cpu(), points[0].cpu(), size, least_score=self._least_score)
-        return FoundFaces(found.boxes * np.tile(enlarge, 2), found.points * enlarge, found.scores)
+        small, enlarge = made_smaller(picture, working_side)
+        shown = torch.from_numpy(small.astype(np.float32) - np.array(_MEAN_BGR, np.float32))
+        answers = self._network(shown.permute(2, 0, 1)[None].to(self._device))
+        classes, boxes, points = (answer[0].cpu() for answer in answers)
+        size = (small.shape[1], small.shape[0])
+        return faces_of(classes, boxes, points, size, least_score=self._least_score).enlarged(enlarge)
 
 
 def anchors_of(size: tuple[int, int]) -> Tensor:

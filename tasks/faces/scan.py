@@ -1,7 +1,7 @@
 """The faces of a run of frames, each frame measured on its own pictures; knows no files and no tracks.
 
-A face is found by a cascade once, verified by the landmark network, and then followed: its
-region in a frame comes from its points in the frame before.  Cascades run again after a cut,
+A face is found once, by cascades or a detector, verified by the landmark network, and then followed: its
+region in a frame comes from its points in the frame before.  It is looked for again after a cut,
 after a loss, and now and then for newcomers, at frames that depend on the run alone.
 """
 
@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.faces import points as face
-from tasks.faces.detect import detect_faces, overlap
+from tasks.faces.detect import overlap
+from tasks.faces.finder import Cascades, Finder
 from tasks.faces.landmarks import LandmarkModel, Landmarks, Pictures
 from tasks.faces.measure import FaceMeasurement, FrameFaces, geometry
-from tasks.faces.region import region_of_box, region_of_points, widened
+from tasks.faces.region import region_of_points, widened
 
 #: A box becomes a face, and a face stays one, from this presence up.
 FOUND: Final = 0.8
@@ -44,8 +45,10 @@ class _Thumb(NamedTuple):
 class FaceScanner:
     """Measures run after run; frames of one run come in order, in batches of any size."""
 
-    def __init__(self, device: str = "cpu", model: LandmarkModel | None = None) -> None:
+    def __init__(self, device: str = "cpu", model: LandmarkModel | None = None, finder: Finder | None = None) -> None:
+        """`finder` looks for faces in whole pictures; cascades where it is None."""
         self._model = model or LandmarkModel(device)
+        self._finder = finder or Cascades()
         self.reset()
 
     def reset(self) -> None:
@@ -56,7 +59,7 @@ class FaceScanner:
         self._thumb: _Thumb | None = None
         self._unrest = 0.0
         self.looks_needed = 0
-        "How often cascades had to look since the reset: at the start, after a cut, after a loss."
+        "How often somebody had to be looked for since the reset: at the start, after a cut, after a loss."
         self.looks_for_newcomers = 0
         "How often they looked only because it was time to."
 
@@ -75,7 +78,7 @@ class FaceScanner:
             self.looks_needed += needed
             self.looks_for_newcomers += not needed
             thorough = needed or self._frame % THOROUGH_FRAMES == 0
-            found = self._with_newcomers(pictures, i, luma, found, thorough=thorough)
+            found = self._with_newcomers(pictures, i, found, thorough=thorough)
         self._followed = [look.points for look, _ in found]
         self._frame += 1
         return FrameFaces(tuple(_measured(look, luma, detected) for look, detected in found), cut)
@@ -87,29 +90,28 @@ class FaceScanner:
         self,
         pictures: Pictures,
         i: int,
-        luma: NDArray[np.uint8],
         found: list[tuple[Landmarks, bool]],
         *,
         thorough: bool,
     ) -> list[tuple[Landmarks, bool]]:
-        """`found` and whoever else a cascade sees; lenient only where the strict pass leaves nobody."""
+        """`found` and whoever else the finder sees; a later pass only where the one before leaves nobody."""
         self._last_look = self._frame
-        for strictness in (0, 1) if thorough else (0,):
-            for box in detect_faces(luma, strictness):
-                if all(overlap(box, _extent(look.points)) < 0.3 for look, _ in found):
-                    look = self._verified(pictures, i, box)
+        for passing in range(self._finder.passes if thorough else 1):
+            for candidate in self._finder.candidates(pictures, i, passing):
+                if all(overlap(candidate.box, _extent(look.points)) < 0.3 for look, _ in found):
+                    look = self._verified(pictures, i, candidate.region)
                     if look is not None:
                         found = _distinct([*found, (look, True)])
             if found:
                 break
         return found[:MOST_FACES]
 
-    def _verified(self, pictures: Pictures, i: int, box: NDArray[np.float32]) -> Landmarks | None:
-        """The face in a cascade's box, looked at again where the first look puts it; None if it is none.
+    def _verified(self, pictures: Pictures, i: int, region: NDArray[np.float32]) -> Landmarks | None:
+        """The face in a finder's region, looked at again where the first look puts it; None if it is none.
 
         An eye or a fold can pass for a face at one scale: a face has the same points at another.
         """
-        look = self._model.look(pictures, i, region_of_box(box))
+        look = self._model.look(pictures, i, region)
         for _ in range(2):
             if not _stands(look, KEPT / 2):
                 return None

@@ -5,6 +5,7 @@ from typing import Protocol
 from tasks.device_batch import DeviceBatch
 from tasks.lip_sync.cast import Cast
 from tasks.lip_sync.seen import Scan
+from tasks.residency.demand import Demand
 from tasks.task import OutputFrames, TaskInputs, TaskPlan, Voice
 
 
@@ -13,7 +14,14 @@ class Backend(Protocol):
 
     vram_bytes: int
     arithmetic: str
-    "Of what draws, once it is loaded: `in bf16`, empty for fp32."
+    "How what draws is computed, once it is loaded; empty where nothing was to be chosen."
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Of the device's networks, those that a batch uses, in order."""
+
+    def demands(self) -> tuple[Demand, ...]:
+        """What each of them asks of the device."""
 
     def load(self, device: str) -> None:
         """Bring what it draws with onto the device.

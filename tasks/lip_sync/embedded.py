@@ -15,6 +15,7 @@ from tasks.lip_sync.plan import plan_lip_sync
 from tasks.lip_sync.seen import Scan
 from tasks.lip_sync.voice import articulate
 from tasks.mel import MelStatistics
+from tasks.residency.demand import Demand
 from tasks.task import OutputFrames, TaskInputs, TaskPlan, Voice
 
 
@@ -23,6 +24,11 @@ class Embedded:
 
     vram_bytes = 0
     arithmetic = ""
+    models: tuple[str, ...] = ()
+
+    def demands(self) -> tuple[Demand, ...]:
+        """It keeps no network on the device."""
+        return ()
 
     def __init__(self) -> None:
         self._device = "cpu"

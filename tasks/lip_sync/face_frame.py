@@ -26,6 +26,11 @@ TOP: Final = -0.85
 BELOW_CHIN: Final = 0.10
 #: Chins, in the face frame, of anybody; what lies beyond is an error of the landmarks.
 CHIN_LIMITS: Final = (1.05, 1.60)
+#: Where FFHQ's faces, which restoring networks are trained on, have their eyes: side of the crop in units, and the
+#: origin in parts of the side.  Of xinntao/facexlib's template for 512 pixels (face_restoration_helper.py), whose eyes
+#: lie at (192.98, 239.95) and (318.90, 240.19); its nose tip then lies within half a pixel of the mean face's.
+FFHQ_SIDE: Final = 2.830
+FFHQ_ORIGIN: Final = (0.5009, 0.4676)
 
 
 def face_frames(points: NDArray[np.floating]) -> Array:
@@ -56,6 +61,13 @@ def crop_matrices(frames: Array, chin: float, side: int) -> Array:
     scaled = frames[..., :2] * np.array([width, height])
     corner = np.array([-HALF_WIDTH + width / 2, TOP + height / 2])
     return np.concatenate([scaled, (frames[..., :2] @ corner + frames[..., 2])[..., None]], 2)
+
+
+def ffhq_matrices(frames: Array, side: int) -> Array:
+    """The same for a crop that shows the face as FFHQ does: the whole head, whatever its mouth does."""
+    step = FFHQ_SIDE / side
+    corner = step * 0.5 - FFHQ_SIDE * np.array(FFHQ_ORIGIN)
+    return np.concatenate([frames[..., :2] * step, (frames[..., :2] @ corner + frames[..., 2])[..., None]], 2)
 
 
 def in_frame(maps: Array, points: NDArray[np.floating]) -> Array:

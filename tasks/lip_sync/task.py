@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from tasks.device_batch import DeviceBatch
 from tasks.errors import JobError, SourceError
+from tasks.faces.finder import open_finder
 from tasks.faces.identity import open_embedding
 from tasks.faces.landmarks import WEIGHTS as LANDMARKS
+from tasks.faces.landmarks import LandmarkModel
 from tasks.faces.measure import FrameFaces, measurements, measurements_to_arrays
 from tasks.faces.photo import face_of_photo
 from tasks.faces.portraits import Portrait, PortraitKeeper, portraits_to_arrays
@@ -23,6 +25,7 @@ from tasks.lip_sync.cast import Cast, People, cast_of, people_of
 from tasks.lip_sync.looks import LookKeeper, looks_to_arrays
 from tasks.lip_sync.quality.verdict import judge
 from tasks.lip_sync.quality.watch import Watch, Watched
+from tasks.lip_sync.restore.restorer import Restorer, Restoring
 from tasks.lip_sync.seen import KEPT_REASONS, SILENCE, Scan, frame_rate_of, read_units
 from tasks.lip_sync.shown import kept_shown, people_shown, source_seconds, words_of
 from tasks.lip_sync.source_offset import SourceOffset, applied_sentence, asked_offset_seconds, source_offset
@@ -31,16 +34,20 @@ from tasks.lip_sync.syncnet.expert import Expert, open_expert
 from tasks.lip_sync.syncnet.runs import MARK, marked, plan_runs
 from tasks.lip_sync.voice import WEIGHTS as VOICE
 from tasks.lip_sync.voice import asked_openings
-from tasks.picture import FrameBatch
+from tasks.picture import FrameBatch, PictureFormat
 from tasks.plane_pictures import PlanePictures
 from tasks.quality import Quality
+from tasks.residency.demand import Demand
 from tasks.table import task_entry
 from tasks.task import Arrays, Needs, OutputFrames, Shown, TaskInputs, TaskPlan, TaskSpec, UnitMeasurement, Voice
+from tasks.weights import Weights
 
 #: Bumped by hand when the same plan is drawn or scanned otherwise.
 VERSION: Final = 7
 #: Options that mean nothing to the embedded backend.
-_OF_GENERATORS: Final = ("mask", "occlusion", "precision", "silence")
+_OF_GENERATORS: Final = ("mask", "occlusion", "precision", "runtime", "silence")
+#: Options that mean nothing where nothing is restored.
+_OF_RESTORING: Final = ("restore_strength", "restore_area")
 
 
 class LipSyncTask:
@@ -50,6 +57,7 @@ class LipSyncTask:
         self.spec = spec
         self._selectors = tuple(_selector(text) for text in (spec.option("face"), *spec.speakers))
         self._backend = _backend(spec)
+        self._restorer = _restorer(spec)
         self._scanner: FaceScanner | None = None
         self._watch = Watch()
 
@@ -61,21 +69,34 @@ class LipSyncTask:
     def arithmetic(self) -> str:
         return self._backend.arithmetic
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Networks of the device's residents that a batch uses, in order."""
+        return self._backend.models + self._restorer.models
+
+    def demands(self, format: PictureFormat) -> tuple[Demand, ...]:
+        """What each of `models` asks of the device."""
+        return self._backend.demands() + self._restorer.demands(format)
+
     def digest(self) -> str:
-        """Of what is shipped: the scan is the same for any model, whose weights count for themselves."""
-        sha = hashlib.sha256(f"lip-sync-{VERSION}".encode())
+        """Of what is shipped, and of who finds faces: the scan is the same for any other model."""
+        finder = self.spec.weights_of("detector")
+        sha = hashlib.sha256(f"lip-sync-{VERSION} {finder.sha256 if finder else ''}".encode())
         for weights in (LANDMARKS, VOICE):
             sha.update(weights.read_bytes())
         return sha.hexdigest()
 
     def load(self, device: str) -> None:
-        """Bring what draws onto the device; the scan's network is loaded by the first scan.
+        """Bring what draws onto the device; the scan's own networks are loaded by the first scan, a detector here.
 
         Raises:
             WeightsError: weights that are here are of another network.
             JobError: a photo that is here shows no face, or several.
         """
         self._backend.load(device)
+        self._restorer.load(device)
+        if (weights := self.spec.weights_of("detector")) is not None and weights.path:
+            self._scanner = _scanner(weights)
         if (weights := self.spec.weights_of("identity")) is not None and weights.path:
             open_embedding(weights)
         self._expert()
@@ -85,7 +106,7 @@ class LipSyncTask:
     def measure(self, start: int, batches: Iterator[FrameBatch]) -> UnitMeasurement:
         """Faces of each frame, the mouths that a bank may be made of, and how each face looks."""
         if self._scanner is None:
-            self._scanner = FaceScanner("cpu")  # one face at a time: a GPU gains nothing
+            self._scanner = _scanner(self.spec.weights_of("detector"))
         self._scanner.reset()
         keeper, looks, portraits, clips = CandidateKeeper(), LookKeeper(), PortraitKeeper(), ClipKeeper()
         found, end = list[FrameFaces](), start
@@ -120,7 +141,7 @@ class LipSyncTask:
         plan = self._shown(self._backend.plan(scan, output, voice, players, offset_seconds), scan, output, players)
         plan = replace(
             plan,
-            facts={**plan.facts, **source.facts},
+            facts={**plan.facts, **self._restorer.facts, **source.facts},
             notes=_told(asked, source),
             asked={} if voice.others else {"opening": asked_openings(voice, output, offset_seconds)},
         )
@@ -161,6 +182,7 @@ class LipSyncTask:
         """Draw every mouth of the batch."""
         if "face" in inputs.per_frame:
             self._backend.render(batch, inputs)
+            self._restorer.render(batch, inputs)
         return batch
 
     def look_before(self, batch: DeviceBatch, inputs: TaskInputs, frames: Sequence[int]) -> object:
@@ -178,6 +200,7 @@ class LipSyncTask:
     def release(self) -> None:
         self._scanner = None
         self._backend.release()
+        self._restorer.release()
 
 
 def _backend(spec: TaskSpec) -> Backend:
@@ -190,6 +213,8 @@ def _backend(spec: TaskSpec) -> Backend:
 
     how = Manner(
         precision=spec.option("precision"),
+        runtime=spec.option("runtime"),
+        like=spec.machine,
         box=spec.option("mask") == "box",
         before=spec.option("occlusion") == "keep",
         silence=spec.option("silence"),
@@ -197,15 +222,35 @@ def _backend(spec: TaskSpec) -> Backend:
     return Generated(spec.weights_of("model"), how)
 
 
+def _restorer(spec: TaskSpec) -> Restorer:
+    if spec.option("restore") == "none" and (asked := _asked(spec, _OF_RESTORING)):
+        raise JobError(
+            f"task {spec.name!r}: {', '.join(asked)} is of a restored face; found restore=none; "
+            "add restore=gfpgan or restore=FILE, or leave it out"
+        )
+    how = Restoring(float(spec.option("restore_strength")), spec.option("restore_area"))
+    return Restorer(spec.weights_of("restore"), how)
+
+
+def _asked(spec: TaskSpec, names: Sequence[str]) -> list[str]:
+    """Those of these options that are not as they are by themselves."""
+    defaults = {option.name: option.default for option in task_entry(spec.name).options}
+    return [f"{name}={spec.option(name)}" for name in names if spec.option(name) != defaults[name]]
+
+
 def _refuse_generator_options(spec: TaskSpec) -> None:
     """What only a generator can do is not passed over in silence."""
-    defaults = {option.name: option.default for option in task_entry(spec.name).options}
-    asked = [f"{name}={spec.option(name)}" for name in _OF_GENERATORS if spec.option(name) != defaults[name]]
-    if asked:
+    if asked := _asked(spec, _OF_GENERATORS):
         raise JobError(
             f"task {spec.name!r}: {', '.join(asked)} is of a generator; found model=embedded, which warps the source's "
             "own mouth; add model=wav2lip, model=wav2lip-gan or model=FILE, or leave it out"
         )
+
+
+def _scanner(detector: Weights | None) -> FaceScanner:
+    """On the CPU, one face at a time: a GPU gains nothing."""
+    model = LandmarkModel("cpu")
+    return FaceScanner(model=model, finder=open_finder(detector, model.mean_shape))
 
 
 def _selector(text: str) -> FaceSelector:

@@ -52,6 +52,8 @@ class DetailNet(nn.Module):
 
 def bilinear_twice(x: Tensor) -> Tensor:
     """(N, C, H, W) -> (N, C, 2 * H, 2 * W), as torch's own bilinear enlargement in a fifth of its CPU time."""
+    if x.requires_grad:
+        return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
     n, c, h, w = x.shape
     wide = F.pad(x, (1, 1, 1, 1), mode="replicate")
     rows = x.new_empty((n, c, h, 2, w + 2))

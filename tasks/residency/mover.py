@@ -1,5 +1,7 @@
 """Networks' weights between host memory and a device, each as one block; knows no budget.
 
+What keeps its weights by itself, as a session of another library does, is opened and closed instead (`Openable`).
+
 A network's tensors become views of one block, so a move is one copy at the link's full rate and leaves no
 holes behind.  Weights never change, so eviction copies nothing: the block in host memory is the original,
 pinned where a GPU reads it.
@@ -7,7 +9,7 @@ pinned where a GPU reads it.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,23 @@ from tasks.errors import OutOfVram
 
 _ALIGNMENT: Final = 256
 "Bytes; what CUDA's own allocations guarantee and its fastest kernels ask for."
+
+
+@runtime_checkable
+class Openable(Protocol):
+    """What lies on a device from `open` to `close`, with weights of its own."""
+
+    size_bytes: int
+
+    def open(self) -> None:
+        """Lie on the device.
+
+        Raises:
+            OutOfVram: there is no room for it.
+        """
+
+    def close(self) -> None:
+        """Give the room back."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +60,18 @@ class TorchMover:
         self._places: dict[str, tuple[_Place, ...]] = {}
         self._here: dict[str, Tensor] = {}
         self._copied: dict[str, torch.cuda.Event] = {}
+        self._openable: dict[str, Openable] = {}
         self._side = torch.cuda.Stream(self._device) if self._on_gpu else None  # type: ignore[no-untyped-call]
 
     @property
     def _on_gpu(self) -> bool:
         return self._device.type == "cuda"
 
-    def add(self, name: str, network: nn.Module) -> int:
+    def add(self, name: str, network: nn.Module | Openable) -> int:
         """Take a network in host memory over and tell how many bytes it takes; it must not be trained on."""
+        if isinstance(network, Openable):
+            self._openable[name] = network
+            return network.size_bytes
         places, size_bytes = _laid_out(network)
         block = torch.empty(size_bytes, dtype=torch.uint8, pin_memory=self._on_gpu)
         for place in places:
@@ -60,7 +83,8 @@ class TorchMover:
 
     def remove(self, name: str) -> None:
         """Forget a network that lies in host memory, where it stays its owner's."""
-        del self._host[name], self._places[name]
+        if self._openable.pop(name, None) is None:
+            del self._host[name], self._places[name]
 
     def bring(self, name: str) -> None:
         """Start the copy; on a GPU beside what it computes.
@@ -68,6 +92,9 @@ class TorchMover:
         Raises:
             OutOfVram: the device has no such block; the network stays in host memory.
         """
+        if name in self._openable:
+            self._openable[name].open()
+            return
         host = self._host[name]
         try:
             if self._side is None:
@@ -86,13 +113,16 @@ class TorchMover:
 
     def settle(self, name: str) -> None:
         """What this thread computes from now on waits for the copy, not the thread itself."""
-        if self._side is not None:
+        if self._side is not None and name in self._copied:
             stream = torch.cuda.current_stream(self._device)
             stream.wait_event(self._copied[name])
             self._here[name].record_stream(stream)
 
     def evict(self, name: str) -> None:
         """Give the block back; the network is then in host memory again."""
+        if name in self._openable:
+            self._openable[name].close()
+            return
         for place in self._places[name]:
             place.show(self._host[name])
         self._copied.pop(name, None)

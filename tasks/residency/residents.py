@@ -9,7 +9,6 @@ from typing import Final, TypeVar
 
 import psutil
 import torch
-from torch import nn
 
 from tasks.residency.attempts import Attempts
 from tasks.residency.ladder import Setting
@@ -17,6 +16,8 @@ from tasks.residency.mover import TorchMover
 from tasks.residency.policy import Budget
 from tasks.residency.pool import Pool
 from tasks.residency.upcoming import Coming, queue_of
+from tasks.runtime.built import Built, NothingKept
+from tasks.runtime.run import Held
 
 log = logging.getLogger("reelyard")
 
@@ -37,13 +38,15 @@ class Residents:
         self._mover = TorchMover(device)
         self._pool = Pool(self._mover, _model_bytes(budget))
         self._attempts = Attempts(self._pool)
-        self._networks: dict[str, nn.Module] = {}
+        self._networks: dict[str, Held] = {}
         self._users: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._coming: dict[object, Coming] = {}
         self._told = 0
         self._notes: list[str] = []
         self._noted: set[str] = set()
+        self.built: Built = NothingKept()
+        "Where what is built for networks of this device is kept."
 
     @property
     def budget(self) -> Budget | int:
@@ -55,7 +58,7 @@ class Residents:
     def pool(self) -> Pool:
         return self._pool
 
-    def add(self, name: str, made: Callable[[], nn.Module]) -> nn.Module:
+    def add(self, name: str, made: Callable[[], Held]) -> Held:
         """The network of that name, made only if nobody added it yet; it comes to the device when first used."""
         with self._lock:
             if name not in self._networks:

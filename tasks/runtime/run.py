@@ -4,17 +4,24 @@ Weights may move between calls (`tasks.residency`): what is kept of a call must 
 notice that they changed.
 """
 
-import threading
+import hashlib
 from collections.abc import Callable
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from tasks.runtime.choice import Precision, Runtime
+from tasks.runtime.built import Built, Recipe
+from tasks.runtime.choice import Precision, Way
+from tasks.runtime.compiled import Compiled
+from tasks.runtime.machine import fingerprint
+from tasks.runtime.onnx import OnnxNetwork, library_version
 
 Run = Callable[..., Tensor]
-"""Of one tensor; a network that is run eagerly may take more."""
+"""Of the network's inputs."""
+
+Held = nn.Module | OnnxNetwork
+"""What a device keeps of a network: its weights, or a session that has them."""
 
 TYPES: Final[dict[Precision, torch.dtype]] = {
     "fp32": torch.float32,
@@ -23,34 +30,68 @@ TYPES: Final[dict[Precision, torch.dtype]] = {
 }
 
 
-def ready(network: nn.Module, precision: Precision) -> nn.Module:
+def ready(network: nn.Module, way: Way) -> nn.Module:
     """The network itself, at a precision and with channels together: a third of the time on small convolutions."""
-    return network.to(dtype=TYPES[precision], memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    if not way.hardware:
+        return _rounding(network, TYPES[way.precision])
+    return network.to(dtype=TYPES[way.precision], memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def runner(network: nn.Module, runtime: Runtime) -> Run:
+def held(network: nn.Module, way: Way, device: str, built: Built) -> Held:
+    """What is kept on the device of a network in host memory that is computed in this way."""
+    made = ready(network, way)
+    if way.runtime != "onnx":
+        return made
+    return OnnxNetwork(made, device, way.provider, digest_of(made), way.precision, built)
+
+
+def network_of(one: Held) -> nn.Module:
+    """The network itself, for what it tells of itself."""
+    return one.network if isinstance(one, OnnxNetwork) else one
+
+
+def runner(one: Held, way: Way, device: str, built: Built) -> Run:
     """Calls of the network; the first of each shape may take long."""
-    if runtime == "compile":
-        return _Compiled(network)
-    return _Graphs(network) if runtime == "graphs" else network
+    if isinstance(one, OnnxNetwork):
+        return one
+    if way.runtime == "compile":
+        recipe = Recipe("compiled", digest_of(one), way.precision, fingerprint(device))
+        return Compiled(one, recipe, built)
+    return _Graphs(one) if way.runtime == "graphs" else one
 
 
-class _Compiled:
-    """torch.compile, one program a shape; the first call of each is alone, as the compiler wants it."""
+def digest_of(network: nn.Module) -> str:
+    """Of its kind and weights, wherever they lie."""
+    sha = hashlib.sha256(type(network).__name__.encode())
+    for name, tensor in network.state_dict().items():
+        sha.update(f"|{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return sha.hexdigest()
 
-    def __init__(self, network: nn.Module) -> None:
-        self._compiled = torch.compile(network, dynamic=False)
-        self._first = threading.Lock()
-        self._known: set[tuple[int, ...]] = set()
 
-    def __call__(self, x: Tensor) -> Tensor:
-        shape = tuple(x.shape)
-        if shape in self._known:
-            return self._compiled(x)  # type: ignore[no-any-return]
-        with self._first:
-            out: Tensor = self._compiled(x)
-            self._known.add(shape)
-        return out
+def library_of(way: Way) -> str:
+    """What else than torch computes in this way, with its version."""
+    return f"onnxruntime {library_version()}" if way.runtime == "onnx" else ""
+
+
+def _rounding(network: nn.Module, kind: torch.dtype) -> nn.Module:
+    """The network computing fp32 between values that are rounded to another type: weights, and what layers pass on.
+
+    That is what hardware does which multiplies halves and adds them up in fp32, at the speed of fp32.
+    """
+
+    def round_in(layer: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(x.to(kind).to(torch.float32) for x in given)
+
+    def round_out(layer: nn.Module, given: tuple[Tensor, ...], found: Tensor) -> Tensor:
+        return found.to(kind).to(torch.float32)
+
+    network = network.to(dtype=kind).to(dtype=torch.float32, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for layer in network.modules():
+        if not any(True for _ in layer.children()):
+            layer.register_forward_pre_hook(round_in)
+            layer.register_forward_hook(round_out)
+    return network
 
 
 class _Graphs:
@@ -58,28 +99,36 @@ class _Graphs:
 
     def __init__(self, network: nn.Module) -> None:
         self._network = network
-        self._captured: dict[tuple[int, ...], tuple[int, torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
+        self._captured: dict[tuple[tuple[int, ...], ...], _Captured] = {}
 
-    def __call__(self, x: Tensor) -> Tensor:
-        shape, place = tuple(x.shape), next(self._network.parameters()).data_ptr()
-        kept = self._captured.get(shape)
-        if kept is None or kept[0] != place:
-            kept = self._captured[shape] = (place, *self._capture(x))
-        _, graph, given, out = kept
-        given.copy_(x)
-        graph.replay()
-        return out.clone()
+    def __call__(self, *given: Tensor) -> Tensor:
+        shapes, place = tuple(tuple(x.shape) for x in given), next(self._network.parameters()).data_ptr()
+        kept = self._captured.get(shapes)
+        if kept is None or kept.place != place:
+            kept = self._captured[shapes] = _Captured(self._network, place, given)
+        return kept.replayed(given)
 
-    def _capture(self, x: Tensor) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor]:
-        given = x.clone()
-        beside = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
-        beside.wait_stream(torch.cuda.current_stream(x.device))
+
+class _Captured:
+    """One graph, and where it reads and writes."""
+
+    def __init__(self, network: nn.Module, place: int, given: tuple[Tensor, ...]) -> None:
+        self.place = place
+        self._given = [x.clone() for x in given]
+        device = given[0].device
+        beside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        beside.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(beside):
             for _ in range(3):  # cuDNN looks for its algorithms outside of a capture.
-                self._network(given)
-        torch.cuda.current_stream(x.device).wait_stream(beside)
-        graph = torch.cuda.CUDAGraph()
+                network(*self._given)
+        torch.cuda.current_stream(device).wait_stream(beside)
+        self._graph = torch.cuda.CUDAGraph()
         # Other threads go on copying and allocating meanwhile.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            out: Tensor = self._network(given)
-        return graph, given, out
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+            self._out: Tensor = network(*self._given)
+
+    def replayed(self, given: tuple[Tensor, ...]) -> Tensor:
+        for place, x in zip(self._given, given, strict=True):
+            place.copy_(x)
+        self._graph.replay()
+        return self._out.clone()

@@ -19,7 +19,7 @@ from tasks.residency.residents import Residents, residents_on
 from tasks.residency.shortage import told_as_out_of_vram
 from tasks.runtime.choice import Machine, Way, Wish, choose_way
 from tasks.runtime.machine import machine_of
-from tasks.runtime.run import ready, runner
+from tasks.runtime.run import Held, held, network_of, runner
 from tasks.side_by_side import SideBySide
 from tasks.task import TaskInputs, TaskSpec
 from tasks.upscale.enlarge import Tiling, enlarged
@@ -70,23 +70,24 @@ class UpscaleTask(IdentityTask):
         """
         if torch.device(device).type == "cpu":
             keep_freed_layers()
-        residents, machine = residents_on(device), machine_of(device)
+        residents, machine = residents_on(device), machine_of(device, self._wish)
 
-        def made() -> EnlargingNet:
+        def made() -> Held:
             network = self._choice.network()
-            ready(network, self._way(machine, network).precision)
-            return network
+            return held(network, self._way(machine, network), device, residents.built)
 
-        network = residents.add(self._name, made)
+        one = residents.add(self._name, made)
+        network = network_of(one)
         assert isinstance(network, EnlargingNet)
         try:
             way = self._way(machine, network)
+            run = runner(one, way, device, residents.built)
         except JobError:
             residents.remove(self._name)
             raise
         self.arithmetic = f"enlarged by {self._choice.name}, {way}"
         self._residents, self._network, self._device = residents, network, torch.device(device)
-        self._run = Enlarger(network.scale, network.multiple, network.margin, runner(network, way.runtime))
+        self._run = Enlarger(network.scale, network.multiple, network.margin, run)
 
     def render(self, batch: DeviceBatch, inputs: TaskInputs) -> DeviceBatch:
         """The pictures enlarged, in a batch of their own; `batch` itself, as it was, where they have the size.
@@ -132,12 +133,15 @@ class UpscaleTask(IdentityTask):
 
     @property
     def _name(self) -> str:
-        """Among the device's networks: the same weights at another precision are others."""
-        asked = self._wish.precision
-        return self._choice.name if asked == AUTO else f"{self._choice.name} {asked}"
+        """Among the device's networks: the same weights computed in another way are others."""
+        like = self.spec.machine
+        chosen_by = () if like is None or self._wish.precision != AUTO else (like.kind, *like.half)
+        asked = [one for one in (self._wish.precision, self._wish.runtime) if one != AUTO]
+        return " ".join((self._choice.name, *asked, *chosen_by))
 
     def _way(self, machine: Machine, network: EnlargingNet) -> Way:
-        return choose_way(self._wish, machine, network.precisions, f"{type(network).__name__} ({self._choice.name})")
+        name = f"{type(network).__name__} ({self._choice.name})"
+        return choose_way(self._wish, machine, network.precisions, name, like=self.spec.machine)
 
     def _rendered(self, batch: DeviceBatch, network: Enlarger, side: int, setting: Setting) -> DeviceBatch:
         size = output_size(self.spec, batch.format)

@@ -11,6 +11,7 @@ from tasks.checkpoint import read
 from tasks.heap import keep_freed_layers
 from tasks.nets.enlarging import enlarging_network
 from tasks.nets.srvgg_net import SRVGGNet
+from tasks.runtime.built import NothingKept
 from tasks.runtime.choice import Wish, choose_way
 from tasks.runtime.machine import machine_of
 from tasks.runtime.run import Run, ready, runner
@@ -26,7 +27,7 @@ def main(path: Path, how: str, width: int, height: int) -> None:
     if how == "ours":
         keep_freed_layers()
         way = choose_way(Wish(), machine_of("cpu"), SRVGGNet.precisions, "SRVGGNetCompact")
-        run = runner(ready(network, way.precision), way.runtime)
+        run = runner(ready(network, way), way, "cpu", NothingKept())
     x = torch.rand(1, 3, height, width)
     taken = []
     with torch.inference_mode():

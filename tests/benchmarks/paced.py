@@ -53,6 +53,20 @@ def gpus(count: int) -> Iterator[str]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def idle_milliseconds(address: str, seconds: float = 10.0) -> float:
+    """CPU time that a driver takes a second which joined this Ray and does nothing, once it is there."""
+    import ray
+
+    ray.init(address=address, log_to_driver=False)
+    try:
+        time.sleep(2.0)
+        began = time.process_time()
+        time.sleep(seconds)
+        return 1000 * (time.process_time() - began) / seconds
+    finally:
+        ray.shutdown()
+
+
 def write_clip(path: Path, seconds: int, number: int) -> Path:
     """A clip with a keyframe a second; other pictures for each number, for equal sources are rendered once."""
     with av.open(str(path), "w") as container:
@@ -115,6 +129,7 @@ def run(
             output = f"{folder}/{path.name}"
             job = RenderJob(str(path), output, (spec,), segment_seconds=segment_seconds, encode=encode)
             items.append(Item(path.name, line, job))
+        idle_ms = idle_milliseconds(address)
         watch = Watch(count)
         end = run_batch(items, BatchRequest(folder, Place("joined", address, "benchmark"), "cpu:0"), watch)
     if watch.begun is None or set(end.phases.values()) != {"rendered"}:
@@ -126,6 +141,7 @@ def run(
         "frames": frames,
         "ideal_seconds": frames * milliseconds / 1000 / count,
         "driver_ms_a_segment": 1000 * (watch.cpu_ended - watch.cpu_begun) / watch.units,
+        "idle_driver_ms_a_segment": idle_ms * seconds / watch.units,
         "segments": watch.units,
         "leases": watch.leases,
         "idle": watch.idle,

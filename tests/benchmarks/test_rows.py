@@ -84,6 +84,7 @@ def test_efficiency_is_the_ideal_over_what_was_taken() -> None:
         "leases": 4,
         "segments": 48,
         "driver_ms_a_segment": 4.0,
+        "idle_driver_ms_a_segment": 1.5,
     }
     figures = efficiency.figures_of(8, run)
     assert [round(figure.value, 3) for figure in figures] == [0.96, 4.0, 4.0]

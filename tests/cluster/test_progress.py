@@ -1,5 +1,7 @@
 """How often a run asks its workers how far they are."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from cluster.fleet import progress
@@ -33,6 +35,16 @@ def test_workers_are_asked_often_at_first_and_seldom_in_a_long_run(
 def test_where_nothing_waits_any_more_they_are_asked_often_again(workers: int, seconds: float) -> None:
     """Whoever is slow now holds up the end."""
     assert progress._pause(3600.0, workers, waits=False) == pytest.approx(seconds)
+
+
+def test_ends_of_leases_spare_questions_but_none_hides_another_attempt_for_long() -> None:
+    def at(*signs: float) -> float:
+        return progress._next_ask(100.0, [SimpleNamespace(last_sign=sign) for sign in signs], 25.0)  # type: ignore[arg-type]
+
+    assert at(90.0, 95.0) == 125.0, "not before a pause since it was asked"
+    assert at(130.0, 140.0) == 165.0
+    assert at(110.0, 140.0) == 160.0
+    assert at(90.0, 500.0) == 140.0
 
 
 def test_a_stalled_attempt_is_asked_many_times_before_it_is_given_up() -> None:

@@ -28,12 +28,24 @@ def test_a_photo_is_scanned_to_a_sheet_and_told(tmp_path: Path) -> None:
     assert cv2.imread(str(tmp_path / "people.jpg")).shape[0] > 200
 
 
+def test_a_detector_finds_whom_cascades_miss(test_data: Path, tmp_path: Path) -> None:
+    turn = cv2.getRotationMatrix2D((224, 120), 45, 1.0)
+    cv2.imwrite(str(tmp_path / "ann.png"), cv2.warpAffine(cv2.imread(str(PORTRAIT)), turn, (512, 512)))
+    detector = test_data / "weights" / "yunet_n_640_640.onnx"
+    for more, count in (([], 0), (["--detector", str(detector)], 1)):
+        asked = ["scan", str(tmp_path / "ann.png"), "--sheet", str(tmp_path / "people.jpg"), "--in-process", "--json"]
+        told = CliRunner().invoke(app, [*asked, *more])
+        assert told.exit_code == 0, told.output
+        assert len(json.loads(told.stdout)["people"]) == count
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
         (["none.mp4"], "source none.mp4: no such file"),
         (["none.mp4", "--sheet", "people.png"], "--sheet people.png: expected a name that ends in .jpg"),
         (["none.mp4", "--identity", "arkface"], "there is no model 'arkface': did you mean 'arcface'?"),
+        (["none.mp4", "--detector", "yunnet"], "there is no model 'yunnet': did you mean 'yunet'?"),
     ],
 )
 def test_what_cannot_be_scanned_is_refused(words: list[str], told: str) -> None:

@@ -1,5 +1,6 @@
 """The large networks by each back end, over the same network run plainly: half precision, eager, NCHW."""
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -9,8 +10,10 @@ from torch import Tensor, nn
 from tasks.nets.rrdb_net import RRDBNet
 from tasks.nets.srvgg_net import SRVGGNet
 from tasks.nets.wav2lip import SIDE, Wav2Lip
-from tasks.runtime.choice import RUNTIMES, Runtime
-from tasks.runtime.run import runner
+from tasks.runtime.built import NothingKept
+from tasks.runtime.choice import RUNTIMES, Precision, Way
+from tasks.runtime.onnx import providers_on
+from tasks.runtime.run import held, runner
 from tests.benchmarks.settings import say
 from tests.benchmarks.table import Figure
 from tests.gpu.scale import Scale, seconds_of
@@ -27,8 +30,6 @@ class Subject:
     inputs: tuple[tuple[int, ...], ...]
     flops: float
     "Of one call; 2 for a multiplication with its addition."
-    graphed: bool = True
-    "One input and one output, as a runner wants it."
 
 
 def subjects(scale: Scale) -> Iterator[Subject]:
@@ -46,7 +47,7 @@ def subjects(scale: Scale) -> Iterator[Subject]:
         2 * 9 * shape[0] * shape[2] * shape[3] * body,
     )  # fmt: skip
     inputs = ((scale.faces, 1, 80, 16), (scale.faces, 6, SIDE, SIDE))
-    yield Subject("Wav2Lip", Wav2Lip, inputs, 7.93e9 * scale.faces, graphed=False)
+    yield Subject("Wav2Lip", Wav2Lip, inputs, 7.93e9 * scale.faces)
 
 
 def measure_networks(device: str, scale: Scale) -> list[Figure]:
@@ -59,25 +60,28 @@ def measure_networks(device: str, scale: Scale) -> list[Figure]:
     return figures
 
 
-@torch.inference_mode()
 def _of_one(subject: Subject, device: str, half: torch.dtype, scale: Scale, rate: float) -> list[Figure]:
     torch.manual_seed(0)
-    plain = subject.made().eval().to(device, half)
-    given = [torch.rand(shape, device=device, dtype=half) for shape in subject.inputs]
-    wanted: Tensor = plain(*given)
-    reference = seconds_of(device, lambda: plain(*given), scale.rounds)
-    ours = plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    given = [x.contiguous(memory_format=torch.channels_last) for x in given]
+    network = subject.made().eval().requires_grad_(False)
+    given = [torch.rand(shape).to(device, half) for shape in subject.inputs]
+    with torch.inference_mode():
+        plain = copy.deepcopy(network).to(device, half)
+        wanted: Tensor = plain(*given)
+        reference = seconds_of(device, lambda: plain(*given), scale.rounds)
+    together = [x.contiguous(memory_format=torch.channels_last) for x in given]
     figures = []
-    for runtime in _runtimes(subject, device, scale):
-        run = runner(ours, runtime)
-        off = float((run(*given) - wanted).abs().max() / wanted.abs().max())
-        taken = seconds_of(device, lambda run=run: run(*given), scale.rounds)  # type: ignore[misc]
+    for way in _ways(device, scale, "fp16" if half == torch.float16 else "fp32"):
+        ours = held(copy.deepcopy(network), way, device, NothingKept())
+        run = runner(ours.to(device) if isinstance(ours, nn.Module) else ours, way, device, NothingKept())
+        with torch.inference_mode():
+            off = float((run(*together) - wanted).abs().max() / wanted.abs().max())
+            taken = seconds_of(device, lambda run=run: run(*together), scale.rounds)  # type: ignore[misc]
         share = subject.flops / taken / rate
-        say(f"{subject.name} {runtime}: {1000 * taken:.2f} ms, plain {1000 * reference:.2f}; {off:.1e} apart")
+        how = f"{way.runtime} by {way.provider}" if way.provider else f"{way.runtime}, channels last"
+        say(f"{subject.name} {how}: {1000 * taken:.2f} ms, plain {1000 * reference:.2f}; {off:.1e} apart")
         figures.append(
             Figure(
-                "networks", f"{subject.name}, {runtime}, channels last, over a plain run", reference / taken, "×",
+                "networks", f"{subject.name}, {how}, over a plain run", reference / taken, "×",
                 _GAIN, False, f"{1000 * taken:.2f} against {1000 * reference:.2f} ms of {list(subject.inputs[-1])}; "
                 f"{100 * share:.0f} % of the matrix rate; outputs {off:.0e} apart",
                 {"share": share, "apart": off},
@@ -86,9 +90,17 @@ def _of_one(subject: Subject, device: str, half: torch.dtype, scale: Scale, rate
     return figures
 
 
-def _runtimes(subject: Subject, device: str, scale: Scale) -> list[Runtime]:
-    left_out = {"compile": not scale.compiles, "graphs": not device.startswith("cuda") or not subject.graphed}
-    return [runtime for runtime in RUNTIMES if not left_out.get(runtime)]
+def _ways(device: str, scale: Scale, precision: Precision) -> Iterator[Way]:
+    """Every back end of the device, each provider of ONNX Runtime that opens for itself."""
+    left_out = {"compile": not scale.compiles, "graphs": not device.startswith("cuda"), "onnx": True}
+    for runtime in RUNTIMES:
+        if not left_out.get(runtime):
+            yield Way(runtime, precision, "measured")
+    for provider in providers_on(device):
+        if provider.fault:
+            say(f"onnx by {provider.name} does not open: {provider.fault}")
+        else:
+            yield Way("onnx", precision, "measured", provider.name)
 
 
 def _matrix_rate(device: str, scale: Scale) -> float:

@@ -14,7 +14,7 @@ def test_every_row_can_be_measured() -> None:
     assert {figure.row for figure in figures} == set(ROWS)
     assert all(math.isfinite(figure.value) for figure in figures)
     apart = [figure.details["apart"] for figure in figures if "apart" in figure.details]
-    assert len(apart) == 3 and max(apart) < 1e-4
+    assert len(apart) in (3, 6) and max(apart) < 1e-4, "three networks, by torch and, where it is installed, by ONNX"
 
 
 def test_a_row_that_fails_is_told_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:

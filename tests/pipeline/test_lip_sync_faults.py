@@ -31,7 +31,7 @@ def _faceless_at_first(number: int) -> Picture:
     return _portrait(number) if number >= 3 else np.full((512, 512, 3), 90, np.uint8)
 
 
-def _write(
+def write_portrait(
     path: Path,
     rate: Fraction = Fraction(25),
     *,
@@ -58,13 +58,22 @@ def _write(
         output.mux(stream.encode(None))
 
 
+def _on_its_side(number: int) -> Picture:
+    """Tilted by 45 degrees, as somebody who lies on a sofa."""
+    turn = cv2.getRotationMatrix2D((224, 120), 45, 1.0)
+    turn[:, 2] += (32 + number, 130)
+    picture = cv2.imread(str(DEMO / "portrait.jpg"))
+    return np.asarray(cv2.warpAffine(picture, turn, (512, 512), borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
 KINDS: dict[str, Callable[[Path], None]] = {
-    "23.976": lambda path: _write(path, Fraction(24000, 1001)),
-    "59.94": lambda path: _write(path, Fraction(60000, 1001)),
-    "uneven times": lambda path: _write(path, Fraction(50), steps=(1, 3, 2)),
-    "turned phone": lambda path: _write(path, degrees=90),
-    "single frame": lambda path: _write(path, frames=1),
-    "no face at first": lambda path: _write(path, picture=_faceless_at_first),
+    "23.976": lambda path: write_portrait(path, Fraction(24000, 1001)),
+    "29.97": lambda path: write_portrait(path, Fraction(30000, 1001)),
+    "59.94": lambda path: write_portrait(path, Fraction(60000, 1001)),
+    "uneven times": lambda path: write_portrait(path, Fraction(50), steps=(1, 3, 2)),
+    "turned phone": lambda path: write_portrait(path, degrees=90),
+    "single frame": lambda path: write_portrait(path, frames=1),
+    "no face at first": lambda path: write_portrait(path, picture=_faceless_at_first),
 }
 
 
@@ -79,10 +88,14 @@ def _shown(path: Path) -> tuple[list[Fraction], np.ndarray]:
         )
 
 
-def _rendered(source: Path, task: str, voice: Path = DEMO / "voice.wav") -> tuple[dict[str, object], Path]:
+def _rendered(
+    source: Path, task: str, voice: Path = DEMO / "voice.wav", *, overwrite: bool = False
+) -> tuple[dict[str, object], Path]:
     output = source.with_name("out.mp4")
     lossless = EncodeRequest(qp=0, preset="ultrafast")
-    job = RenderJob(str(source), str(output), (parse_task(task),), str(voice), "video", encode=lossless)
+    job = RenderJob(
+        str(source), str(output), (parse_task(task),), str(voice), "video", encode=lossless, overwrite=overwrite
+    )
     return dict(render_in_process(job).tasks[0]), output
 
 
@@ -111,9 +124,21 @@ def test_digital_silence_is_drawn_and_counted(task: str, tmp_path: Path) -> None
         frame.sample_rate = 16_000
         output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
-    _write(tmp_path / "source.mp4")
+    write_portrait(tmp_path / "source.mp4")
     told, output_path = _rendered(tmp_path / "source.mp4", task, voice)
     assert told["kept"] == {}
     assert len(_shown(output_path)[0]) == FRAMES
     if "model=" in task:
         assert told["frames drawn in silence"] == FRAMES
+
+
+def test_a_head_on_its_side_speaks_with_a_detector_that_sees_it(test_data: Path, tmp_path: Path, task: str) -> None:
+    source, joined = tmp_path / "source.mp4", "," if ":" in task else ":"
+    write_portrait(source, picture=_on_its_side, frames=4)
+    told, _ = _rendered(source, task)
+    assert told["kept"] == {"no face": 4}, "cascades see no tilted face"
+    detector = test_data / "weights" / "yunet_n_640_640.onnx"
+    told, output = _rendered(source, f"{task}{joined}detector={detector}", overwrite=True)
+    assert told["kept"] == {}
+    changed = (_shown(source)[1] != _shown(output)[1]).any(axis=(1, 2))
+    assert changed[1:].all()

@@ -15,6 +15,8 @@ from pipeline.render import render_in_process
 from pipeline.storage import Storage
 from tasks.errors import SourceError
 from tasks.lip_sync.task import LipSyncTask
+from tasks.residency import residents
+from tasks.residency.pool import Pool
 from tasks.table import parse_task
 from tests.pipeline.test_journey import frames_of
 from tests.tasks.lip_sync.generators import Loud, random_weights, save
@@ -110,6 +112,38 @@ def test_a_checkpoint_s_own_network_gives_one_result_however_the_video_is_cut(
         seen.append((report.counts["segments"], frames_of(output)))
     assert seen[0][0] > 1 == seen[1][0]
     assert seen[0][1] == seen[1][1]
+
+
+def test_a_chain_with_room_for_one_network_at_a_time_gives_the_same_bits(
+    moving_face: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A generator and an enlarging network, by turns on a device that holds either, two leases in flight."""
+    checkpoint = save(tmp_path / "random.pth", random_weights())
+    sizes: dict[str, int] = {}
+    plain = Pool.add
+
+    def noted(pool: Pool, name: str, size_bytes: int, *, pinned: bool = False) -> None:
+        sizes[name] = size_bytes
+        plain(pool, name, size_bytes, pinned=pinned)
+
+    monkeypatch.setattr(Pool, "add", noted)
+    task = f"lip-sync:model={checkpoint},precision=fp32"
+    outputs, moves = [], []
+    for name in ("all", "one"):
+        here = residents.with_budget("cpu", 1 << 40 if name == "all" else max(sizes.values()))
+        output = tmp_path / f"{name}.mp4"
+        job = _job(moving_face, output, task, segment_seconds=0.2, trim=(None, Fraction(2, 5)))
+        report = render_in_process(replace(job, tasks=(*job.tasks, parse_task("upscale"))))
+        assert any(name.startswith("frames drawn by random, eager at fp32") for name in report.counts)
+        outputs.append(_planes(output))
+        moves.append(here.pool.moves)
+        residents._open.clear()
+    assert len(sizes) == 2 and sum(sizes.values()) > max(sizes.values())
+    assert outputs[0].shape[0] == 10
+    assert np.array_equal(*outputs)
+    assert moves[0].evictions == 0
+    assert moves[1].evictions >= 3 and moves[1].failed_loads == 0
+    assert moves[1].loads + moves[1].prefetches <= 2 * 2, "no more than networks by batches"
 
 
 def test_another_voice_for_a_scanned_video_looks_at_no_picture_again(

@@ -152,3 +152,37 @@ def _lag(asked: np.ndarray, wanted: np.ndarray, minute: int, rate: Fraction) -> 
         return float(np.corrcoef(np.roll(asked, -lag)[inner], wanted[inner])[0, 1])
 
     return max(range(-12, 13), key=agree)
+
+
+def _uneven(path: Path, photo: Path, ticks: list[int], rate: int) -> None:
+    """The photo for one frame at each of `ticks`."""
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=rate, options={"preset": "ultrafast"})
+        stream.width = stream.height = SIDE
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = Fraction(1, rate)
+        picture = cv2.imread(str(photo))
+        for tick in ticks:
+            frame = av.VideoFrame.from_ndarray(picture, "bgr24")
+            frame.pts, frame.time_base = tick, Fraction(1, rate)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+
+
+def test_frames_of_uneven_times_are_asked_for_what_is_said_when_they_are_shown(photo: Path, tmp_path: Path) -> None:
+    """A minute whose first half has half of its frames missing: by their numbers they would drift by half of it."""
+    ticks = [*range(0, 25 * 30, 2), *range(25 * 30, 25 * 60)]
+    _uneven(tmp_path / "uneven.mp4", photo, ticks, 25)
+    job = RenderJob(
+        str(tmp_path / "uneven.mp4"), str(tmp_path / "out.mkv"), (parse_task("lip-sync"),),
+        str(voice(tmp_path / "voice.wav", 60)), "video",
+    )  # fmt: skip
+    plan = prepare(Storage(), job, cached=False)
+    (done,) = conclude(Storage(), tmp_path, plan, scan_works(Storage(), tmp_path, plan)[:0] or ((),))
+    asked, times = np.asarray(done.asked["opening"], np.float64), np.array(ticks) / 25
+    assert len(asked) == len(ticks)
+    for part in (slice(25, 350), slice(400, 1100)):
+        agrees = [np.corrcoef(asked[part], SAID.at((times[part] - lag) % PERIOD_SECONDS))[0, 1] for lag in (0.0, 0.2)]
+        assert agrees[0] > 0.5 > agrees[1]
+    by_number = SAID.at(np.arange(len(ticks)) / 25 % PERIOD_SECONDS)
+    assert np.corrcoef(asked[100:350], by_number[100:350])[0, 1] < 0.3

@@ -21,6 +21,8 @@ from tasks.lip_sync.wav2lip.occlusion import CELLS, mouth_cells, unhidden
 from tasks.lip_sync.wav2lip.plan import plan_generated
 from tasks.mel import BANDS
 from tasks.nets.wav2lip import COLUMNS, SIDE
+from tasks.residency.demand import Demand
+from tasks.runtime.choice import Machine
 from tasks.task import OutputFrames, TaskInputs, TaskPlan, Voice, sound_name
 from tasks.turning import Box
 from tasks.weights import Weights
@@ -36,6 +38,10 @@ class Manner:
 
     precision: str = "auto"
     "auto | fp32 | bf16"
+    runtime: str = "auto"
+    "auto | eager | compile | graphs | onnx"
+    like: Machine | None = None
+    "What the precision is chosen by, where nodes of a run differ"
     box: bool = False
     "the lower half of the crop is shown, not mouth and jaw alone"
     before: bool = True
@@ -77,15 +83,28 @@ class Generated:
         self._generator: Generator | None = None
 
     def load(self, device: str) -> None:
-        """Bring the generator onto the device where its file is on this node; a scan needs none.
+        """The generator among the device's networks where its file is on this node; a scan needs none.
 
         Raises:
             WeightsError: the file is of another network.
+            JobError: it cannot be computed as was asked for.
         """
         if self._weights is not None and self._weights.path:
-            self._generator = Generator(self._weights, device, precision=self._how.precision)
+            how = self._how
+            self._generator = Generator(
+                self._weights, device, precision=how.precision, runtime=how.runtime, like=how.like
+            )
             self.vram_bytes = _VRAM_BYTES if self._generator.side == SIDE else _LARGER_VRAM_BYTES
-            self.arithmetic = "" if self._generator.precision == "fp32" else f"in {self._generator.precision}"
+            self.arithmetic = self._generator.arithmetic
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Of the device's networks."""
+        return () if self._generator is None else (self._generator.name,)
+
+    def demands(self) -> tuple[Demand, ...]:
+        """What each of them asks of the device."""
+        return () if self._generator is None else (self._generator.demand(),)
 
     def plan(self, scan: Scan, output: OutputFrames, voice: Voice, cast: Cast, offset_seconds: float) -> TaskPlan:
         """Crops of every face in each output frame, and the sound it hears."""
@@ -102,6 +121,8 @@ class Generated:
             self._draw(batch, faces.at(start, start + self._generator.batch), self._generator)
 
     def release(self) -> None:
+        if self._generator is not None:
+            self._generator.release()
         self._generator = None
 
     def _draw(self, batch: DeviceBatch, faces: _Faces, generator: Generator) -> None:
@@ -120,8 +141,9 @@ class Generated:
             masks = masks * unhidden(resized(seen, SIDE), torch.from_numpy(faces.usual).to(batch.device), masks, points)
         mel = torch.from_numpy(faces.mel).to(batch.device)[:, None]
         masks = resized(masks, generator.side)
-        drawn = match_colour(seen, generator.draw(mel, seen), masks, mouth_cells(points, batch.device))
-        drawn = match_light(seen, drawn, masks)
+        mouths = mouth_cells(points, batch.device)
+        drawn = match_colour(seen, generator.draw(mel, seen), masks, mouths)
+        drawn = match_light(seen, drawn, masks, mouths)
         shown = masks * torch.from_numpy(faces.weights.astype(np.float32)).to(batch.device)[:, None, None, None]
         for k, frame in enumerate(faces.frames.tolist()):
             one = slice(k, k + 1)

@@ -99,13 +99,14 @@ def resized(crops: Tensor, side: int) -> Tensor:
     return functional.interpolate(crops, size=(side, side), mode="bilinear", align_corners=False)
 
 
-def match_light(source: Tensor, drawn: Tensor, mask: Tensor) -> Tensor:
+def match_light(source: Tensor, drawn: Tensor, mask: Tensor, unlike: Tensor) -> Tensor:
     """What was drawn (N, 3, s, s) with the colour and light that the source has along the mask's edge.
 
     The difference there is carried inwards, smoothly and weighted by nearness (normalised convolution,
     Knutsson and Westin, CVPR 1993), so that a cheek in the light and one in the shade both join.
+    `unlike` (N, 1, 24, 24) is 1 in cells that are to differ: a mouth that opens near the edge would darken the cheek.
     """
-    edge = 4 * mask * (1 - mask)
+    edge = 4 * mask * (1 - mask) * (1 - functional.interpolate(unlike, size=mask.shape[-2:]))
     moved = resized(torch.cat([(source - drawn) * edge, edge], 1), SIDE // _CELL)  # (N, 4, 24, 24)
     for _ in range(3):
         moved = functional.avg_pool2d(moved, _LIGHT_REACH, 1, _LIGHT_REACH // 2)

@@ -1,6 +1,6 @@
 """The generators that are known, as data: how large a face they draw, and how they want it shown."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +17,7 @@ class Kind:
 
     side: int
     "of the faces it sees and draws, a multiple of 96"
-    build: Callable[[], Wav2LipFamily]
+    build: type[Wav2LipFamily]
     told_by: str = ""
     "a key that no other has; empty: it is taken where none is told"
     centred: bool = False

@@ -18,7 +18,7 @@ import torch
 
 from tasks.heap import keep_freed_layers
 from tasks.nets.srvgg_net import SRVGGNet
-from tasks.runtime.choice import Wish, choose_way
+from tasks.runtime.choice import Way, Wish, choose_way
 from tasks.runtime.machine import machine_of
 from tasks.runtime.run import ready
 from tasks.task import TaskSpec
@@ -134,7 +134,7 @@ def _command_speed(settings: Settings) -> Figure:
 
 
 def _embedded() -> torch.nn.Module:
-    return ready(Choice.of(TaskSpec("upscale", (("denoise", "1"),))).network(), "fp32")
+    return ready(Choice.of(TaskSpec("upscale", (("denoise", "1"),))).network(), Way("eager", "fp32", "embedded"))
 
 
 def _sets_folder() -> Path:

@@ -5,14 +5,17 @@ ones draw each face as it was given (to 1 % of white), so that whatever else a p
 the doing of what is around the network.  `Loud` paints what it hears, in no time.
 """
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tasks.lip_sync.wav2lip.network import chosen_precision
+from tasks.lip_sync.wav2lip.network import way_of
 from tasks.nets.wav2lip import Wav2Lip
+from tasks.residency.demand import Demand
+from tasks.runtime.choice import Machine, Wish
 from tasks.weights import Weights
 from tests.tasks.recipe import shapes, weights
 
@@ -61,10 +64,26 @@ class Loud:
 
     batch = 4
     side = 96
+    name = "loud"
 
-    def __init__(self, weights: Weights | None = None, device: str = "cpu", *, precision: str = "auto") -> None:
-        self.precision = chosen_precision(precision, device)
+    def __init__(
+        self,
+        weights: Weights | None = None,
+        device: str = "cpu",
+        *,
+        precision: str = "auto",
+        runtime: str = "auto",
+        like: Machine | None = None,
+    ) -> None:
+        self.way = way_of(Wish(runtime, precision), device, self.name, like)
+        self.arithmetic = f"drawn by {self.name}, {self.way}"
         self.runs = 0
+
+    def demand(self) -> Demand:
+        return Demand(self.name, self.name, self.batch, self.side, 0)
+
+    def release(self) -> None:
+        pass
 
     def draw(self, mel: Tensor, faces: Tensor) -> Tensor:
         assert len(mel) <= self.batch
@@ -79,4 +98,5 @@ class Loud:
 
 def at_hand(path: Path) -> Weights:
     """A checkpoint as it lies on this node after the plan fetched it."""
-    return Weights("model", str(path), "wav2lip-96", "0" * 64, path.name, path=str(path))
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "0" * 64
+    return Weights("model", str(path), "wav2lip-96", sha256, path.name, path=str(path))

@@ -263,6 +263,17 @@ def test_what_only_a_generator_can_do_is_not_passed_over(asked: str) -> None:
         LipSyncTask(parse_task(f"lip-sync:{asked}"))
 
 
+def test_a_scan_is_known_by_who_found_the_faces_and_by_no_other_weights() -> None:
+    """Another voice or model looks at no picture again; another detector sees others."""
+    spec, one = parse_task("lip-sync"), at_hand(Path("one.onnx"))
+    plain = LipSyncTask(spec).digest()
+    found = [replace(one, option=option, sha256=sha * 64) for option, sha in (("detector", "1"), ("detector", "2"))]
+    digests = {LipSyncTask(replace(spec, weights=(weights,))).digest() for weights in found}
+    assert len(digests | {plain}) == 3
+    drawing = [replace(one, option=option) for option in ("model", "restore", "identity")]
+    assert {LipSyncTask(replace(spec, weights=(weights,))).digest() for weights in drawing} == {plain}
+
+
 @pytest.mark.parametrize("asked", ["draw", "keep"])
 def test_a_mouth_rests_where_nobody_speaks_if_that_is_asked(
     clip: FrameBatch, asked: str, monkeypatch: pytest.MonkeyPatch

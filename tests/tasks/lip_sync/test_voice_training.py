@@ -15,6 +15,7 @@ TEACHING = ("LivePortrait__assets_examples_driving_d11", "LivePortrait__assets_e
 TESTING = ("V-Express__test_samples_short_case_tys_gt",)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_library("espeak-ng") is None, reason="espeak-ng is not here: nothing speaks for training")
 def test_one_command_goes_from_clips_to_weights_that_speak(
     test_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

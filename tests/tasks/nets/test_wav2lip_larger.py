@@ -39,7 +39,7 @@ TOLD = {
 }
 
 
-@pytest.mark.parametrize("side", [288, 384])
+@pytest.mark.parametrize("side", [288, pytest.param(384, marks=pytest.mark.slow)])
 @torch.inference_mode()
 def test_a_larger_generator_is_known_by_its_keys_and_hears_and_sees(side: int, tmp_path: Path) -> None:
     network = BY_SIDE[side].build()
@@ -57,6 +57,7 @@ def test_a_larger_generator_is_known_by_its_keys_and_hears_and_sees(side: int, t
     other = generator.draw(torch.stack([mel[0], -mel[1]]), faces)
     assert torch.equal(other[0], drawn[0]), "the same again, whatever its company"
     assert not torch.equal(other[1], drawn[1])
+    generator.release()
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind.side))

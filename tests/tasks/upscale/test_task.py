@@ -194,6 +194,34 @@ def test_a_budget_for_one_model_at_a_time_gives_the_same_pictures(tmp_path: Path
     assert tight.pool.holding.used_bytes == 0
 
 
+@pytest.mark.parametrize("name", ["embedded", "compact", "dense"])
+def test_onnx_runtime_draws_the_same_pictures_to_one_code(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    batch = random_batch(picture_format("yuv420p10le", 45, 31), count=3)
+    files = {} if name == "embedded" else {"model": small_network(tmp_path, name, 3)}
+    torchs, onnxs = (rendered([with_file(f"upscale:runtime={r}", **files)], batch) for r in ("eager", "onnx"))
+    assert not same(torchs, batch)
+    for a, b in zip(torchs.planes, onnxs.planes, strict=True):
+        assert np.abs(a.astype(int) - b.astype(int)).max() <= 1, "of 1023: float rounding alone"
+    chain = Chain([open_task(with_file("upscale:runtime=onnx", **files))], "cpu")
+    chain.load()
+    assert " by cpu at fp32 (asked for; " in chain.arithmetic[0]
+    chain.release()
+
+
+def test_a_chain_of_both_back_ends_with_room_for_one_network_draws_the_same(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    batch = random_batch(picture_format("yuv420p", 24, 16), count=2)
+    file = small_network(tmp_path, "compact2", 3)
+    specs = [with_file(f"upscale:runtime={runtime}", model=file) for runtime in ("onnx", "eager", "onnx")]
+    residents.with_budget("cpu", 1 << 40)
+    wanted = rendered(specs, batch)
+    size_bytes = sum(tensor.numel() * 4 for tensor in _state(file).values())
+    tight = residents.with_budget("cpu", size_bytes + 4096)
+    assert same(rendered(specs, batch), wanted)
+    assert tight.pool.moves.evictions >= 2
+
+
 def _state(path: Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
@@ -226,8 +254,8 @@ def test_want_of_memory_leads_to_tiles_and_to_no_lost_picture(monkeypatch: pytes
     found = chain.render(batch, [TaskInputs(7, 9, {}, {})])
     steps = chain.steps_since_told()
     way = (
-        "eager at fp32 (channels last; torch.compile gains nothing on processors, whose time goes into convolutions; "
-        "DetailNet (embedded) bears nothing less)"
+        "eager at fp32 (channels last; torch.compile gains nothing on processors, whose time goes into convolutions, "
+        "and ONNX Runtime takes 0.8 to 1.2 times as long; DetailNet (embedded) bears nothing less)"
     )
     assert chain.arithmetic == (f"enlarged by embedded, {way}",)
     assert [step.split(": ", 1)[1] for step in steps] == [

@@ -37,6 +37,13 @@ def cast(face: Tensor, gains: tuple[float, ...], contrast: float, lift: float) -
     return ((face - 0.5) * contrast + 0.5) * torch.tensor(gains)[:, None, None] + lift
 
 
+def settled(face: Tensor, drawn: Tensor) -> Tensor:
+    """What was drawn, as it is shown."""
+    cells = mouth_cells(POINTS, CPU).repeat(len(face), 1, 1, 1)
+    shown = masks().repeat(len(face), 1, 1, 1)
+    return match_light(face, match_colour(face, drawn, shown, cells), shown, cells)
+
+
 def apart(one: Tensor, other: Tensor, weights: Tensor) -> float:
     """Mean difference in Lab (CIE 1976) where a mask shows it."""
     labs = [cv2.cvtColor(x[0].permute(1, 2, 0).clamp(0, 1).numpy(), cv2.COLOR_RGB2LAB) for x in (one, other)]
@@ -47,8 +54,8 @@ def apart(one: Tensor, other: Tensor, weights: Tensor) -> float:
 @pytest.mark.parametrize("planted", CASTS)
 def test_a_planted_cast_is_taken_out(face: Tensor, planted: tuple[tuple[float, ...], float, float]) -> None:
     drawn, shown = cast(face, *planted), masks()
-    before = match_light(face, drawn, shown)
-    after = match_light(face, match_colour(face, drawn, shown, mouth_cells(POINTS, CPU)), shown)
+    before = match_light(face, drawn, shown, mouth_cells(POINTS, CPU))
+    after = settled(face, drawn)
     assert apart(after, face, shown) < 0.5 * apart(before, face, shown), "the light of the edge alone leaves it"
     assert apart(after, face, shown) < 1.0, "a difference that nobody sees lies below 1 to 2.3"
 
@@ -89,3 +96,30 @@ def test_a_face_is_matched_alike_in_any_company_and_not_at_all_where_it_is_hidde
     other = [torch.cat([x, y]) for x, y in ((face.flip(-1), face), (face * 0.4, drawn), (shown, shown), (cells, cells))]
     assert torch.equal(match_colour(*other)[1:], alone)
     assert torch.equal(match_colour(face, drawn, torch.zeros_like(shown), cells), drawn)
+
+
+def flicker(frames: Tensor, source: Tensor) -> float:
+    """Mean change from frame to frame of the skin that is shown, apart from the source's own, in 255ths of white."""
+    mouth = torch.nn.functional.interpolate(mouth_cells(POINTS, CPU), scale_factor=4)
+    away = torch.nn.functional.max_pool2d(torch.nn.functional.avg_pool2d(mouth, 8), 3, 1, 1) == 0
+    weight = torch.nn.functional.avg_pool2d(masks(), 8) * away
+    cells = torch.nn.functional.avg_pool2d(frames - source, 8)
+    return float(((cells[1:] - cells[:-1]).abs() * weight).sum() / (weight.sum() * 3 * (len(frames) - 1)) * 255)
+
+
+def test_casts_that_come_and_go_leave_no_flicker(face: Tensor) -> None:
+    """Each frame is matched by what both show in it: there is nothing left to be smoothed over time."""
+    frames = face.repeat(12, 1, 1, 1)
+    drawn = torch.cat([cast(face, *CASTS[number % len(CASTS)]) for number in range(12)])
+    assert flicker(drawn, frames) > 15
+    assert flicker(settled(frames, drawn), frames) < 0.5
+
+
+def test_a_mouth_that_opens_and_closes_does_not_darken_the_cheeks(face: Tensor) -> None:
+    """Its darkness lies near the edge of the mask, whose light is carried inwards."""
+    frames = face.repeat(8, 1, 1, 1)
+    drawn = frames.clone()
+    (left, top), (right, bottom) = POINTS[0, :32].min(0).astype(int), POINTS[0, :32].max(0).astype(int) + 1
+    drawn[::2, :, top:bottom, left:right] *= 0.2
+    assert flicker(drawn, frames) == 0
+    assert flicker(settled(frames, drawn), frames) < 0.1

@@ -1,5 +1,6 @@
 """From picture to crop and back: upright, in place, with the source's light, and nothing outside the mask."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from tasks.lip_sync.looks import CHIN, Look
 from tasks.lip_sync.looks import SIDE as LOOK_SIDE
 from tasks.lip_sync.wav2lip.draw import box_of_crop, box_of_mask, finer, match_light, paste, resized, sample_crop
 from tasks.lip_sync.wav2lip.mask import box_edges, hull_edges, soft_masks
-from tasks.lip_sync.wav2lip.network import Generator, chosen_precision
+from tasks.lip_sync.wav2lip.network import Generator, way_of
 from tasks.lip_sync.wav2lip.occlusion import LEAST_LOOKS, unhidden, usual_look
+from tasks.runtime.choice import Machine, Wish
 from tasks.table import open_task, parse_task
 from tests.tasks.lip_sync.faces import PORTRAIT_POINTS, cut, portrait
 from tests.tasks.lip_sync.generators import Loud, at_hand, copying_weights, random_weights, save
@@ -111,13 +113,13 @@ def test_light_and_tint_of_the_source_are_taken_over() -> None:
     points = in_frame(crop_of(PORTRAIT_POINTS)[None], PORTRAIT_POINTS[None])
     masks = soft_masks(hull_edges(points), CPU)
     source = torch.full((1, 3, SIDE, SIDE), 0.5)
-    across = torch.linspace(-0.1, 0.1, SIDE)
+    across, nowhere = torch.linspace(-0.1, 0.1, SIDE), torch.zeros(1, 1, 24, 24)
     drawn = source + across * torch.tensor([1.0, 0.5, -1.0])[:, None, None] - 0.05
-    matched = match_light(source, drawn, masks)
+    matched = match_light(source, drawn, masks, nowhere)
     weight = masks.expand_as(source)
     before, after = ((((x - source).abs() * weight).sum() / weight.sum()).item() for x in (drawn, matched))
     assert after < 0.25 * before
-    torch.testing.assert_close(match_light(source, source, masks), source)
+    torch.testing.assert_close(match_light(source, source, masks, nowhere), source)
 
 
 def looks(count: int, hidden: range = range(0)) -> list[Look]:
@@ -157,9 +159,11 @@ def test_of_too_few_looks_nothing_is_said() -> None:
 
 
 @pytest.fixture(scope="module")
-def generator(tmp_path_factory: pytest.TempPathFactory) -> Generator:
+def generator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Generator]:
     path = save(tmp_path_factory.mktemp("w") / "random.pth", random_weights())
-    return Generator(at_hand(path), "cpu", precision="fp32")
+    made = Generator(at_hand(path), "cpu", precision="fp32")
+    yield made
+    made.release()
 
 
 def test_a_face_is_drawn_alike_in_any_company(generator: Generator) -> None:
@@ -176,17 +180,17 @@ def test_the_copying_checkpoint_copies(tmp_path_factory: pytest.TempPathFactory)
     """What the tests of everything around the network rest on; also that colours keep their order."""
     path = save(tmp_path_factory.mktemp("w") / "copy.pth", copying_weights())
     faces = torch.rand(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
-    drawn = Generator(at_hand(path), "cpu", precision="fp32").draw(torch.zeros(2, 1, 80, 16), faces)
+    copying = Generator(at_hand(path), "cpu", precision="fp32")
+    drawn = copying.draw(torch.zeros(2, 1, 80, 16), faces)
+    copying.release()
     assert float((drawn - faces).abs().max()) < 0.02
 
 
-@pytest.mark.skipif(
-    not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this processor has no bf16: some seconds a face"
-)
 def test_bf16_stays_within_its_stated_tolerance(generator: Generator, tmp_path: Path) -> None:
     """0.02 of white at most; and it is another arithmetic."""
     rough = Generator(at_hand(save(tmp_path / "random.pth", random_weights())), "cpu", precision="bf16")
     mel, faces = torch.rand(2, 1, 80, 16) * 8 - 4, torch.rand(2, 3, SIDE, SIDE)
+    assert rough.way.precision == "bf16"
     difference = (rough.draw(mel, faces) - generator.draw(mel, faces)).abs()
     assert 0 < float(difference.max()) <= 0.02
 
@@ -207,17 +211,18 @@ def test_bf16_is_used_by_itself_where_the_processor_has_it(
     asked: str, device: str, has: dict[str, bool], chosen: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
-    assert chosen_precision(asked, device) == chosen
+    like = Machine("cuda", "L4", ("fp16", "bf16")) if device == "cuda" else None
+    assert way_of(Wish(precision=asked), "cpu", "wav2lip", like).precision == chosen
 
 
 def test_frames_drawn_in_bf16_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("tasks.lip_sync.wav2lip.backend.Generator", Loud)
-    for has, words in (({"avx512_bf16": True}, ("in bf16",)), ({}, ())):
+    for has, words in (({"avx512_bf16": True}, "eager at bf16 (channels last"), ({}, "eager at fp32 (channels last")):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=has: found)
         spec = replace(parse_task("lip-sync:model=wav2lip"), weights=(at_hand(tmp_path / "made.pth"),))
         chain = Chain([open_task(spec)], "cpu")
         chain.load()
-        assert chain.arithmetic == words
+        assert chain.arithmetic[0].startswith(f"drawn by loud, {words}")
 
 
 @pytest.mark.parametrize("side", [192, 288, 384])

@@ -1,0 +1,1 @@
+"""Restoration of faces after a mouth was drawn: a network gives them the detail that drawing has lost."""
