@@ -43,7 +43,7 @@ from tasks.task import Arrays, Needs, OutputFrames, Shown, TaskInputs, TaskPlan,
 from tasks.weights import Weights
 
 #: Bumped by hand when the same plan is drawn or scanned otherwise.
-VERSION: Final = 6
+VERSION: Final = 7
 #: Options that mean nothing to the embedded backend.
 _OF_GENERATORS: Final = ("mask", "occlusion", "precision", "runtime", "silence")
 #: Options that mean nothing where nothing is restored.

@@ -24,11 +24,15 @@ UPPER_INSET: Final = 0.075
 LOWER_INSET: Final = 0.015
 #: Share of their way by which the outer edges of closing lips stay behind in the middle: lips at rest are fuller.
 THICKEN_UPPER: Final = 0.4
-THICKEN_LOWER: Final = 0.2
+THICKEN_LOWER: Final = 0.25
 #: How far the sides of a closing lower lip go from what the open one leaves to a parabola. On six filmed
 #: people a closed lip had 0.95, 0.73, 0.53 and 0.25 of its middle's thickness at 0.3, 0.6, 0.75 and 0.9 of the half
 #: width, an open one 1.0, 0.9, 0.7 and 0.4; landmarks err there, so not all of the way.
 TAPER: Final = 0.7
+#: By at most these shares of its thickness a closing lower lip grows in the middle, and its sides go further than its
+#: middle leads them: of a lip that closes a wide O nothing but a wedge would be left.
+MOST_GROWN: Final = 0.5
+MOST_TAPERED: Final = 0.4
 
 #: Gap of a generic mouth along x, in the form of `shape.evaluate`.
 GENERIC_PROFILE: Final = (1.0, 0.0, 0.45, 0.0)
@@ -202,10 +206,11 @@ def _outer_fall(target: LipTarget, wide: Array, inner: Array, thickness: Array) 
     rim = np.maximum(1 - wide * wide, 0)
     closing = target.closing[:, None, None]
     fall = evaluate(target.lower - s.lower, middle)[:, :, None]
-    stays = THICKEN_LOWER * closing * fall
-    closed = (evaluate(s.lower_thickness, middle)[:, :, None] - stays) * rim
+    own = evaluate(s.lower_thickness, middle)[:, :, None]
+    stays = closing * np.clip(THICKEN_LOWER * fall, -MOST_GROWN * own, 0)
+    closed = (own - stays) * rim
     outer = (fall - stays) * rim
-    return outer + TAPER * closing * np.minimum(inner + closed - thickness - outer, 0)
+    return outer + TAPER * closing * np.clip(inner + closed - thickness - outer, -MOST_TAPERED * thickness, 0)
 
 
 def _skin(target: LipTarget, x: Array, y: Array, meet: Array) -> tuple[Array, Array]:
