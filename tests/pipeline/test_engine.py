@@ -34,7 +34,7 @@ class NumberReader:
     "asked", [[(0, 40), (40, 75), (75, 120)], [(0, 40), (75, 120)], [(40, 75)], [(30, 31), (90, 120)]]
 )
 def test_every_unit_asked_for_is_measured_on_its_own_frames(kind, asked, sources: Sources, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.engine.open_task", lambda spec: NumberReader())
+    monkeypatch.setattr("pipeline.engine.open_to_measure", lambda storage, spec: NumberReader())
     storage = Storage({})
     index = probe(storage, str(sources.path(kind)))
     pool = InProcessPool(storage, "cpu", tmp_path, lambda stage, frames: None)
