@@ -22,7 +22,7 @@ SILENT_SECONDS = 90.0
 #: Calls a second, whatever the number of workers, each of which costs the driver about two milliseconds: before the
 #: first frame of the run, after it, and when nothing waits, so that whoever is slow is found out.  And at most, where
 #: workers are so many that each would wait too long to be known to live.
-_FIRST_ASKS_PER_SECOND, _ASKS_PER_SECOND, _LAST_ASKS_PER_SECOND, _MOST_ASKS_PER_SECOND = 20, 0.2, 2.0, 100
+_FIRST_ASKS_PER_SECOND, _ASKS_PER_SECOND, _LAST_ASKS_PER_SECOND, _MOST_ASKS_PER_SECOND = 20, 0.2, 1.0, 100
 
 
 async def watch_progress(
