@@ -32,13 +32,36 @@ async def watch_progress(
 
     `waits`: there is work that no attempt does yet.
     """
-    asking: set[str] = set()
-    asked: dict[str, float] = {}
-    clock = asyncio.get_running_loop().time
-    first: float | None = None
+    questions, clock = _Questions(), asyncio.get_running_loop().time
+    while True:
+        roots = _roots(attempts())
+        pause = _pause(None if questions.first is None else clock() - questions.first, len(roots), waits())
+        await asyncio.sleep(min(pause, _TURN_SECONDS))
+        for root, running in roots:
+            questions.ask(root, running, pause)
+        _end_idle(attempts(), idle_seconds)
 
-    async def ask(root: transport.Worker, running: list[RunningAttempt]) -> None:
-        nonlocal first
+
+class _Questions:
+    """Those that are on their way, one a worker, and when each was asked last."""
+
+    def __init__(self) -> None:
+        self.first: float | None = None
+        "When the first rendered frame of the run was told."
+        self._asked: dict[str, float] = {}
+        self._open: dict[str, asyncio.Task[None]] = {}
+        self._clock = asyncio.get_running_loop().time
+
+    def ask(self, root: transport.Worker, running: list[RunningAttempt], pause: float) -> None:
+        """Ask a worker whose time has come, without waiting for its answer."""
+        name, now = root.name, self._clock()
+        if name in self._open or now < _next_ask(self._asked.get(name, 0.0), running, pause):
+            return
+        self._asked[name] = now
+        self._open[name] = task = asyncio.create_task(self._answered(root, running))
+        task.add_done_callback(lambda done: self._open.pop(name))
+
+    async def _answered(self, root: transport.Worker, running: list[RunningAttempt]) -> None:
         known = {attempt.attempt.number: attempt.known for attempt in running}
         try:
             told: dict[int, SoFar] = await asyncio.wait_for(
@@ -47,30 +70,14 @@ async def watch_progress(
         except TimeoutError:
             for attempt in running:
                 attempt.hang(f"{root.stage} worker {root.name} gave no sign for {SILENT_SECONDS:.0f} s")
+            return
         except ReelyardError:  # Its attempts hear of it themselves.
-            pass
-        else:
-            for attempt in running:
-                if (so_far := told.get(attempt.attempt.number)) is not None:
-                    attempt.note(so_far)
-                    if first is None and so_far.frames and isinstance(attempt.work, RenderWork):
-                        first = clock()
-        finally:
-            asking.discard(root.name)
-
-    beside: set[asyncio.Task[None]] = set()
-    while True:
-        roots = _roots(attempts())
-        pause = _pause(None if first is None else clock() - first, len(roots), waits())
-        await asyncio.sleep(min(pause, _TURN_SECONDS))
-        for root, running in roots:
-            if root.name not in asking and clock() >= _next_ask(asked.get(root.name, 0.0), running, pause):
-                asking.add(root.name)
-                asked[root.name] = clock()
-                task = asyncio.create_task(ask(root, running))
-                beside.add(task)
-                task.add_done_callback(beside.discard)
-        _end_idle(attempts(), idle_seconds)
+            return
+        for attempt in running:
+            if (so_far := told.get(attempt.attempt.number)) is not None:
+                attempt.note(so_far)
+                if self.first is None and so_far.frames and isinstance(attempt.work, RenderWork):
+                    self.first = self._clock()
 
 
 def _pause(age: float | None, workers: int, waits: bool) -> float:
