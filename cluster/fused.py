@@ -1,4 +1,4 @@
-"""A whole cell in one process: decode, render and encode as threads, for a node with a single processor.
+"""A whole cell in one process: decode, render and encode as threads, for a node without a processor to spare.
 
 What the pull chain of three workers does, without its processes and without a copy between them.
 """

@@ -97,7 +97,8 @@ def test_a_local_ray_renders_beside_files_that_bear_our_names(reelyard: Command,
     assert numbers_of(folder / "ray.mkv") == list(range(FRAMES))
     assert report["counts"]["frames"] == FRAMES
     assert report["counts"]["segments"] >= 4
-    assert {segment["worker"] for segment in report["segments"]} == {"encode-0"}
+    (worker,) = {segment["worker"] for segment in report["segments"]}
+    assert worker in ("encode-0", "fused-0"), "one cell, as this machine's processors have it"
     assert json.loads((folder / "ray.mkv.report.json").read_text())["job"] == report["job"]
     assert "<svg" in (folder / "ray.mkv.report.html").read_text()
     assert sorted(p.name for p in folder.iterdir() if p.name.startswith("ray.mkv")) == [

@@ -37,6 +37,16 @@ def test_a_laptop_is_one_cell_and_a_large_node_one_for_every_four_processors() -
 
 
 @pytest.mark.parametrize(
+    ("cpus", "gpus", "fused"),
+    [(1, 0, True), (2, 0, True), (3, 0, False), (64, 0, False), (1, 1, True), (2, 1, False), (16, 8, False)],
+)
+def test_one_worker_does_all_where_no_processor_is_to_spare(cpus: float, gpus: int, fused: bool) -> None:
+    """Beside a GPU two processors decode and encode while it draws; without one they draw as well."""
+    plans = plan_cells(replace(_LAPTOP, cpus=cpus, gpus=gpus), gpu=gpus > 0)
+    assert {plan.fused for plan in plans} == {fused}
+
+
+@pytest.mark.parametrize(
     ("cpus", "gpus", "share"), [(16, 8, 2.0), (128, 8, 4.0), (9, 4, 2.0), (1, 1, 1.0), (4, 8, 0.5)]
 )
 def test_a_gpu_is_a_cell_with_its_share_of_the_nodes_processors(cpus: float, gpus: int, share: float) -> None:
