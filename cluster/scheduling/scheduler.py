@@ -243,7 +243,7 @@ class Scheduler:
         known = self._books.costs.measured(state.video.recipe, work, cell.cell.kind)
         if not known or cell.deadline is not None or cell.slowness.value >= self._settings.slow_factor:
             return 1
-        return min(self._settings.most_units, level.units // (2 * self._books.slots))
+        return min(self._settings.most_units, level.units // (self._books.slots + 1))
 
     def _take_over(self, now: float) -> None:
         """Free slots help where something would end late."""

@@ -17,7 +17,7 @@ class SchedulerSettings:
     "Until measured: from the start of an attempt to its first frame on a warm cell."
     fixed_share: float = 0.05
     "Of a lease's time, at most, goes into what every lease costs anew, while there is work enough."
-    lease_seconds: float = 30.0
+    lease_seconds: float = 60.0
     "Of work in a lease, while there is enough for all: each costs the driver milliseconds, at any speed of a cell."
     most_units: int = 8
     "In one lease."
