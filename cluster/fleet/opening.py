@@ -50,7 +50,10 @@ def fleet_at(
             )
         from cluster.fleet.ray_fleet import RayFleet
 
-        fleet = RayFleet(connection, storage_options, device=device, altering=altering, first_cells=first_cells)
+        fleet = RayFleet(
+            connection, storage_options, device=device, altering=altering, first_cells=first_cells,
+            gpus_per_cell=place.gpus_per_cell,
+        )  # fmt: skip
         try:
             yield fleet
         finally:

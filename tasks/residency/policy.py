@@ -140,7 +140,8 @@ def needed_bytes(names: Sequence[str], sizes: Mapping[str, int], holding: Holdin
     if needed > holding.budget_bytes:
         raise OutOfVram(
             f"{', '.join(sorted(together))} take {_gb(needed)} together, but the device's budget for models is "
-            f"{_gb(holding.budget_bytes)}; use a GPU with more memory, fewer actors on it, or --device cpu"
+            f"{_gb(holding.budget_bytes)}; use a GPU with more memory, a larger share of this one (--gpus-per-cell), "
+            "or --device cpu"
         )
     return needed
 

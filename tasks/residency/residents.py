@@ -180,10 +180,10 @@ def residents_on(device: str) -> Residents:
         return _open[device]
 
 
-def with_budget(device: str, budget_bytes: int) -> Residents:
+def with_budget(device: str, budget: Budget | int) -> Residents:
     """Residents with a budget of their own from now on, empty; for whoever knows better than the free memory."""
     with _opening:
-        _open[device] = Residents(device, budget_bytes)
+        _open[device] = Residents(device, budget)
         return _open[device]
 
 

@@ -86,14 +86,14 @@ def test_a_node_is_read_from_rays_table_and_its_label_goes_before_its_resource()
 
 
 def test_a_shortage_names_what_was_needed_what_is_there_and_the_likeliest_remedy_first() -> None:
-    busy = shortage((_GPU, _HEAD), {_GPU.id: {"CPU": 3.0}}, gpu=True, device="auto", waited_seconds=300)
+    busy = shortage((_GPU, _HEAD), {_GPU.id: {"CPU": 3.0}}, gpus=1.0, device="auto", waited_seconds=300)
     assert busy.message == (
         "no cell could be placed in 300 s: needed 1 GPU and 1 CPU free together on one node, "
         "found node 10.0.0.2/cccccc: 3 of 16 CPU, 0 of 8 GPU free; node 10.0.0.3/dddddd: 0 of 0 CPU, 0 of 0 GPU free; "
         "wait for the other jobs that hold them, or end them (`ray status` shows what is in use); "
         "or add a node with 1 GPU and 1 CPU; or use --device cpu"
     )
-    bare = shortage((_HEAD,), {}, gpu=True, device="cuda", waited_seconds=30).message
+    bare = shortage((_HEAD,), {}, gpus=1.0, device="cuda", waited_seconds=30).message
     assert bare.startswith("--device cuda: no cell could be placed in 30 s")
     assert bare.index("let the autoscaler") < bare.index("use --device cpu")
     assert "wait for the other jobs" not in bare
