@@ -35,14 +35,19 @@ def choose_place(
     Raises:
         JobError: both were asked for, the address is of a kind that cannot be joined, or no cell has such a share.
     """
-    if gpus_per_cell is None:
-        return _place(in_process, address, environment)
-    if in_process:
+    if in_process and gpus_per_cell is not None:
         raise JobError("--gpus-per-cell and --in-process: one process has its GPU alone; give one of them")
-    return replace(_place(in_process, address, environment), gpus_per_cell=_share(gpus_per_cell))
+    return replace(_place(in_process, address, environment), gpus_per_cell=checked_share(gpus_per_cell))
 
 
-def _share(gpus_per_cell: float) -> float:
+def checked_share(gpus_per_cell: float | None) -> float:
+    """Of a GPU; all of one where nothing is said.
+
+    Raises:
+        JobError: no cell can have such a share.
+    """
+    if gpus_per_cell is None:
+        return 1.0
     if not SMALLEST_SHARE <= gpus_per_cell <= 1:
         raise JobError(
             f"--gpus-per-cell {gpus_per_cell:g}: expected {SMALLEST_SHARE:g} to 1, as 0.5 for two cells on each GPU; "

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 from pipeline.prepare import RenderPlan
 from pipeline.storage import Storage
@@ -17,8 +18,10 @@ from tasks.residency.upcoming import Coming, queue_of
 _BATCHES = 2
 
 
-def vram_lines(plans: Sequence[RenderPlan], device: str, budget_bytes: int | None) -> tuple[str, ...]:
-    """The arithmetic of jobs that render in turns on one device; their networks are read, nothing is rendered.
+def vram_lines(
+    plans: Sequence[RenderPlan], device: str, budget_bytes: int | None, share: float = 1.0
+) -> tuple[str, ...]:
+    """The arithmetic of jobs that render in turns on a share of one device; their networks are read, nothing is drawn.
 
     Raises:
         WeightsError: weights are not to be had.
@@ -32,7 +35,7 @@ def vram_lines(plans: Sequence[RenderPlan], device: str, budget_bytes: int | Non
         if not queue:
             return (*told, f"nothing of this lies in the pool of {device}: there is nothing to evict")
         most = max(demand.activation_bytes for some in demands for demand in some)
-        budget = kept_from(here.budget, most) if isinstance(here.budget, Budget) else here.budget
+        budget = kept_from(replace(here.budget, share=share), most) if isinstance(here.budget, Budget) else here.budget
         return (*told, *forecast(budget, queue, here.pool.sizes))
 
 

@@ -59,6 +59,14 @@ def test_jobs_that_share_a_device_share_the_budget(folder: Path) -> None:
     ]
 
 
+def test_the_arithmetic_of_a_cell_that_has_a_share_of_a_gpu(folder: Path) -> None:
+    told = doctor("--vram", job(folder, "upscale"), "--gpus-per-cell", "0.25")
+    assert told.exit_code == 0, told.output
+    assert "free × 0.25 share × 0.95 −" in told.stdout
+    refused = doctor("--vram", job(folder, "upscale"), "--gpus-per-cell", "4")
+    assert refused.exit_code == 2 and "--gpus-per-cell 4: expected 0.05 to 1" in refused.output
+
+
 def test_a_job_without_networks_says_so(folder: Path) -> None:
     told = doctor("--vram", job(folder, "rehearsal"))
     assert told.exit_code == 0, told.output
