@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, TypeVar
 import av.logging
 
 from cluster.chains import Chains, one_thread_each
+from cluster.gpus.allocator import let_segments_grow
 from cluster.gpus.sharing import CardShare
 from cluster.messages import Carried, FoundDevice, Order, SoFar, WorkerFacts
 from cluster.packages import own_code
@@ -196,6 +197,7 @@ class RenderWorker(CellWorker):
 
     def __init__(self, name: str, storage_options: Mapping[str, str], gpu_share: float = 1.0) -> None:
         super().__init__(name, storage_options, gpu_share)
+        let_segments_grow(os.environ)
         self._chains = Chains(self._storage, self._share)
         self._device_lock = threading.Lock()
         self._gpus: dict[str, GpuWatch | None] = {}

@@ -1,6 +1,7 @@
 """The fleet of a place, for the time of a block."""
 
 import logging
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from cluster.address import Place
 from cluster.fleet.values import Fleet
+from cluster.gpus.allocator import let_segments_grow
 from pipeline.pool import Decision
 from pipeline.storage import Storage
 from tasks.errors import JobError
@@ -67,6 +69,7 @@ def _threads(storage_options: Mapping[str, str], device: str, altering: bool) ->
     from cluster.fleet.threads import ThreadFleet
 
     chosen, reason = "cpu", "no task draws: nothing is computed on a device"
+    let_segments_grow(os.environ)
     if altering:
         from tasks.devices import choose_device
 
