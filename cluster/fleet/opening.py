@@ -4,7 +4,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from cluster.address import Place
@@ -52,14 +52,9 @@ def fleet_at(
             )
         from cluster.fleet.ray_fleet import RayFleet
 
-        fleet = RayFleet(
-            connection, storage_options, device=device, altering=altering, first_cells=first_cells,
-            gpus_per_cell=place.gpus_per_cell,
-        )  # fmt: skip
-        try:
+        how = {"altering": altering, "first_cells": first_cells, "gpus_per_cell": place.gpus_per_cell}
+        with closing(RayFleet(connection, storage_options, device=device, **how)) as fleet:  # type: ignore[arg-type]
             yield fleet
-        finally:
-            fleet.close()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -11,7 +12,7 @@ from tasks.device_batch import DeviceBatch
 from tasks.errors import JobError
 from tasks.heap import keep_freed_layers
 from tasks.identity import IdentityTask
-from tasks.picture import PictureFormat
+from tasks.picture import PictureFormat, frames_per_batch
 from tasks.residency.demand import Demand
 from tasks.residency.ladder import Setting
 from tasks.residency.residents import Residents, residents_on
@@ -25,6 +26,7 @@ from tasks.upscale.enlarge import Tiling, enlarged
 from tasks.upscale.foreign import ForeignNet
 from tasks.upscale.networks import AnyNet, Choice, Enlarger, digest_of_embedded
 from tasks.upscale.size import AUTO, SMALLEST_TILE, output_size
+from tasks.upscale.tiles import even_call, tile_count
 
 #: Bumped by hand when the same network draws otherwise.
 _VERSION: Final = 2
@@ -128,7 +130,11 @@ class UpscaleTask(IdentityTask):
         side = self._side(self._network, width * height, max(width, height), max(larger))
         tile_pixels = min(side * side, width * height)
         enlarged_bytes = _LAYERS * 3 * 4 * larger[0] * larger[1]
-        count = self._at_once(self._network, tile_pixels, enlarged_bytes)
+        tiles = tile_count(width, height, side=side, margin=self._network.margin, multiple=self._network.multiple)
+        usual = tiles * frames_per_batch(
+            format.frame_bytes, replace(format, width=larger[0], height=larger[1]).frame_bytes
+        )
+        count = self._at_once(self._network, tile_pixels, enlarged_bytes, usual)
         activation_bytes = count * (self._network.pixel_bytes * tile_pixels + enlarged_bytes)
         what = f"upscale {self._choice.name} of {width}x{height}"
         return (Demand(self._name, what, count, side, activation_bytes),)
@@ -182,12 +188,12 @@ class UpscaleTask(IdentityTask):
         side = max(int(room**0.5), SMALLEST_TILE, 3 * network.margin)
         return _whole_multiple(max(side, longest) if pixels <= room else side, network.multiple)
 
-    def _at_once(self, network: AnyNet, tile_pixels: int, enlarged_bytes: int) -> int:
-        """Tiles in one call on a GPU, pictures in a call each on processors."""
+    def _at_once(self, network: AnyNet, tile_pixels: int, enlarged_bytes: int, usual: int) -> int:
+        """Of a batch's `usual` tiles those in one call on a GPU, in calls that they fill; on processors pictures."""
         if self._device.type == "cpu":
             return max(1, min(self._calls.processors, _SIDE_BY_SIDE_BYTES // enlarged_bytes))
         fitting = _WORKING_BYTES[self._device.type] // (network.pixel_bytes * tile_pixels)
-        return max(1, min(_LARGEST_CALL[self._device.type], fitting))
+        return even_call(usual, max(1, min(_LARGEST_CALL[self._device.type], fitting)))
 
 
 def _groups(count: int, size: int) -> Iterator[range]:

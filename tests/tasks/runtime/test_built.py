@@ -30,9 +30,9 @@ def test_a_library_that_is_there_stays_the_file_that_it_is(tmp_path: Path) -> No
 
 
 def test_nothing_is_written_outside_the_folder(tmp_path: Path) -> None:
-    out = io.io.BytesIO()
+    out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as archive:
-        archive.addfile(tarfile.TarInfo("../outside"), io.io.BytesIO(b""))
+        archive.addfile(tarfile.TarInfo("../outside"), io.BytesIO(b""))
     with pytest.raises(tarfile.TarError):
         unpack(out.getvalue(), tmp_path / "here")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
