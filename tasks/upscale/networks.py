@@ -74,6 +74,11 @@ def _any_network(state: Mapping[str, Tensor], source: str) -> AnyNet:
         return foreign_network(state, source, ours)
 
 
+def is_tileable(network: AnyNet) -> bool:
+    """False where a tile would not come out as of the whole picture, whatever it sees around it."""
+    return bool(getattr(network, "tileable", True))
+
+
 def digest_of_embedded() -> str:
     return hashlib.sha256(EMBEDDED.read_bytes()).hexdigest()
 

@@ -24,7 +24,7 @@ from tasks.side_by_side import SideBySide
 from tasks.task import TaskInputs, TaskSpec
 from tasks.upscale.enlarge import Tiling, enlarged
 from tasks.upscale.foreign import ForeignNet
-from tasks.upscale.networks import AnyNet, Choice, Enlarger, digest_of_embedded
+from tasks.upscale.networks import AnyNet, Choice, Enlarger, digest_of_embedded, is_tileable
 from tasks.upscale.size import AUTO, SMALLEST_TILE, output_size
 from tasks.upscale.tiles import even_call, tile_count
 
@@ -81,10 +81,11 @@ class UpscaleTask(IdentityTask):
         one = residents.add(self._name, made)
         network = network_of(one)
         assert isinstance(network, AnyNet)
-        if isinstance(network, ForeignNet) and not network.tileable and self.spec.option("tile") != AUTO:
+        if not is_tileable(network) and self.spec.option("tile") != AUTO:
             residents.remove(self._name)
             raise JobError(
-                f"upscale:tile={self.spec.option('tile')}: {self._choice.name} is {network.words}; leave tile= out"
+                f"upscale:tile={self.spec.option('tile')}: pixels of {self._choice.name} depend on the whole picture, "
+                "so it is never tiled; leave tile= out"
             )
         try:
             way = self._way(machine, network)
@@ -175,7 +176,7 @@ class UpscaleTask(IdentityTask):
     @property
     def _tiled(self) -> bool:
         """Whether a picture may be cut: not where each of its pixels tells on all others."""
-        return not isinstance(self._network, ForeignNet) or self._network.tileable
+        return self._network is None or is_tileable(self._network)
 
     def _side(self, network: AnyNet, pixels: int, longest: int, longest_after: int) -> int:
         """Of the tiles that are wanted: as asked, else what can be computed at once, a whole picture if that can."""

@@ -13,8 +13,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tasks.errors import JobError, WeightsError
+from tasks.nets.reach import measured_margin
 from tasks.residency import residents
-from tasks.upscale.foreign import ForeignNet, foreign_network, measured_margin
+from tasks.upscale.foreign import ForeignNet, foreign_network
 from tests.tasks.pictures import picture_format, random_batch
 from tests.tasks.upscale.test_task import rendered, with_file
 
@@ -135,7 +136,9 @@ def test_what_must_not_be_cut_never_is(tmp_path: Path, spandrel: Any, monkeypatc
     monkeypatch.setattr(Row, "forward", lambda self, x: (seen.append(tuple(x.shape[2:])), forward(self, x))[1])
     rendered([with_file("upscale:factor=4", model=path)], random_batch(picture_format("yuv444p", 160, 120), 1))
     assert seen[-2:] == [(120, 160), (240, 320)], "both passes saw whole pictures"
-    with pytest.raises(JobError, match="its pixels depend on the whole picture .*, so it is never tiled; leave tile="):
+    with pytest.raises(
+        JobError, match="pixels of row3-whole .* depend on the whole picture, so it is never tiled; leave tile="
+    ):
         rendered([with_file("upscale:tile=64", model=path)], random_batch(picture_format(), 1))
     assert not residents.residents_on("cpu").pool.sizes
 

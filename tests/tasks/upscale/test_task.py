@@ -362,7 +362,7 @@ def test_a_real_checkpoint_enlarges_four_times_and_its_tiles_leave_no_seam(test_
 
 
 def test_a_checkpoint_of_another_network_is_told(test_data: Path) -> None:
-    path = test_data / "weights" / "RLFN_x4_ntire2022.pth"
+    path = test_data / "weights" / "RFDN_AIM_x4.pth"
     with pytest.raises(WeightsError, match="expected those of RRDBNet or SRVGGNetCompact"):
         open_task(with_file("upscale", model=path)).load("cpu")
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tasks.checkpoint import read
 from tasks.nets.detail_net import DetailNet
 from tasks.nets.enlarging import EnlargingNet, enlarging_network
+from tasks.nets.rlfn_net import RLFNNet
 from tasks.nets.rrdb_net import RRDBNet
 from tasks.nets.srvgg_net import SRVGGNet
 from tasks.upscale.tiles import enlarge, enlarged_tiles, even_call, padded, plan_tiles
@@ -112,7 +113,9 @@ def test_calls_are_as_few_as_can_be_and_the_last_has_the_fewest_places_empty(til
 
 
 @pytest.mark.parametrize(
-    "network", [SRVGGNet(2, 2, 8), RRDBNet(2, 1, 8, 4), DetailNet(2, 4)], ids=lambda n: type(n).__name__
+    "network",
+    [SRVGGNet(2, 2, 8), RRDBNet(2, 1, 8, 4), DetailNet(2, 4), RLFNNet(2, 8, 8, 4)],
+    ids=lambda n: type(n).__name__,
 )
 @torch.inference_mode()
 def test_a_tile_comes_out_the_same_whatever_is_computed_beside_it(network: EnlargingNet) -> None:
