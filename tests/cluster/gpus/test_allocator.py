@@ -1,8 +1,6 @@
 """Torch's allocator is told once, and nobody's own setting is lost."""
 
-import os
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 
@@ -44,11 +42,13 @@ def test_the_doctor_tells_what_becomes_of_it() -> None:
     assert mps.state == "ok" and "MPS" in mps.found
 
 
-def test_torch_understands_the_setting() -> None:
-    """It parses the variable when it is imported, GPU or not, and refuses what it does not know."""
-    script = "import torch; torch._C._accelerator_setAllocatorSettings(__import__('os').environ['PYTORCH_ALLOC_CONF'])"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    environment.pop("PYTORCH_ALLOC_CONF", None)
+def test_torch_still_calls_the_setting_so() -> None:
+    """It ignores what it does not know, so names that were changed would only be missed on a GPU."""
+    import torch
+
+    library = (Path(torch.__file__).parent / "lib" / "libc10.so").read_bytes()
+    environment: dict[str, str] = {}
     let_segments_grow(environment)
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    ((name, value),) = environment.items()
+    assert name.encode() in library
+    assert value.partition(":")[0].encode() in library

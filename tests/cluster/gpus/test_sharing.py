@@ -3,11 +3,14 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from cluster.fleet.plan import sharing
@@ -15,6 +18,8 @@ from cluster.gpus.sharing import CardShare, free_before_us
 from tasks.errors import OutOfVram
 from tasks.residency import residents
 from tasks.residency.policy import Budget
+from tasks.residency.pool import Pool
+from tests.tasks.residency.card import Card
 
 
 @pytest.fixture(autouse=True)
@@ -99,3 +104,47 @@ def test_a_run_says_how_its_gpus_are_shared_and_where_there_is_nothing_to_share(
         "3 cells on each GPU", "--gpus-per-cell 0.3: each has that share of its free memory"
     )  # fmt: skip
     assert "stand on processors" in sharing(0.5, gpu=False).reason
+
+
+class _Neighbours(Card):
+    """One of several movers on the same pretended card, of which each sees only its own models."""
+
+    def __init__(self, capacity_bytes: int, all_of_them: "list[_Neighbours]") -> None:
+        super().__init__(_SIZES, capacity_bytes)
+        self.all_of_them = all_of_them
+        all_of_them.append(self)
+
+    def allocate(self, size_bytes: int) -> None:
+        if sum(one.used_bytes for one in self.all_of_them) + size_bytes > self.capacity_bytes:
+            raise OutOfVram("the card is full")
+
+
+_SIZES = {"a": 30, "b": 25, "c": 20, "d": 10}
+
+
+def _used_in_turns(shares: Sequence[float], uses: Sequence[tuple[int, str]]) -> tuple[list[Pool], int]:
+    """Pools of workers with such shares of a card of 100 bytes, and the most that ever lay on it."""
+    card: list[_Neighbours] = []
+    pools = [Pool(_Neighbours(100, card), Budget(100, 0, share=share, headroom=0.0).model_bytes) for share in shares]
+    for pool in pools:
+        for name, size in _SIZES.items():
+            pool.add(name, size)
+    most = 0
+    for worker, name in uses:
+        with pools[worker].use(name):
+            pools[worker].prefetch()
+            most = max(most, sum(one.used_bytes for one in card))
+    return pools, most
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.sampled_from("abcd")), max_size=30))
+def test_two_workers_within_their_halves_never_meet(uses: list[tuple[int, str]]) -> None:
+    pools, most = _used_in_turns((0.5, 0.5), uses)
+    assert most <= 100
+    assert all(pool.moves.failed_loads == 0 for pool in pools), "neither is ever refused room by the other"
+
+
+def test_two_workers_that_each_count_on_the_whole_card_do_meet() -> None:
+    """What shares are for: without them one fills the card and the other, with nothing to evict, cannot render."""
+    with pytest.raises(OutOfVram, match="the card is full"):
+        _used_in_turns((1.0, 1.0), [(0, "a"), (0, "b"), (0, "c"), (0, "d"), (1, "a")])
