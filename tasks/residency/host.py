@@ -49,6 +49,12 @@ class HostBlocks:
         with self._lock:
             return frozenset(self._memory)
 
+    @property
+    def in_files(self) -> bool:
+        """Whether any block lies in a file alone."""
+        with self._lock:
+            return bool(self._files.keys() - self._memory.keys())
+
     def foresee(self, queue: Sequence[str]) -> None:
         """What the device will use, in order, as far as that is known."""
         with self._lock:
@@ -78,15 +84,39 @@ class HostBlocks:
     def lend(self, name: str) -> Tensor:
         """The block for a copy to the device, first read from its file into memory where that pays."""
         with self._lock:
-            mapped = self._files.get(name)
-            if name not in self._memory and mapped is not None:
-                self.reads += 1
-                if self._make_room(name, mapped.numel(), _after_first(self._queue, name)):
-                    self._read(name, mapped)
-            elif name in self._memory:
+            if name in self._memory:
                 self._lay(name, self._memory[name].numel())
+            else:
+                mapped = self._files[name]
+                stays = self._make_room(name, mapped.numel(), _after_first(self._queue, name))
+                self._put(name, self.read(mapped) if stays else None)
+                self.reads += 1
             self._lent.add(name)
             return self.block(name)
+
+    def next_to_read(self) -> tuple[str, Tensor] | None:
+        """The file whose block is needed soonest, if memory has room for it, which is then kept for `arrived`."""
+        with self._lock:
+            waiting = (name for name in self._queue if name not in self._lent and name not in self._memory)
+            name = next((name for name in waiting if name in self._files), None)
+            if name is None or not self._make_room(name, self._files[name].numel(), self._queue):
+                return None
+            return name, self._files[name]
+
+    def read(self, mapped: Tensor) -> Tensor | None:
+        """The block in memory, pinned where a GPU reads it; None where the system has none for it after all."""
+        try:
+            return torch.empty(mapped.shape, dtype=torch.uint8, pin_memory=self._pinned).copy_(mapped)
+        except RuntimeError as error:
+            self._tell(f"a network stays in its file: {str(error).splitlines()[0]}")
+            return None
+
+    def arrived(self, name: str, block: Tensor | None) -> None:
+        """What `next_to_read` named was read; whoever needed it meanwhile has read it too."""
+        with self._lock:
+            if name not in self._memory and name in self._files:
+                self.reads += 1
+                self._put(name, None if name in self._lent else block)
 
     def returned(self, name: str) -> None:
         """The device has it no more."""
@@ -103,16 +133,13 @@ class HostBlocks:
         self._lay(name, size_bytes)
         return True
 
-    def _read(self, name: str, mapped: Tensor) -> None:
-        """Into memory; where the system gives none after all it stays in its file."""
-        try:
-            block = torch.empty(mapped.shape, dtype=torch.uint8, pin_memory=self._pinned)
-        except RuntimeError as error:
+    def _put(self, name: str, block: Tensor | None) -> None:
+        """Into the room that was made for it, or that room given back."""
+        if block is None:
             self._holding = self._holding.without([name])
-            self._tell(f"{name} stays in its file: {str(error).splitlines()[0]}")
-            return
-        self._memory[name] = block.copy_(mapped)
-        self._moved(name, block)
+        else:
+            self._memory[name] = block
+            self._moved(name, block)
 
     def _lay(self, name: str, size_bytes: int) -> None:
         self._uses += 1

@@ -65,6 +65,7 @@ class TorchMover:
         self._device = torch.device(device)
         self.host = HostBlocks(host_bytes, pinned=self._on_gpu, moved=self._show_off_device, tell=tell)
         self._moving = threading.RLock()
+        self._reader: threading.Thread | None = None
         self._places: dict[str, tuple[_Place, ...]] = {}
         self._here: dict[str, Tensor] = {}
         self._copied: dict[str, torch.cuda.Event] = {}
@@ -76,8 +77,29 @@ class TorchMover:
         return self._device.type == "cuda"
 
     def foresee(self, queue: Sequence[str]) -> None:
-        """What will be used, in order, as far as that is known."""
+        """What will be used, in order, as far as that is known; of files what comes next is read meanwhile."""
         self.host.foresee(queue)
+        if self.host.in_files and not self.reading:
+            self._reader = threading.Thread(target=self._read_ahead, daemon=True, name="read ahead")
+            self._reader.start()
+
+    @property
+    def reading(self) -> bool:
+        """Whether files are being read ahead of their use."""
+        return self._reader is not None and self._reader.is_alive()
+
+    def _read_ahead(self) -> None:
+        while True:
+            with self._moving:
+                found = self.host.next_to_read()
+            if found is None:
+                return
+            name, mapped = found
+            block = self.host.read(mapped)
+            with self._moving:
+                self.host.arrived(name, block)
+            if block is None:
+                return
 
     def add(self, name: str, network: nn.Module | Openable) -> int:
         """Take a network in host memory over and tell how many bytes it takes; it must not be trained on."""

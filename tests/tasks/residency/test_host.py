@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tasks.residency import host
 from tasks.residency.host import HostBlocks
+from tasks.residency.mover import TorchMover
 from tasks.residency.policy import Holding, Resident, room_in_host
 from tasks.residency.residents import Residents
 from tests.tasks.residency.test_mover import network
@@ -38,17 +39,27 @@ def _blocks(budget_bytes: int, sizes: dict[str, int] = _SIZES) -> tuple[HostBloc
 @settings(max_examples=50)
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["lend", "return", "foresee"]), st.text("abcd", min_size=1, max_size=6)), max_size=20
+        st.tuples(
+            st.sampled_from(["lend", "return", "foresee", "ask", "arrive"]), st.text("abcd", min_size=1, max_size=6)
+        ),
+        max_size=20,
     ),
     st.integers(0, 1100),
 )
 def test_memory_keeps_its_budget_and_every_block_its_bytes(script: list[tuple[str, str]], budget: int) -> None:
     blocks, shown = _blocks(budget)
+    asked: list[tuple[str, torch.Tensor]] = []
     for word, names in script:
         if word == "foresee":
             blocks.foresee(names)
         elif word == "lend":
             assert torch.equal(blocks.lend(names[0]), _block(names[0], _SIZES[names[0]]))
+        elif word == "ask":
+            asked += [found] if (found := blocks.next_to_read()) else []
+        elif word == "arrive":
+            for name, mapped in asked:
+                blocks.arrived(name, blocks.read(mapped))
+            asked.clear()
         else:
             blocks.returned(names[0])
         assert sum(_SIZES[name] for name in blocks.in_memory) <= budget
@@ -171,3 +182,36 @@ def test_a_chain_with_host_memory_for_so_many_networks_renders_the_same_bits(roo
     told = [words for words in narrow.steps_since_told() if "waits in a file: host memory for networks is" in words]
     assert 3 - room <= len(told) <= 3
     assert not roomy.steps_since_told()
+
+
+def test_what_comes_next_is_read_before_it_is_asked_for() -> None:
+    mover = TorchMover("cpu", TorchMover("cpu").add("a", network(0)))
+    for seed, name in enumerate("abc"):
+        mover.add(name, network(seed))
+    for now, after in zip("abcab", "bcabc", strict=True):
+        mover.foresee([now, after, now])
+        mover.bring(now)
+        mover.foresee([after, now])
+        assert mover._reader is not None
+        mover._reader.join(10)
+        assert mover.host.in_memory == {after}, "room was made by the one that lies on the device"
+        mover.evict(now)
+
+
+def test_what_was_read_too_late_is_dropped() -> None:
+    blocks, shown = _blocks(400, {"a": 400, "b": 400})
+    blocks.foresee("ab")
+    found = blocks.next_to_read()
+    assert found is not None and found[0] == "a"
+    lent = blocks.lend("a")
+    blocks.arrived("a", torch.zeros(400, dtype=torch.uint8))
+    assert torch.equal(blocks.block("a"), lent) and torch.equal(shown["a"], _block("a", 400))
+
+
+def test_a_forgotten_block_never_arrives() -> None:
+    blocks, _ = _blocks(400, {"a": 400, "b": 400})
+    blocks.foresee("a")
+    assert blocks.next_to_read() is not None
+    blocks.forget("a")
+    blocks.arrived("a", _block("a", 400))
+    assert "a" not in blocks.in_memory
