@@ -116,7 +116,8 @@ class HostBlocks:
         with self._lock:
             if name not in self._memory and name in self._files:
                 self.reads += 1
-                self._put(name, None if name in self._lent else block)
+                wanted = name in self._holding.names and name not in self._lent
+                self._put(name, block if wanted else None)
 
     def returned(self, name: str) -> None:
         """The device has it no more."""
@@ -147,7 +148,10 @@ class HostBlocks:
 
     def _write(self, name: str) -> None:
         """Out of memory; a disk that has no room for it leaves it there."""
-        block = self._memory[name]
+        block = self._memory.get(name)
+        if block is None:  # Still being read: its room is another's now, and `arrived` finds none.
+            self._holding = self._holding.without([name])
+            return
         if name not in self._files:
             try:
                 self._files[name] = _mapped(block)

@@ -80,7 +80,8 @@ class TorchMover:
         """What will be used, in order, as far as that is known; of files what comes next is read meanwhile."""
         self.host.foresee(queue)
         if self.host.in_files and not self.reading:
-            self._reader = threading.Thread(target=self._read_ahead, daemon=True, name="read ahead")
+            # It ends by itself, and is waited for: one that is cut off within torch ends the process with it.
+            self._reader = threading.Thread(target=self._read_ahead, name="read ahead")
             self._reader.start()
 
     @property

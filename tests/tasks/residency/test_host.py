@@ -2,6 +2,8 @@
 
 import errno
 import itertools
+import random
+import threading
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -215,3 +217,39 @@ def test_a_forgotten_block_never_arrives() -> None:
     blocks.forget("a")
     blocks.arrived("a", _block("a", 400))
     assert "a" not in blocks.in_memory
+
+
+def test_room_that_was_kept_for_a_read_goes_to_whoever_needs_it_sooner() -> None:
+    blocks, _ = _blocks(400, {"a": 400, "b": 400, "c": 400})
+    blocks.foresee("ab")
+    assert blocks.next_to_read() is not None
+    blocks.foresee("ba")
+    assert torch.equal(blocks.lend("b"), _block("b", 400))
+    blocks.arrived("a", _block("a", 400))
+    assert sum(400 for _ in blocks.in_memory) <= 400
+    assert torch.equal(blocks.block("a"), _block("a", 400))
+
+
+def test_threads_that_take_turns_in_no_order_draw_what_each_would_alone() -> None:
+    wanted = {name: network(seed) for seed, name in enumerate("abcde")}
+    size = TorchMover("cpu").add("a", network(0))
+    residents = Residents("cpu", int(2.1 * size), size)
+    made = {name: residents.add(name, lambda seed=seed: network(seed)) for seed, name in enumerate("abcde")}  # type: ignore[misc]
+    x, done = torch.rand(1, 3, 16, 24), []
+
+    @torch.inference_mode()
+    def work(seed: int) -> None:
+        turn = random.Random(seed)
+        for _ in range(60):
+            name, after = turn.choice("abcde"), turn.choice("abcde")
+            residents.expect(seed, [name, after], 3)
+            drawn = residents.render(name, (name,), lambda setting, name=name: made[name](x), batch_frames=1)  # type: ignore[misc]
+            assert torch.equal(drawn, wanted[name](x))
+        done.append(seed)
+
+    threads = [threading.Thread(target=work, args=(seed,), daemon=True) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(done) == [0, 1, 2, 3]
