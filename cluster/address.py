@@ -4,12 +4,14 @@ Pure: looks at what was asked for and at an environment that it is given; starts
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tasks.errors import JobError
 
 #: Set by Ray's job supervisor for the driver of a submitted job, and by nobody else.
 JOB_MARK = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+#: Of a GPU: more cells than this on one would spend its memory on their own CUDA contexts.
+SMALLEST_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -21,14 +23,40 @@ class Place:
     address: str
     "host:port or auto where joined, else empty."
     reason: str
+    gpus_per_cell: float = 1.0
+    "Share of a GPU that each cell is given; below 1 several stand on one."
 
 
-def choose_place(in_process: bool, address: str | None, environment: Mapping[str, str]) -> Place:
+def choose_place(
+    in_process: bool, address: str | None, environment: Mapping[str, str], gpus_per_cell: float | None = None
+) -> Place:
     """`--in-process`, else `--address`, else the cluster of the Ray job this runs in, else a local Ray.
 
     Raises:
-        JobError: both were asked for, or the address is of a kind that cannot be joined.
+        JobError: both were asked for, the address is of a kind that cannot be joined, or no cell has such a share.
     """
+    if in_process and gpus_per_cell is not None:
+        raise JobError("--gpus-per-cell and --in-process: one process has its GPU alone; give one of them")
+    return replace(_place(in_process, address, environment), gpus_per_cell=checked_share(gpus_per_cell))
+
+
+def checked_share(gpus_per_cell: float | None) -> float:
+    """Of a GPU; all of one where nothing is said.
+
+    Raises:
+        JobError: no cell can have such a share.
+    """
+    if gpus_per_cell is None:
+        return 1.0
+    if not SMALLEST_SHARE <= gpus_per_cell <= 1:
+        raise JobError(
+            f"--gpus-per-cell {gpus_per_cell:g}: expected {SMALLEST_SHARE:g} to 1, as 0.5 for two cells on each GPU; "
+            "a cell computes on one GPU, several GPUs get several cells by themselves"
+        )
+    return gpus_per_cell
+
+
+def _place(in_process: bool, address: str | None, environment: Mapping[str, str]) -> Place:
     if in_process and address:
         raise JobError("--in-process and --address: found both; give one of them")
     if in_process:

@@ -13,7 +13,6 @@ import shutil
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +21,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import av.logging
 
+from cluster.chains import Chains, one_thread_each
+from cluster.gpus.allocator import let_segments_grow
+from cluster.gpus.sharing import CardShare
 from cluster.messages import Carried, FoundDevice, Order, SoFar, WorkerFacts
 from cluster.packages import own_code
 from cluster.transport import Worker, fetch, pull
@@ -42,7 +44,6 @@ from tasks.task import TaskSpec
 if TYPE_CHECKING:
     from cluster.gpus.watch import GpuWatch
     from pipeline.engine import InProcessPool
-    from tasks.chain import Chain
 
 T = TypeVar("T")
 
@@ -52,7 +53,7 @@ class CellWorker:
 
     stage = "cell"
 
-    def __init__(self, name: str, storage_options: Mapping[str, str]) -> None:
+    def __init__(self, name: str, storage_options: Mapping[str, str], gpu_share: float = 1.0) -> None:
         # Must come after all imports: an importer may install libav's log callback again, and a
         # codec that is freed while it logs then deadlocks (PyAV #1861).
         av.logging.set_level(None)
@@ -61,6 +62,7 @@ class CellWorker:
         self._stopped: set[int] = set()
         self._scans: dict[int, InProcessPool] = {}
         self._doing: dict[int, Doing] = {}
+        self._share = CardShare(gpu_share)
 
     def so_far(self, known: Mapping[int, int]) -> dict[int, SoFar]:
         """By order that this worker was given and works on; `known`: how many of its results the asker has."""
@@ -121,7 +123,7 @@ class CellWorker:
             return FoundDevice(choice.device, choice.reason, int(choice.device == REHEARSED_GPU), machine)
         import torch
 
-        memory_bytes = torch.cuda.get_device_properties(choice.device).total_memory
+        memory_bytes = self._share.of(torch.cuda.get_device_properties(choice.device).total_memory)
         return FoundDevice(choice.device, choice.reason, memory_bytes, machine)
 
     def measure(
@@ -136,7 +138,8 @@ class CellWorker:
         """The units, decoded, measured and stored by the engine in this process."""
         from pipeline.engine import InProcessPool
 
-        _one_thread_each()
+        one_thread_each()
+        self._share.settle(device)
         pool = InProcessPool(self._storage, device, Path(tempfile.gettempdir()), lambda stage, frames: None)
         self._scans[order] = pool
         if order in self._stopped:
@@ -192,13 +195,14 @@ class RenderWorker(CellWorker):
 
     stage = "render"
 
-    def __init__(self, name: str, storage_options: Mapping[str, str]) -> None:
-        super().__init__(name, storage_options)
-        self._chains = Chains(self._storage)
+    def __init__(self, name: str, storage_options: Mapping[str, str], gpu_share: float = 1.0) -> None:
+        super().__init__(name, storage_options, gpu_share)
+        let_segments_grow(os.environ)
+        self._chains = Chains(self._storage, self._share)
         self._device_lock = threading.Lock()
         self._gpus: dict[str, GpuWatch | None] = {}
         # The source is being probed meanwhile; whoever needs torch waits for this import, not for two.
-        threading.Thread(target=_one_thread_each, daemon=True, name="warm").start()
+        threading.Thread(target=one_thread_each, daemon=True, name="warm").start()
 
     def gpu_words(self) -> str:
         return "; ".join(str(watch.seen) for watch in list(self._gpus.values()) if watch is not None)
@@ -233,54 +237,13 @@ class RenderWorker(CellWorker):
                     del batch
 
 
-class Chains:
-    """The chains of tasks that are loaded: those in use, and the last that was."""
-
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-        self._changing = threading.Lock()
-        self._loaded: dict[tuple[object, ...], Chain] = {}
-        self._users: Counter[tuple[object, ...]] = Counter()
-
-    @contextmanager
-    def held(self, specs: tuple[TaskSpec, ...], device: str, built: str = "") -> Iterator["Chain"]:
-        """The chain, loaded, and so for the time of the block; chains that nobody uses make room for it.
-
-        `built`: where its nodes keep what they build for each other.
-        """
-        wanted = (specs, device)
-        with self._changing:
-            chain = self._loaded.get(wanted) or self._load(wanted, specs, device, built)
-            self._users[wanted] += 1
-        try:
-            yield chain
-        finally:
-            with self._changing:
-                self._users[wanted] -= 1
-
-    def _load(self, wanted: tuple[object, ...], specs: tuple[TaskSpec, ...], device: str, built: str) -> "Chain":
-        from pipeline.built import BuiltFiles
-        from pipeline.weights import open_here
-        from tasks.chain import Chain
-
-        for idle in [loaded for loaded in self._loaded if not self._users[loaded]]:
-            self._loaded.pop(idle).release()
-        _one_thread_each()
-        tasks = [open_here(self._storage, spec) for spec in specs]
-        chain = Chain(tasks, device, BuiltFiles(self._storage, built))
-        chain.load()
-        self._loaded[wanted] = chain
-        av.logging.set_level(None)
-        return chain
-
-
 class EncodeWorker(CellWorker):
     """The root of the pull chain: batches to committed parts."""
 
     stage = "encode"
 
-    def __init__(self, name: str, storage_options: Mapping[str, str]) -> None:
-        super().__init__(name, storage_options)
+    def __init__(self, name: str, storage_options: Mapping[str, str], gpu_share: float = 1.0) -> None:
+        super().__init__(name, storage_options, gpu_share)
         self._frames = 0
         self._counting = threading.Lock()
         # In the folder of the session, where there is one: it goes with a local Ray, however that ends.
@@ -385,12 +348,3 @@ def ended(items: Iterator[T]) -> Iterator[Iterator[T]]:
         close = getattr(items, "close", None)
         if close is not None:
             close()
-
-
-def _one_thread_each() -> None:
-    """Cores are shared out by processes, and one thread makes the same sums everywhere."""
-    import cv2
-    import torch
-
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)

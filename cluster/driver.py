@@ -15,6 +15,7 @@ from cluster.dispatch.dispatcher import Dispatcher
 from cluster.dispatch.journal import Journal
 from cluster.dispatch.video_pool import VideoPool
 from cluster.fleet.opening import fleet_at
+from cluster.gpus.allocator import let_segments_grow
 from cluster.messages import WorkerFacts
 from cluster.report.document import Usage, usage_here
 from cluster.scheduling.scheduler import Scheduler
@@ -138,6 +139,7 @@ def _in_process_pool(job: RenderJob, device: str, altering: bool, scratch: Path,
     from pipeline.engine import InProcessPool
 
     chosen, reason = "cpu", "no task draws: nothing is computed on a device"
+    let_segments_grow(os.environ)
     if altering:
         from tasks.devices import choose_device
 

@@ -4,10 +4,13 @@ What the pull chain of three workers does, without its processes and without a c
 """
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator, Mapping
 
-from cluster.cell import Chains, Doing, EncodeWorker, Tally, ended
+from cluster.cell import Doing, EncodeWorker, Tally, ended
+from cluster.chains import Chains
+from cluster.gpus.allocator import let_segments_grow
 from cluster.messages import Order
 from cluster.transport import Worker, fetch
 from pipeline.decode import decode_lease
@@ -20,9 +23,10 @@ class FusedWorker(EncodeWorker):
 
     stage = "fused"
 
-    def __init__(self, name: str, storage_options: Mapping[str, str]) -> None:
-        super().__init__(name, storage_options)
-        self._chains = Chains(self._storage)
+    def __init__(self, name: str, storage_options: Mapping[str, str], gpu_share: float = 1.0) -> None:
+        super().__init__(name, storage_options, gpu_share)
+        let_segments_grow(os.environ)
+        self._chains = Chains(self._storage, self._share)
         self._device_lock = threading.Lock()
 
     def _encoded(self, order: Order, decode: Worker, render: Worker | None, doing: Doing) -> Iterator[Part]:

@@ -65,8 +65,6 @@ class TaskSpec:
 class Needs:
     """What a task must be given, declared before any work."""
 
-    context_left_frames: int = 0
-    context_right_frames: int = 0
     audio: bool = False
     "Mel spectrogram of the job's voice (80 columns a second)."
     scan: bool = False

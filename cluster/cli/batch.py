@@ -73,7 +73,7 @@ def _request(manifest: "Manifest", options: BatchOptions, device: str) -> "Batch
     from cluster.batch.start import BatchRequest
     from cluster.cli.request import storage_options
 
-    place = choose_place(options.in_process, options.address, os.environ)
+    place = choose_place(options.in_process, options.address, os.environ, options.gpus_per_cell)
     if place.kind == "joined" and not options.address:
         say(place.reason)
     price = options.price_per_gpu_hour

@@ -30,12 +30,18 @@ def doctor(
     vram_bytes: Annotated[
         int | None, typer.Option("--vram-bytes", min=1, help="With --vram: as if networks had so many bytes.")
     ] = None,
+    gpus_per_cell: Annotated[
+        float | None,
+        typer.Option("--gpus-per-cell", metavar="SHARE", help="With --vram: as for such a share of a GPU."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Tracebacks.")] = False,
 ) -> None:
     with told_errors(verbose):
+        from cluster.address import checked_share
+
         if vram:
-            tell_vram(vram, storage_option or [], vram_bytes, json=json)
+            tell_vram(vram, storage_option or [], vram_bytes, checked_share(gpus_per_cell), json=json)
             return
         tell_checks(storage, storage_option or [], start_ray, json=json)
 
@@ -68,7 +74,9 @@ def tell_checks(storage: str | None, storage_option: list[str], start_ray: bool,
     raise SystemExit(FAILED if broken else 0)
 
 
-def tell_vram(jobs: list[str], storage_option: list[str], budget_bytes: int | None, *, json: bool) -> None:
+def tell_vram(
+    jobs: list[str], storage_option: list[str], budget_bytes: int | None, share: float, *, json: bool
+) -> None:
     """What these job files would do to the memory of the device that renders here."""
     from cluster.cli.plan import plan_of
     from cluster.cli.request import complete, storage_options
@@ -81,7 +89,7 @@ def tell_vram(jobs: list[str], storage_option: list[str], budget_bytes: int | No
     storage = Storage(dict(options))
     plans = [plan_of(complete(read_job(storage, uri, {}, options))) for uri in jobs]
     choice = choose_device("auto")
-    lines = (f"device {choice.device}: {choice.reason}", *vram_lines(plans, choice.device, budget_bytes))
+    lines = (f"device {choice.device}: {choice.reason}", *vram_lines(plans, choice.device, budget_bytes, share))
     if json:
         print_json({"device": choice.device, "lines": list(lines)})
     else:

@@ -129,6 +129,10 @@ class RenderOptions:
     device: Annotated[str, _option("--device", panel=_WHERE, metavar="auto|cpu|cuda", help="Where tasks compute.")] = (
         "auto"
     )
+    gpus_per_cell: Annotated[
+        float | None,
+        _option("--gpus-per-cell", panel=_WHERE, metavar="SHARE", help="0.5: two cells on each GPU; 1 by itself."),
+    ] = None
     storage_option: Annotated[
         list[str] | None,
         _option("--storage-option", panel=_WHERE, metavar="KEY=VALUE", help="endpoint_url, region, anon, …"),

@@ -19,7 +19,7 @@ the scheduler that would do it: finish time, idle GPUs and why, GPU-hours, cost.
 
 
 def register(app: typer.Typer) -> None:
-    left_out = ("report", "keep_parts", "overwrite", "address", "in_process")
+    left_out = ("report", "keep_parts", "overwrite", "address", "in_process", "gpus_per_cell")
     app.command("plan", help=_HELP)(takes_options(PlanOptions, plan, *left_out))
 
 

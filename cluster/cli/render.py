@@ -61,7 +61,7 @@ def run_job(job: "RenderJob", options: RenderOptions, device: str) -> None:
     from cluster.report.files import write_report
     from cluster.watch import RunWatch
 
-    place = choose_place(options.in_process, options.address, os.environ)
+    place = choose_place(options.in_process, options.address, os.environ, options.gpus_per_cell)
     if place.kind == "joined" and not options.address:
         say(place.reason)
     watch = RunWatch()

@@ -4,12 +4,13 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, distributions, requires, version
 from pathlib import Path
 
 from cluster.budget import LEASES_IN_FLIGHT, STORE_SHARE, WINDOW
 from cluster.doctor import Check
+from cluster.gpus.allocator import GROWING, let_segments_grow, why_left
 from tasks.picture import BATCH_BYTES
 
 #: Free space below which a render of some minutes will likely fail.
@@ -79,11 +80,25 @@ def gpu() -> Iterator[Check]:
     choice = choose_device("auto")
     if choice.device != "cpu":
         yield Check("gpu", "ok", f"{choice.device}: {choice.reason}; driver {driver or 'unknown'}")
+        yield from gpu_memory(os.environ)
     elif driver:
         remedy = "install the torch build whose CUDA the driver supports (pytorch.org), or update the driver"
         yield Check("gpu", "broken", f"a driver is there ({driver}) but {choice.reason}", remedy)
     else:
         yield Check("gpu", "note", f"{choice.reason}: tasks compute on the CPU")
+
+
+def gpu_memory(environment: Mapping[str, str]) -> Iterator[Check]:
+    """What torch's allocator is told here."""
+    left = why_left(environment)
+    if not left:
+        let_segments_grow(told := dict(environment))
+        words = " ".join(f"{name}={value}" for name, value in told.items() if name not in environment)
+        yield Check("gpu memory", "ok", f"render workers set {words}")
+    else:
+        well = GROWING in left or "_CONF" not in left
+        remedy = f"add {GROWING}: without it networks that come and go leave holes"
+        yield Check("gpu memory", "ok" if well else "note", f"torch's allocator is left as it is: {left}", remedy)
 
 
 def back_ends() -> Iterator[Check]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from tempfile import gettempdir
 
 from pipeline.prepare import RenderPlan
 from pipeline.storage import Storage
@@ -10,15 +12,17 @@ from tasks.chain import Chain
 from tasks.residency.demand import Demand
 from tasks.residency.forecast import forecast
 from tasks.residency.policy import Budget
-from tasks.residency.residents import kept_from, residents_on, with_budget
+from tasks.residency.residents import Residents, kept_from, residents_on, with_budget
 from tasks.residency.upcoming import Coming, queue_of
 
 #: Batches of each job that are told: the first brings its networks, the second shows what is done again and again.
 _BATCHES = 2
 
 
-def vram_lines(plans: Sequence[RenderPlan], device: str, budget_bytes: int | None) -> tuple[str, ...]:
-    """The arithmetic of jobs that render in turns on one device; their networks are read, nothing is rendered.
+def vram_lines(
+    plans: Sequence[RenderPlan], device: str, budget_bytes: int | None, share: float = 1.0
+) -> tuple[str, ...]:
+    """The arithmetic of jobs that render in turns on a share of one device; their networks are read, nothing is drawn.
 
     Raises:
         WeightsError: weights are not to be had.
@@ -32,8 +36,14 @@ def vram_lines(plans: Sequence[RenderPlan], device: str, budget_bytes: int | Non
         if not queue:
             return (*told, f"nothing of this lies in the pool of {device}: there is nothing to evict")
         most = max(demand.activation_bytes for some in demands for demand in some)
-        budget = kept_from(here.budget, most) if isinstance(here.budget, Budget) else here.budget
-        return (*told, *forecast(budget, queue, here.pool.sizes))
+        budget = kept_from(replace(here.budget, share=share), most) if isinstance(here.budget, Budget) else here.budget
+        return (*told, *forecast(budget, queue, here.pool.sizes), _beside(here))
+
+
+def _beside(here: Residents) -> str:
+    known, host_bytes = sum(here.pool.sizes.values()), here.host_bytes
+    where = "which holds all of these" if known <= host_bytes else f"the rest waits in files in {gettempdir()}"
+    return f"{host_bytes / 1e9:.2f} GB of host memory for networks, on the device or not: {where}"
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from cluster.fleet.plan import (
     place_beside_cells,
     place_of_cell,
     plan_cells,
+    sharing,
     shortage,
     side_nodes,
     wants_gpu,
@@ -62,12 +63,14 @@ class Census:
         decide: Callable[[Decision], None],
         drop: Callable[[StandingCell], None],
         first_cells: int | None,
+        gpus_per_cell: float = 1.0,
     ) -> None:
         """`drop` ends the attempts of a cell that is gone, without a word.
 
         `first_cells`: so many are started at first, more as they are wanted; all at once where not given.
         """
         self._most = first_cells
+        self._gpus_per_cell = gpus_per_cell
         self._spare: list[CellPlan] = []
         "Places that no cell was started on yet, the fastest first."
         self._storage_options, self._device, self._altering = dict(storage_options), device, altering
@@ -112,6 +115,8 @@ class Census:
             self._decide(Decision("GPU", "none is asked for", NO_GPU_NOW))
         self._bare_since = asyncio.get_running_loop().time()
         self.look(nodes)
+        if self._gpus_per_cell < 1:
+            self._decide(sharing(self._gpus_per_cell, self._gpu))
         self.spawn(self._watch())
 
     async def _watch(self) -> None:
@@ -136,7 +141,7 @@ class Census:
         if not self._nodes:
             self._gpu = wants_gpu(nodes, self._device, self._altering)
         for node in nodes:
-            if node.id not in self._nodes and (plans := plan_cells(node, self._gpu)):
+            if node.id not in self._nodes and (plans := plan_cells(node, self._gpu, self._gpus_per_cell)):
                 self._nodes[node.id] = node
                 self._drop_demand()
                 self._spare = sorted([*self._spare, *plans], key=lambda plan: -speed_of(plan.kind))
@@ -174,7 +179,7 @@ class Census:
         """Places that nobody has are asked for anywhere; Ray's autoscaler starts nodes for them."""
         standing = len(self.cells) + len(self._spare)
         missing = max(0 if self._nodes else 1, min(self._wanted - standing, _MOST_ASKED)) if self._grows else 0
-        self._ask(self._demand, missing, place_of_cell(self._gpu))
+        self._ask(self._demand, missing, place_of_cell(self._gpu, self._gpus_per_cell))
 
     def _ask(self, asked: list[Any], count: int, place: Place) -> None:
         """So many places are asked for, of which `asked` are the ones so far."""
@@ -186,7 +191,7 @@ class Census:
 
     def _drop_demand(self) -> None:
         """All places for cells, since one may hold the place on a new node that its cell is to have."""
-        self._ask(self._demand, 0, place_of_cell(self._gpu))
+        self._ask(self._demand, 0, place_of_cell(self._gpu, self._gpus_per_cell))
 
     async def _open_side(self, node: Node) -> None:
         try:
@@ -291,7 +296,8 @@ class Census:
         placed = [cell for cell in list(self.cells.values()) if await asyncio.to_thread(cell.is_placed)]
         if not placed:
             free = await asyncio.to_thread(free_resources)
-            self._fail(shortage(nodes, free, gpu=self._gpu, device=self._device, waited_seconds=waited))
+            gpus = self._gpus_per_cell if self._gpu else 0.0
+            self._fail(shortage(nodes, free, gpus=gpus, device=self._device, waited_seconds=waited))
         elif waited > self._patience + _START_SECONDS:
             names = ", ".join(worker.name for worker in placed[0].workers)
             self._fail(

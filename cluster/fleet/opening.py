@@ -1,13 +1,15 @@
 """The fleet of a place, for the time of a block."""
 
 import logging
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from cluster.address import Place
 from cluster.fleet.values import Fleet
+from cluster.gpus.allocator import let_segments_grow
 from pipeline.pool import Decision
 from pipeline.storage import Storage
 from tasks.errors import JobError
@@ -50,11 +52,9 @@ def fleet_at(
             )
         from cluster.fleet.ray_fleet import RayFleet
 
-        fleet = RayFleet(connection, storage_options, device=device, altering=altering, first_cells=first_cells)
-        try:
+        how = {"altering": altering, "first_cells": first_cells, "gpus_per_cell": place.gpus_per_cell}
+        with closing(RayFleet(connection, storage_options, device=device, **how)) as fleet:  # type: ignore[arg-type]
             yield fleet
-        finally:
-            fleet.close()
 
 
 @contextmanager
@@ -64,6 +64,7 @@ def _threads(storage_options: Mapping[str, str], device: str, altering: bool) ->
     from cluster.fleet.threads import ThreadFleet
 
     chosen, reason = "cpu", "no task draws: nothing is computed on a device"
+    let_segments_grow(os.environ)
     if altering:
         from tasks.devices import choose_device
 

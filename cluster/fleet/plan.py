@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cluster.fleet.nodes import NODE_ID_LABEL, POOL_LABEL, Node
+from pipeline.pool import Decision
 from tasks.errors import ResourceShortage
 
 #: Processors that a cell makes use of: two leases in flight, each decoding and encoding.
@@ -23,7 +24,8 @@ class CellPlan:
     node: Node
     kind: str
     cpus: float
-    gpu: bool
+    gpus: float
+    "1, a share of one that other cells stand on too, or 0."
 
     @property
     def fused(self) -> bool:
@@ -36,7 +38,7 @@ class CellPlan:
     @property
     def bundle(self) -> dict[str, float]:
         """What it reserves, in Ray's words."""
-        return {"CPU": self.cpus} | ({"GPU": 1.0} if self.gpu else {})
+        return {"CPU": self.cpus} | ({"GPU": self.gpus} if self.gpus else {})
 
     @property
     def selector(self) -> dict[str, str]:
@@ -52,9 +54,9 @@ class Place:
     selector: Mapping[str, str]
 
 
-def place_of_cell(gpu: bool) -> Place:
+def place_of_cell(gpu: bool, gpus_per_cell: float = 1.0) -> Place:
     """A place for one cell more; a cell that computes on processors wakes no node that is marked as one for GPUs."""
-    return Place({"CPU": 1.0, "GPU": 1.0}, {}) if gpu else Place({"CPU": 1.0}, {POOL_LABEL: "!gpu"})
+    return Place({"CPU": 1.0, "GPU": gpus_per_cell}, {}) if gpu else Place({"CPU": 1.0}, {POOL_LABEL: "!gpu"})
 
 
 def place_beside_cells() -> Place:
@@ -67,17 +69,31 @@ def wants_gpu(nodes: Sequence[Node], device: str, altering: bool) -> bool:
     return altering and (device == "cuda" or (device != "cpu" and any(node.gpus for node in nodes)))
 
 
-def plan_cells(node: Node, gpu: bool) -> tuple[CellPlan, ...]:
-    """The cells of one node: one for each GPU, or one for every four processors, and never none on a node with one.
+def plan_cells(node: Node, gpu: bool, gpus_per_cell: float = 1.0) -> tuple[CellPlan, ...]:
+    """The cells of one node: as many as share each GPU, or one for every four processors and never none with one.
 
     A GPU's cell has its share of the node's processors, at most four: what decoding and encoding need.
     """
     if node.leaves_in_seconds is not None or (gpu and not node.gpus) or node.cpus <= 0:
         return ()
-    count = node.gpus if gpu else max(1, int(node.cpus // CELL_CPUS))
+    count = node.gpus * cells_on_a_gpu(gpus_per_cell) if gpu else max(1, int(node.cpus // CELL_CPUS))
     share = node.cpus / count
     cpus = float(int(min(CELL_CPUS, share))) if share >= 1 else int(share * 100) / 100
-    return (CellPlan(node, node.gpu_kind if gpu else "cpu", cpus, gpu),) * count
+    return (CellPlan(node, node.gpu_kind if gpu else "cpu", cpus, gpus_per_cell if gpu else 0.0),) * count
+
+
+def cells_on_a_gpu(gpus_per_cell: float) -> int:
+    """Whole ones: of 0.4 two, and a fifth of the GPU stays for others."""
+    return int(1 / gpus_per_cell + 1e-9)
+
+
+def sharing(gpus_per_cell: float, gpu: bool) -> Decision:
+    """What is said where cells were asked to share GPUs."""
+    asked = f"--gpus-per-cell {gpus_per_cell:g}"
+    if not gpu:
+        return Decision("GPU share", "nothing to share", f"{asked}, but cells of this run stand on processors")
+    count = cells_on_a_gpu(gpus_per_cell)
+    return Decision("GPU share", f"{count} cells on each GPU", f"{asked}: each has that share of its free memory")
 
 
 def side_nodes(nodes: Sequence[Node], with_cells: Sequence[str]) -> tuple[Node, ...]:
@@ -101,10 +117,10 @@ def no_gpu() -> ResourceShortage:
 
 
 def shortage(
-    nodes: Sequence[Node], free: Mapping[str, Mapping[str, float]], *, gpu: bool, device: str, waited_seconds: float
+    nodes: Sequence[Node], free: Mapping[str, Mapping[str, float]], *, gpus: float, device: str, waited_seconds: float
 ) -> ResourceShortage:
-    """Why no cell could be placed: needed, found, and remedies, the likeliest first."""
-    needed = {"GPU": 1.0, "CPU": 1.0} if gpu else {"CPU": 1.0}
+    """Why no cell of `gpus` could be placed: needed, found, and remedies, the likeliest first."""
+    needed, gpu = ({"GPU": gpus} if gpus else {}) | {"CPU": 1.0}, gpus > 0
     words = " and ".join(f"{amount:g} {name}" for name, amount in needed.items())
     holders = [n for n in nodes if n.leaves_in_seconds is None and (n.gpus or not gpu) and n.cpus >= 1]
     found = "; ".join(_node_words(node, free.get(node.id, {}), gpu) for node in nodes[:4]) or "no node"

@@ -58,10 +58,12 @@ class RayFleet:
         altering: bool = True,
         idle_seconds: float = transport.IDLE_SECONDS,
         first_cells: int | None = None,
+        gpus_per_cell: float = 1.0,
     ) -> None:
         """`altering`: some task or label of the run draws, so that cells need render workers.
 
         `first_cells`: cells started at first, more as `want` asks for them; all that fit where not given.
+        `gpus_per_cell`: the share of a GPU that each cell is given.
 
         Raises:
             ResourceShortage: a GPU was asked for and this machine's own Ray has none.
@@ -82,7 +84,7 @@ class RayFleet:
         self._here = StepsHere(storage_options) if small else None
         self._census = Census(
             connection, storage_options, device, altering, self._side, self.told.put, self._decide, self._drop,
-            first_cells,
+            first_cells, gpus_per_cell,
         )  # fmt: skip
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="fleet")

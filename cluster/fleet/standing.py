@@ -45,24 +45,24 @@ class StandingCell:
         self._group: Any = placement_group([plan.bundle], strategy="STRICT_PACK", bundle_label_selector=[plan.selector])
         self._mending: asyncio.Task[None] | None = None
 
-        def start(stage: str, target: str, cpus: float, gpu: bool) -> transport.Worker:
+        def start(stage: str, target: str, cpus: float, gpus: float = 0.0) -> transport.Worker:
             name = f"{stage}-{number}"
             options = {
                 "num_cpus": cpus,
-                "num_gpus": int(gpu),
+                "num_gpus": gpus,
                 "scheduling_strategy": PlacementGroupSchedulingStrategy(self._group),
             }
-            arguments = {"name": name, "storage_options": dict(storage_options)}
+            arguments = {"name": name, "storage_options": dict(storage_options), "gpu_share": gpus or 1.0}
             return transport.start_worker(target, stage, name, arguments, calls=CALLS, options=options)
 
         half = plan.cpus / 2
         if plan.fused:
-            self.decode = self.encode = start("fused", "cluster.fused:FusedWorker", plan.cpus, plan.gpu)
+            self.decode = self.encode = start("fused", "cluster.fused:FusedWorker", plan.cpus, plan.gpus)
             self.render = self.encode if altering else None
         else:
-            self.decode = start("decode", "cluster.cell:DecodeWorker", half, gpu=False)
-            self.encode = start("encode", "cluster.cell:EncodeWorker", half, gpu=False)
-            self.render = start("render", "cluster.cell:RenderWorker", 0, plan.gpu) if altering else None
+            self.decode = start("decode", "cluster.cell:DecodeWorker", half)
+            self.encode = start("encode", "cluster.cell:EncodeWorker", half)
+            self.render = start("render", "cluster.cell:RenderWorker", 0, plan.gpus) if altering else None
 
     @property
     def workers(self) -> tuple[transport.Worker, ...]:

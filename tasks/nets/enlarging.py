@@ -10,13 +10,15 @@ from torch import Tensor
 from tasks.checkpoint import fill
 from tasks.errors import WeightsError
 from tasks.nets.detail_net import DetailNet
+from tasks.nets.rlfn_net import RLFNNet
 from tasks.nets.rrdb_net import RRDBNet
 from tasks.nets.srvgg_net import SRVGGNet
 
-EnlargingNet = RRDBNet | SRVGGNet | DetailNet
+EnlargingNet = RRDBNet | SRVGGNet | DetailNet | RLFNNet
 
 _RRDB: Final = ("conv_first.weight", "body.0.rdb1.conv1.weight")
 _DETAIL: Final = ("detail.0.weight", "detail.1.weight")
+_RLFN: Final = ("fea_conv.weight", "B1.c1_r.weight", "B1.esa.conv1.weight", "B4.esa.conv4.weight", "upsampler.0.weight")
 _SRVGG: Final = ("body.0.weight", "body.1.weight")
 
 
@@ -39,9 +41,11 @@ def _empty(state: Mapping[str, Tensor], source: str) -> EnlargingNet:
         return _srvgg(state, source)
     if all(name in state for name in _DETAIL):
         return DetailNet(_count(state, r"detail\.(\d+)\.weight") // 2 - 1, state["detail.0.weight"].shape[0])
+    if all(name in state for name in _RLFN) and "B1.c1_d.weight" not in state:
+        return _rlfn(state)
     raise WeightsError(
         f"weights {source} begin with {next(iter(state), 'nothing')!r}; expected those of RRDBNet or "
-        "SRVGGNetCompact (Real-ESRGAN's networks), or of our own DetailNet: name such a checkpoint"
+        "SRVGGNetCompact (Real-ESRGAN's networks), of RLFN, or of our own DetailNet: name such a checkpoint"
     )
 
 
@@ -60,6 +64,12 @@ def _srvgg(state: Mapping[str, Tensor], source: str) -> SRVGGNet:
     if layers < 3 or scale < 1:
         raise WeightsError(f"weights {source} have no last convolution of 3 x scale² outputs; fetch them again")
     return SRVGGNet(scale, (layers - 3) // 2, state["body.0.weight"].shape[0])
+
+
+def _rlfn(state: Mapping[str, Tensor]) -> RLFNNet:
+    inner, features = state["B1.c1_r.weight"].shape[:2]
+    scale = math.isqrt(state["upsampler.0.weight"].shape[0] // 3)
+    return RLFNNet(scale, features, inner, state["B1.esa.conv1.weight"].shape[0])
 
 
 def _count(state: Mapping[str, Tensor], pattern: str) -> int:

@@ -129,6 +129,23 @@ def next_prefetch(holding: Holding, queue: Sequence[str], sizes: Mapping[str, in
     return None if victims is None else Move(victims, absent)
 
 
+def room_in_host(
+    name: str, size_bytes: int, host: Holding, queue: Sequence[str], lent: frozenset[str] = frozenset()
+) -> tuple[str, ...] | None:
+    """Whose blocks leave host memory for files so that `name`'s stays there too; None where that costs more.
+
+    `lent` lie on the device: whatever comes next, they are brought again only after they were evicted, so their
+    blocks go first.  Of the others those go that are used last, and none that is used sooner than `name`.
+    """
+    future = [one for one in queue if one not in lent]
+    victims = room_for(size_bytes, host.without([name]), future)
+    if victims is None:
+        return None
+    first = _first_uses(future)
+    own = first.get(name, len(future))
+    return victims if all(first.get(victim, len(future)) >= own for victim in victims) else None
+
+
 def needed_bytes(names: Sequence[str], sizes: Mapping[str, int], holding: Holding) -> int:
     """Bytes of models that are used together and of the pinned ones beside them.
 
@@ -140,7 +157,8 @@ def needed_bytes(names: Sequence[str], sizes: Mapping[str, int], holding: Holdin
     if needed > holding.budget_bytes:
         raise OutOfVram(
             f"{', '.join(sorted(together))} take {_gb(needed)} together, but the device's budget for models is "
-            f"{_gb(holding.budget_bytes)}; use a GPU with more memory, fewer actors on it, or --device cpu"
+            f"{_gb(holding.budget_bytes)}; use a GPU with more memory, a larger share of this one (--gpus-per-cell), "
+            "or --device cpu"
         )
     return needed
 

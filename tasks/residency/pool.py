@@ -30,6 +30,9 @@ class Mover(Protocol):
     def evict(self, name: str) -> None:
         """Give its room on the device back."""
 
+    def foresee(self, queue: Sequence[str]) -> None:
+        """What will be used, in order, as far as that is known; for whoever keeps what is not there."""
+
 
 @dataclass(frozen=True)
 class Moves:
@@ -88,7 +91,7 @@ class Pool:
     def expect(self, queue: Sequence[str]) -> None:
         """Tell what will be used next, in order, as far as it is known; each use takes its name off the front."""
         with self._changed:
-            self._queue = tuple(queue)
+            self._look_ahead(tuple(queue))
 
     @contextmanager
     def use(self, *names: str) -> Iterator[None]:
@@ -106,7 +109,7 @@ class Pool:
             self._gather(frozenset(names))
             for name in names:
                 self._count_user(name, 1)
-            self._queue = _after(self._queue, names)
+            self._look_ahead(_after(self._queue, names))
         self._busy.uses = True
         try:
             for name in names:
@@ -161,6 +164,10 @@ class Pool:
         """Give all room back; no model may be in use."""
         with self._changed:
             self._evict([resident.name for resident in self._holding.residents])
+
+    def _look_ahead(self, queue: tuple[str, ...]) -> None:
+        self._queue = queue
+        self._mover.foresee(queue)
 
     def _widen(self, names: Sequence[str]) -> None:
         """A budget that shrank for one model gives way to what another cannot do without."""

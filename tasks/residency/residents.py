@@ -32,11 +32,13 @@ _MOST_FOR_RENDERING: Final = 0.5
 class Residents:
     """Networks by name, each shared by all who add it under that name, from their `add` to their `remove`."""
 
-    def __init__(self, device: str, budget: Budget | int) -> None:
+    def __init__(self, device: str, budget: Budget | int, host_bytes: int | None = None) -> None:
+        """`host_bytes`: of host memory for networks; half of what is free now where not given."""
         self._device = torch.device(device)
         self._budget = budget
         self._activations: dict[str, _Activation] = {}
-        self._mover = TorchMover(device)
+        self.host_bytes = _free_host_bytes() // 2 if host_bytes is None else host_bytes
+        self._mover = TorchMover(device, self.host_bytes, self.tell)
         self._pool = Pool(self._mover, _model_bytes(budget))
         self._attempts = Attempts(self._pool)
         self._networks: dict[str, Held] = {}
@@ -180,10 +182,10 @@ def residents_on(device: str) -> Residents:
         return _open[device]
 
 
-def with_budget(device: str, budget_bytes: int) -> Residents:
+def with_budget(device: str, budget: Budget | int, host_bytes: int | None = None) -> Residents:
     """Residents with a budget of their own from now on, empty; for whoever knows better than the free memory."""
     with _opening:
-        _open[device] = Residents(device, budget_bytes)
+        _open[device] = Residents(device, budget, host_bytes)
         return _open[device]
 
 
@@ -191,4 +193,8 @@ def budget_of(device: str) -> Budget:
     """What models may take of a device's memory that is free now, as long as nothing is rendered."""
     if torch.device(device).type == "cuda":
         return Budget(torch.cuda.mem_get_info(device)[0], 0)
-    return Budget(psutil.virtual_memory().available, 0)
+    return Budget(_free_host_bytes(), 0)
+
+
+def _free_host_bytes() -> int:
+    return int(psutil.virtual_memory().available)

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import IO, Final, Protocol
 
 _SEAL: Final = b"reelyard built 1\n"
 _DIGEST_BYTES: Final = 32
@@ -59,21 +59,21 @@ class NothingKept:
         pass
 
 
-def sealed(key: str, content: bytes) -> bytes:
-    """The content as it is kept."""
-    return _SEAL + key.encode() + b"\n" + hashlib.sha256(content).digest() + content
+def seal_of(key: str, content: bytes) -> bytes:
+    """What stands before the content where it is kept."""
+    return _SEAL + key.encode() + b"\n" + hashlib.sha256(content).digest()
 
 
-def unsealed(key: str, kept: bytes) -> tuple[bytes | None, str]:
+def opened(key: str, kept: IO[bytes]) -> tuple[bytes | None, str]:
     """(content, "") of what was kept under a key, or (None, what is wrong with it)."""
     head = _SEAL + key.encode() + b"\n"
-    if not kept.startswith(_SEAL):
+    found = kept.read(len(head))
+    if not found.startswith(_SEAL):
         return None, "it is no file of Reelyard's"
-    if not kept.startswith(head):
+    if found != head:
         return None, "it was kept under another key"
-    start = len(head) + _DIGEST_BYTES
-    content = kept[start:]
-    if hashlib.sha256(content).digest() != kept[len(head) : start]:
+    digest, content = kept.read(_DIGEST_BYTES), kept.read()
+    if hashlib.sha256(content).digest() != digest:
         return None, "its bytes are not those that were kept"
     return content, ""
 

@@ -6,7 +6,7 @@ notice that they changed.
 
 import hashlib
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -80,11 +80,14 @@ def _rounding(network: nn.Module, kind: torch.dtype) -> nn.Module:
     That is what hardware does which multiplies halves and adds them up in fp32, at the speed of fp32.
     """
 
-    def round_in(layer: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return tuple(x.to(kind).to(torch.float32) for x in given)
+    def rounded(x: Any) -> Any:
+        return x.to(kind).to(torch.float32) if isinstance(x, Tensor) and x.is_floating_point() else x
 
-    def round_out(layer: nn.Module, given: tuple[Tensor, ...], found: Tensor) -> Tensor:
-        return found.to(kind).to(torch.float32)
+    def round_in(layer: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(rounded(x) for x in given)
+
+    def round_out(layer: nn.Module, given: tuple[Any, ...], found: Any) -> Any:
+        return rounded(found)
 
     network = network.to(dtype=kind).to(dtype=torch.float32, memory_format=torch.channels_last)  # type: ignore[call-overload]
     for layer in network.modules():

@@ -1,6 +1,7 @@
 """Which network enlarges, from what a task's options name: the one that ships, one of the user's, or two mixed."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,10 @@ from tasks.errors import WeightsError
 from tasks.nets.enlarging import EnlargingNet, enlarging_network
 from tasks.runtime.run import Run
 from tasks.task import TaskSpec
+from tasks.upscale.foreign import ForeignNet, foreign_network
 from tasks.weights import Weights
+
+AnyNet = EnlargingNet | ForeignNet
 
 #: The network that ships; `upscale.md` beside it tells of it.
 EMBEDDED: Final = Path(__file__).parents[1] / "weights" / "upscale.safetensors"
@@ -35,7 +39,7 @@ class Choice:
         name = _short(model) if mix is None else f"{_short(model)} {denoise:g} {_short(mix)} {1 - denoise:g}"
         return cls(name, model, mix, denoise)
 
-    def network(self) -> EnlargingNet:
+    def network(self) -> AnyNet:
         """The network with its weights, in host memory.
 
         Raises:
@@ -47,7 +51,7 @@ class Choice:
         if self.mix is not None:
             other = read(_path(self.mix), key=self.mix.key)
             state = between(state, other, self.denoise, of=f"{self.model.name} and {self.mix.name}")
-        return enlarging_network({name: tensor.float() for name, tensor in state.items()}, self.model.name)
+        return _any_network({name: tensor.float() for name, tensor in state.items()}, self.model.name)
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,18 @@ class Enlarger:
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.run(x)
+
+
+def _any_network(state: Mapping[str, Tensor], source: str) -> AnyNet:
+    try:
+        return enlarging_network(state, source)
+    except WeightsError as ours:
+        return foreign_network(state, source, ours)
+
+
+def is_tileable(network: AnyNet) -> bool:
+    """False where a tile would not come out as of the whole picture, whatever it sees around it."""
+    return bool(getattr(network, "tileable", True))
 
 
 def digest_of_embedded() -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -11,8 +12,7 @@ from tasks.device_batch import DeviceBatch
 from tasks.errors import JobError
 from tasks.heap import keep_freed_layers
 from tasks.identity import IdentityTask
-from tasks.nets.enlarging import EnlargingNet
-from tasks.picture import PictureFormat
+from tasks.picture import PictureFormat, frames_per_batch
 from tasks.residency.demand import Demand
 from tasks.residency.ladder import Setting
 from tasks.residency.residents import Residents, residents_on
@@ -23,8 +23,10 @@ from tasks.runtime.run import Held, held, network_of, runner
 from tasks.side_by_side import SideBySide
 from tasks.task import TaskInputs, TaskSpec
 from tasks.upscale.enlarge import Tiling, enlarged
-from tasks.upscale.networks import Choice, Enlarger, digest_of_embedded
+from tasks.upscale.foreign import ForeignNet
+from tasks.upscale.networks import AnyNet, Choice, Enlarger, digest_of_embedded, is_tileable
 from tasks.upscale.size import AUTO, SMALLEST_TILE, output_size
+from tasks.upscale.tiles import even_call, tile_count
 
 #: Bumped by hand when the same network draws otherwise.
 _VERSION: Final = 2
@@ -45,7 +47,7 @@ class UpscaleTask(IdentityTask):
         self._choice = Choice.of(spec)
         self._residents: Residents | None = None
         self._wish = Wish(spec.option("runtime"), spec.option("precision"))
-        self._network: EnlargingNet | None = None
+        self._network: AnyNet | None = None
         self._run: Enlarger | None = None
         self._calls = SideBySide()
         self._device = torch.device("cpu")
@@ -78,7 +80,13 @@ class UpscaleTask(IdentityTask):
 
         one = residents.add(self._name, made)
         network = network_of(one)
-        assert isinstance(network, EnlargingNet)
+        assert isinstance(network, AnyNet)
+        if not is_tileable(network) and self.spec.option("tile") != AUTO:
+            residents.remove(self._name)
+            raise JobError(
+                f"upscale:tile={self.spec.option('tile')}: pixels of {self._choice.name} depend on the whole picture, "
+                "so it is never tiled; leave tile= out"
+            )
         try:
             way = self._way(machine, network)
             run = runner(one, way, device, residents.built)
@@ -88,6 +96,8 @@ class UpscaleTask(IdentityTask):
         self.arithmetic = f"enlarged by {self._choice.name}, {way}"
         self._residents, self._network, self._device = residents, network, torch.device(device)
         self._run = Enlarger(network.scale, network.multiple, network.margin, run)
+        if isinstance(network, ForeignNet):
+            residents.tell(f"upscale {self._choice.name}: {network.words}")
 
     def render(self, batch: DeviceBatch, inputs: TaskInputs) -> DeviceBatch:
         """The pictures enlarged, in a batch of their own; `batch` itself, as it was, where they have the size.
@@ -101,12 +111,13 @@ class UpscaleTask(IdentityTask):
             return batch
         [demand] = demands
         longest = max(batch.format.width, batch.format.height)
+        smaller = _smaller_sides(min(demand.tile_side, longest), self._network.margin) if self._tiled else ()
         return self._residents.render(
             demand.what,
             (demand.model,),
             partial(self._rendered, batch, self._run, demand.tile_side),
             batch_frames=demand.batch_frames,
-            tile_sides=_smaller_sides(min(demand.tile_side, longest), self._network.margin),
+            tile_sides=smaller,
             activation_bytes=demand.activation_bytes,
         )
 
@@ -117,10 +128,14 @@ class UpscaleTask(IdentityTask):
         larger = output_size(self.spec, format)
         if larger == (width, height):
             return ()
-        side = self._side(self._network, width * height, max(width, height))
+        side = self._side(self._network, width * height, max(width, height), max(larger))
         tile_pixels = min(side * side, width * height)
         enlarged_bytes = _LAYERS * 3 * 4 * larger[0] * larger[1]
-        count = self._at_once(self._network, tile_pixels, enlarged_bytes)
+        tiles = tile_count(width, height, side=side, margin=self._network.margin, multiple=self._network.multiple)
+        usual = tiles * frames_per_batch(
+            format.frame_bytes, replace(format, width=larger[0], height=larger[1]).frame_bytes
+        )
+        count = self._at_once(self._network, tile_pixels, enlarged_bytes, usual)
         activation_bytes = count * (self._network.pixel_bytes * tile_pixels + enlarged_bytes)
         what = f"upscale {self._choice.name} of {width}x{height}"
         return (Demand(self._name, what, count, side, activation_bytes),)
@@ -139,7 +154,7 @@ class UpscaleTask(IdentityTask):
         asked = [one for one in (self._wish.precision, self._wish.runtime) if one != AUTO]
         return " ".join((self._choice.name, *asked, *chosen_by))
 
-    def _way(self, machine: Machine, network: EnlargingNet) -> Way:
+    def _way(self, machine: Machine, network: AnyNet) -> Way:
         name = f"{type(network).__name__} ({self._choice.name})"
         return choose_way(self._wish, machine, network.precisions, name, like=self.spec.machine)
 
@@ -158,8 +173,15 @@ class UpscaleTask(IdentityTask):
             self._calls.do(draw, _groups(len(batch), a_call), at_once=setting.batch_frames // a_call)
         return larger
 
-    def _side(self, network: EnlargingNet, pixels: int, longest: int) -> int:
+    @property
+    def _tiled(self) -> bool:
+        """Whether a picture may be cut: not where each of its pixels tells on all others."""
+        return self._network is None or is_tileable(self._network)
+
+    def _side(self, network: AnyNet, pixels: int, longest: int, longest_after: int) -> int:
         """Of the tiles that are wanted: as asked, else what can be computed at once, a whole picture if that can."""
+        if not self._tiled:
+            return _whole_multiple(longest_after, network.multiple)
         asked = self.spec.option("tile")
         if asked != AUTO:
             return _whole_multiple(max(int(asked), 3 * network.margin), network.multiple)
@@ -167,12 +189,12 @@ class UpscaleTask(IdentityTask):
         side = max(int(room**0.5), SMALLEST_TILE, 3 * network.margin)
         return _whole_multiple(max(side, longest) if pixels <= room else side, network.multiple)
 
-    def _at_once(self, network: EnlargingNet, tile_pixels: int, enlarged_bytes: int) -> int:
-        """Tiles in one call on a GPU, pictures in a call each on processors."""
+    def _at_once(self, network: AnyNet, tile_pixels: int, enlarged_bytes: int, usual: int) -> int:
+        """Of a batch's `usual` tiles those in one call on a GPU, in calls that they fill; on processors pictures."""
         if self._device.type == "cpu":
             return max(1, min(self._calls.processors, _SIDE_BY_SIDE_BYTES // enlarged_bytes))
         fitting = _WORKING_BYTES[self._device.type] // (network.pixel_bytes * tile_pixels)
-        return max(1, min(_LARGEST_CALL[self._device.type], fitting))
+        return even_call(usual, max(1, min(_LARGEST_CALL[self._device.type], fitting)))
 
 
 def _groups(count: int, size: int) -> Iterator[range]:

@@ -83,6 +83,21 @@ def plan_tiles(width: int, height: int, *, side: int, margin: int, multiple: int
     )
 
 
+def tile_count(width: int, height: int, *, side: int, margin: int, multiple: int = 1) -> int:
+    """How many `plan_tiles` makes of a frame that `padded` would pad first."""
+    across, down = width + -width % multiple, height + -height % multiple
+    return len(plan_tiles(across, down, side=side, margin=margin, multiple=multiple).tiles)
+
+
+def even_call(tiles: int, most: int) -> int:
+    """Tiles in each call where as few calls as `most` at once allow do all, and the last has fewest places empty.
+
+    Filled up with tiles of other videos a call would waste no place either, but wait for them.
+    """
+    calls = -(-tiles // most)
+    return -(-tiles // calls)
+
+
 def padded(pictures: Tensor, multiple: int) -> Tensor:
     """(N, 3, H, W) with the border reflected to the right and below up to the next multiple."""
     down, across = -pictures.shape[2] % multiple, -pictures.shape[3] % multiple

@@ -51,3 +51,19 @@ def test_an_address_that_cannot_be_joined_is_refused_with_the_remedy(address: st
 def test_in_process_and_an_address_do_not_go_together() -> None:
     with pytest.raises(JobError, match="give one of them"):
         choose_place(True, "head:6379", {})
+
+
+def test_cells_have_a_gpu_each_unless_a_share_is_asked_for() -> None:
+    assert choose_place(False, None, {}).gpus_per_cell == 1.0
+    assert choose_place(False, "head:6379", {}, 0.25).gpus_per_cell == 0.25
+
+
+@pytest.mark.parametrize("share", [0.0, -0.5, 0.01, 2.0, float("nan")])
+def test_a_share_of_a_gpu_that_no_cell_can_have_is_refused(share: float) -> None:
+    with pytest.raises(JobError, match=r"--gpus-per-cell \S+: expected 0.05 to 1, as 0.5 for two cells on each GPU"):
+        choose_place(False, None, {}, share)
+
+
+def test_one_process_shares_its_gpu_with_nobody() -> None:
+    with pytest.raises(JobError, match="one process has its GPU alone"):
+        choose_place(True, None, {}, 0.5)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from cluster.cell import Chains
+from cluster.chains import Chains
+from cluster.gpus.sharing import CardShare
 from pipeline.stages import staged
 from pipeline.storage import Storage
 from pipeline.weights import with_weights
@@ -29,7 +30,7 @@ def released(monkeypatch: pytest.MonkeyPatch) -> list[Chain]:
 
 
 def test_a_chain_in_use_stays_loaded_while_another_is_asked_for(released: list[Chain]) -> None:
-    chains = Chains(Storage())
+    chains = Chains(Storage(), CardShare())
     with chains.held(_ONE, "cpu") as one:
         with chains.held(_OTHER, "cpu") as other:
             assert other is not one
@@ -39,7 +40,7 @@ def test_a_chain_in_use_stays_loaded_while_another_is_asked_for(released: list[C
 
 
 def test_a_chain_that_nobody_uses_makes_room_for_the_next_and_else_stays(released: list[Chain]) -> None:
-    chains = Chains(Storage())
+    chains = Chains(Storage(), CardShare())
     with chains.held(_ONE, "cpu") as one:
         pass
     with chains.held(_ONE, "cpu") as same:
@@ -65,6 +66,6 @@ def test_a_chain_is_loaded_with_weights_that_travelled_by_name_and_content(tmp_p
     path = save(tmp_path / "mine.pth", copying_weights())
     spec = pickle.loads(pickle.dumps(with_weights(parse_task(f"lip-sync:model={path}"))))
     assert not spec.weights[0].path
-    with Chains(Storage()).held((spec,), "cpu") as chain:
+    with Chains(Storage(), CardShare()).held((spec,), "cpu") as chain:
         assert chain.tasks[0].spec.weights[0].path == str(path)
         assert chain.tasks[0]._backend._generator is not None  # type: ignore[attr-defined]

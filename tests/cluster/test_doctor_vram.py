@@ -53,10 +53,19 @@ def test_jobs_that_share_a_device_share_the_budget(folder: Path) -> None:
     lines = json.loads(told.stdout)["lines"]
     budget = next(line for line in lines if "for models" in line)
     assert "free × 1.00 share × 0.95 −" in budget
-    assert [line.split("; ")[0] for line in lines[-4:]] == [
+    assert [line.split("; ")[0] for line in lines[-5:-1]] == [
         "1. embedded comes",
         *(f"{use}. embedded is there" for use in (2, 3, 4)),
     ]
+
+
+def test_the_arithmetic_of_a_cell_that_has_a_share_of_a_gpu(folder: Path) -> None:
+    told = doctor("--vram", job(folder, "upscale"), "--gpus-per-cell", "0.25")
+    assert told.exit_code == 0, told.output
+    assert "free × 0.25 share × 0.95 −" in told.stdout
+    assert "GB of host memory for networks, on the device or not: which holds all of these" in told.stdout
+    refused = doctor("--vram", job(folder, "upscale"), "--gpus-per-cell", "4")
+    assert refused.exit_code == 2 and "--gpus-per-cell 4: expected 0.05 to 1" in refused.output
 
 
 def test_a_job_without_networks_says_so(folder: Path) -> None:

@@ -56,6 +56,21 @@ def test_a_gpu_is_a_cell_with_its_share_of_the_nodes_processors(cpus: float, gpu
     assert {plan.kind for plan in plans} == {"h100"}
 
 
+@pytest.mark.parametrize(("share", "cells"), [(0.5, 16), (0.4, 16), (0.34, 16), (1 / 3, 24), (0.1, 80), (1.0, 8)])
+def test_as_many_cells_stand_on_a_gpu_as_have_their_share_of_it(share: float, cells: int) -> None:
+    plans = plan_cells(_GPU, True, share)
+    assert len(plans) == cells
+    assert {plan.bundle["GPU"] for plan in plans} == {share}
+    assert sum(plan.cpus for plan in plans) <= _GPU.cpus
+    assert place_of_cell(True, share).bundle == {"CPU": 1.0, "GPU": share}
+    assert plan_cells(_GPU, False, share) == plan_cells(_GPU, False)
+
+
+def test_a_shortage_of_a_share_asks_for_no_more_than_the_share() -> None:
+    words = shortage((_GPU,), {}, gpus=0.5, device="auto", waited_seconds=30).message
+    assert "needed 0.5 GPU and 1 CPU free together" in words
+
+
 def test_no_cell_stands_where_there_is_no_processor_no_gpu_for_it_or_the_node_leaves() -> None:
     assert plan_cells(_HEAD, gpu=False) == ()
     assert plan_cells(_CPU, gpu=True) == ()
@@ -96,14 +111,14 @@ def test_a_node_is_read_from_rays_table_and_its_label_goes_before_its_resource()
 
 
 def test_a_shortage_names_what_was_needed_what_is_there_and_the_likeliest_remedy_first() -> None:
-    busy = shortage((_GPU, _HEAD), {_GPU.id: {"CPU": 3.0}}, gpu=True, device="auto", waited_seconds=300)
+    busy = shortage((_GPU, _HEAD), {_GPU.id: {"CPU": 3.0}}, gpus=1.0, device="auto", waited_seconds=300)
     assert busy.message == (
         "no cell could be placed in 300 s: needed 1 GPU and 1 CPU free together on one node, "
         "found node 10.0.0.2/cccccc: 3 of 16 CPU, 0 of 8 GPU free; node 10.0.0.3/dddddd: 0 of 0 CPU, 0 of 0 GPU free; "
         "wait for the other jobs that hold them, or end them (`ray status` shows what is in use); "
         "or add a node with 1 GPU and 1 CPU; or use --device cpu"
     )
-    bare = shortage((_HEAD,), {}, gpu=True, device="cuda", waited_seconds=30).message
+    bare = shortage((_HEAD,), {}, gpus=1.0, device="cuda", waited_seconds=30).message
     assert bare.startswith("--device cuda: no cell could be placed in 30 s")
     assert bare.index("let the autoscaler") < bare.index("use --device cpu")
     assert "wait for the other jobs" not in bare

@@ -19,11 +19,13 @@ from tests.gpu.nodes import measure_built, measure_precision
 from tests.gpu.pool import measure_chain, measure_reload
 from tests.gpu.renders import measure_busy, measure_codecs, measure_ladder
 from tests.gpu.scale import DRY, WHOLE, Scale
+from tests.gpu.sharing import measure_sharing
 
 ROWS: dict[str, Callable[[str, Scale], list[Figure]]] = {
     "networks": measure_networks,
     "reload": measure_reload,
     "chain": measure_chain,
+    "sharing": measure_sharing,
     "busy": measure_busy,
     "ladder": measure_ladder,
     "precision": measure_precision,

@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from pipeline.job import RenderJob
 from pipeline.storage import Storage
 from tasks.nets.srvgg_net import SRVGGNet
 from tasks.runtime import onnx_graph
-from tasks.runtime.built import Recipe, sealed
+from tasks.runtime.built import Recipe, seal_of
 from tasks.runtime.choice import Way
 from tasks.runtime.machine import machine_of
 from tasks.runtime.run import held
@@ -31,6 +32,10 @@ _KEY = Recipe("graph", "a digest", "fp32", "").key([(1, 3, 4, 4)])
 def options() -> Iterator[dict[str, str]]:
     with s3_server() as found:
         yield found
+
+
+def sealed(key: str, content: bytes) -> bytes:
+    return seal_of(key, content) + content
 
 
 def files(options: dict[str, str], folder: Path, prefix: str = "s3://bucket/built") -> BuiltFiles:
@@ -98,11 +103,44 @@ def test_a_store_that_cannot_be_written_to_costs_a_line_and_no_render(
     assert one.find(_KEY) is None
 
 
-def test_nothing_larger_than_its_building_is_worth_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.built.LARGEST_BYTES", 8)
-    one = BuiltFiles(Storage(), f"{tmp_path}/built", tmp_path / "here")
-    one.keep(_KEY, b"123456789")
-    assert not list(tmp_path.rglob(_KEY))
+def test_what_is_large_goes_from_its_file_and_comes_whole(
+    options: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, prefix = os.urandom(24 << 20), f"s3://bucket/{tmp_path.name}"
+    one, sent = files(options, tmp_path / "one", prefix), list[Path]()
+    put = Storage.put_file
+    monkeypatch.setattr(
+        Storage, "put_file", lambda self, path, uri, **how: (sent.append(path), put(self, path, uri, **how))
+    )
+    one.keep(_KEY, content)
+    assert sent == [tmp_path / "one" / _KEY], "from its file, not from memory"
+    assert files(options, tmp_path / "other", prefix).find(_KEY) == content
+
+
+def test_a_node_keeps_what_was_used_last(tmp_path: Path) -> None:
+    keys = [Recipe("graph", f"network {number}", "fp32", "").key([(1, 3, 4, 4)]) for number in range(4)]
+    size = len(sealed(keys[0], b"a program"))
+    one = BuiltFiles(Storage(), f"{tmp_path}/built", tmp_path / "here", most_bytes=2 * size)
+    for age, key in enumerate(keys[:2]):
+        one.keep(key, b"a program")
+        os.utime(tmp_path / "here" / key, (1000 + age, 1000 + age))
+    assert one.find(keys[0]) == b"a program", "used again: the other goes first"
+    one.keep(keys[2], b"a program")
+    assert {path.name for path in (tmp_path / "here").iterdir()} == {keys[0], keys[2]}
+    assert one.find(keys[1]) == b"a program", "storage has it still"
+    small = BuiltFiles(Storage(), "", tmp_path / "small", most_bytes=1)
+    small.keep(keys[3], b"a program")
+    assert small.find(keys[3]) == b"a program", "what was just built stays, however large"
+
+
+def test_what_was_cut_off_is_removed_a_day_later_and_not_sooner(tmp_path: Path) -> None:
+    one = BuiltFiles(Storage(), "", tmp_path)
+    for name, age in ((".old", 100_000), (".new", 60)):
+        (tmp_path / name).write_bytes(b"half")
+        then = time.time() - age
+        os.utime(tmp_path / name, (then, then))
+    one.keep(_KEY, b"a program")
+    assert {path.name for path in tmp_path.iterdir()} == {".new", _KEY}
 
 
 def test_it_lies_where_models_come_from_or_with_the_work() -> None:

@@ -1,6 +1,6 @@
 """A pretend card: a budget in bytes, allocation failures at any call, and a record of what lay on it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from tasks.errors import OutOfVram
 
@@ -33,6 +33,9 @@ class Card:
 
     def evict(self, name: str) -> None:
         self.here.remove(name)
+
+    def foresee(self, queue: Sequence[str]) -> None:
+        self.foreseen = tuple(queue)
 
     def allocate(self, size_bytes: int) -> None:
         """Room beside the models, given back at once."""

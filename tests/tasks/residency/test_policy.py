@@ -112,7 +112,7 @@ def test_models_that_never_fit_are_refused_in_words() -> None:
         needed_bytes(["dense"], sizes, holding)
     assert str(refused.value) == (
         "dense, marks take 0.11 GB together, but the device's budget for models is 0.10 GB; "
-        "use a GPU with more memory, fewer actors on it, or --device cpu"
+        "use a GPU with more memory, a larger share of this one (--gpus-per-cell), or --device cpu"
     )
 
 

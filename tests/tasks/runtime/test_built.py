@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.runtime.built import packed, sealed, unpack, unsealed
+from tasks.runtime.built import opened, packed, seal_of, unpack
 
 
 def test_a_folder_comes_out_as_it_went_in(tmp_path: Path) -> None:
@@ -39,7 +39,8 @@ def test_nothing_is_written_outside_the_folder(tmp_path: Path) -> None:
 
 
 def test_a_seal_tells_what_is_whole() -> None:
-    assert unsealed("graph-1", sealed("graph-1", b"content")) == (b"content", "")
-    assert unsealed("graph-1", sealed("graph-2", b"content"))[0] is None
-    for cut in range(len(sealed("graph-1", b"content"))):
-        assert unsealed("graph-1", sealed("graph-1", b"content")[:cut])[0] is None
+    kept = seal_of("graph-1", b"content") + b"content"
+    assert opened("graph-1", io.BytesIO(kept)) == (b"content", "")
+    assert opened("graph-2", io.BytesIO(kept))[0] is None
+    for cut in range(len(kept)):
+        assert opened("graph-1", io.BytesIO(kept[:cut]))[0] is None

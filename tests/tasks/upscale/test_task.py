@@ -15,7 +15,7 @@ from tasks.errors import JobError, OutOfVram, WeightsError
 from tasks.nets.detail_net import DetailNet
 from tasks.nets.rrdb_net import RRDBNet
 from tasks.nets.srvgg_net import SRVGGNet
-from tasks.picture import FrameBatch
+from tasks.picture import FrameBatch, frames_per_batch
 from tasks.residency import residents
 from tasks.table import open_task, parse_task
 from tasks.task import TaskInputs, TaskSpec
@@ -283,7 +283,7 @@ def test_pictures_are_the_same_bits_however_many_processors_draw_them(
 
 def test_large_pictures_are_not_drawn_side_by_side() -> None:
     task = UpscaleTask(parse_task("upscale"))
-    counts = [task._at_once(DetailNet(), 64, 12 * 4 * width * width) for width in (480, 3000, 8000)]
+    counts = [task._at_once(DetailNet(), 64, 12 * 4 * width * width, 5) for width in (480, 3000, 8000)]
     assert counts == [2, 2, 1]
 
 
@@ -362,6 +362,26 @@ def test_a_real_checkpoint_enlarges_four_times_and_its_tiles_leave_no_seam(test_
 
 
 def test_a_checkpoint_of_another_network_is_told(test_data: Path) -> None:
-    path = test_data / "weights" / "RLFN_x4_ntire2022.pth"
+    path = test_data / "weights" / "RFDN_AIM_x4.pth"
     with pytest.raises(WeightsError, match="expected those of RRDBNet or SRVGGNetCompact"):
         open_task(with_file("upscale", model=path)).load("cpu")
+
+
+@pytest.mark.parametrize(
+    ("size", "call", "filled"),
+    [((426, 240), 10, 0.95), ((480, 270), 15, 1.0), ((960, 540), 3, 1.0), ((1920, 1080), 1, 1.0)],
+)
+def test_calls_on_a_gpu_are_filled_by_a_batch_alone(
+    tmp_path: Path, size: tuple[int, int], call: int, filled: float
+) -> None:
+    """Enlarged by 4; calls of 16, or of what the memory bears, would be filled to 59, 94, 75 and 100 %."""
+    task = UpscaleTask(with_file("upscale:factor=4", model=small_network(tmp_path, "compact", 1)))
+    task.load("cpu")
+    assert task._network is not None
+    task._network.pixel_bytes, task._device = 896, torch.device("cuda")
+    format = picture_format("yuv420p", *size)
+    frames = frames_per_batch(16 * size[0] * size[1] * 3 // 2)
+    (demand,) = task.demands(format)
+    assert demand.batch_frames == call
+    assert frames / (-(-frames // call) * call) >= filled - 0.005
+    task.release()

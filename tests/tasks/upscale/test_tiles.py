@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.checkpoint import read
-from tasks.nets.enlarging import enlarging_network
+from tasks.nets.detail_net import DetailNet
+from tasks.nets.enlarging import EnlargingNet, enlarging_network
+from tasks.nets.rlfn_net import RLFNNet
 from tasks.nets.rrdb_net import RRDBNet
 from tasks.nets.srvgg_net import SRVGGNet
-from tasks.upscale.tiles import enlarge, enlarged_tiles, padded, plan_tiles
+from tasks.upscale.tiles import enlarge, enlarged_tiles, even_call, padded, plan_tiles
 
 
 @given(st.integers(1, 150), st.integers(1, 150), st.integers(1, 30), st.integers(0, 10), st.sampled_from([1, 2, 4]))
@@ -100,3 +102,26 @@ def test_a_tile_that_keeps_nothing_is_refused() -> None:
         plan_tiles(100, 100, side=20, margin=10)
     with pytest.raises(ValueError, match="multiples of 4"):
         plan_tiles(102, 100, side=20, margin=2, multiple=4)
+
+
+@given(st.integers(1, 500), st.integers(1, 32))
+def test_calls_are_as_few_as_can_be_and_the_last_has_the_fewest_places_empty(tiles: int, most: int) -> None:
+    call = even_call(tiles, most)
+    calls = -(-tiles // call)
+    assert call <= most and calls == -(-tiles // most)
+    assert calls * call - tiles < calls, "a call of one tile fewer would not do"
+
+
+@pytest.mark.parametrize(
+    "network",
+    [SRVGGNet(2, 2, 8), RRDBNet(2, 1, 8, 4), DetailNet(2, 4), RLFNNet(2, 8, 8, 4)],
+    ids=lambda n: type(n).__name__,
+)
+@torch.inference_mode()
+def test_a_tile_comes_out_the_same_whatever_is_computed_beside_it(network: EnlargingNet) -> None:
+    """So calls may be filled up with anything: only their shape tells."""
+    network.eval()
+    tile, others = torch.rand(1, 3, 24, 32), torch.rand(2, 3, 3, 24, 32)
+    alike = [network(torch.cat((some[:1], tile, some[1:])))[1] for some in others]
+    assert torch.equal(*alike)
+    assert torch.equal(network(torch.cat((tile, others[0])))[0], alike[0]), "nor does its place among them"
