@@ -183,7 +183,7 @@ TASKS: tuple[TaskEntry, ...] = (
             Option(
                 "occlusion",
                 "keep",
-                "what lies before a generated mouth, as a hand: keep it, or draw over it",
+                "what lies before a mouth, as a microphone: keep it, or draw over it",
                 one_of("keep", "draw"),
             ),
             Option(

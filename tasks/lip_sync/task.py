@@ -22,7 +22,7 @@ from tasks.faces.selector import FaceSelector, parse_face_selector
 from tasks.lip_sync.backend import Backend
 from tasks.lip_sync.candidates import CandidateKeeper, candidates_to_arrays
 from tasks.lip_sync.cast import Cast, People, cast_of, people_of
-from tasks.lip_sync.looks import LookKeeper, looks_to_arrays
+from tasks.lip_sync.occlusion.surface import SurfaceKeeper, surfaces_to_arrays
 from tasks.lip_sync.quality.verdict import judge
 from tasks.lip_sync.quality.watch import Watch, Watched
 from tasks.lip_sync.restore.restorer import Restorer, Restoring
@@ -43,9 +43,9 @@ from tasks.task import Arrays, Needs, OutputFrames, Shown, TaskInputs, TaskPlan,
 from tasks.weights import Weights
 
 #: Bumped by hand when the same plan is drawn or scanned otherwise.
-VERSION: Final = 7
+VERSION: Final = 8
 #: Options that mean nothing to the embedded backend.
-_OF_GENERATORS: Final = ("mask", "occlusion", "precision", "runtime", "silence")
+_OF_GENERATORS: Final = ("mask", "precision", "runtime", "silence")
 #: Options that mean nothing where nothing is restored.
 _OF_RESTORING: Final = ("restore_strength", "restore_area")
 
@@ -108,19 +108,19 @@ class LipSyncTask:
         if self._scanner is None:
             self._scanner = _scanner(self.spec.weights_of("detector"))
         self._scanner.reset()
-        keeper, looks, portraits, clips = CandidateKeeper(), LookKeeper(), PortraitKeeper(), ClipKeeper()
+        keeper, surfaces, portraits, clips = CandidateKeeper(), SurfaceKeeper(), PortraitKeeper(), ClipKeeper()
         found, end = list[FrameFaces](), start
         for batch in batches:
             pictures = PlanePictures(batch)
             for i, faces in enumerate(self._scanner.measure(pictures)):
                 keeper.look(int(batch.source_frames[i]), faces, pictures, i)
-                looks.look(int(batch.source_frames[i]), faces, pictures, i)
+                surfaces.look(faces, pictures, i)
                 clips.look(int(batch.source_frames[i]), faces, pictures, i)
                 portraits.look(int(batch.source_frames[i]), faces, pictures, i, batch.format.upright_size)
                 found.append(faces)
             end = start + len(found)
         arrays = measurements_to_arrays(measurements(found))
-        arrays |= candidates_to_arrays(keeper.kept()) | looks_to_arrays(looks.kept())
+        arrays |= candidates_to_arrays(keeper.kept()) | surfaces_to_arrays(surfaces.kept())
         arrays |= portraits_to_arrays(portraits.kept()) | clips_to_arrays(clips.kept())
         return UnitMeasurement(start, end, arrays)
 
@@ -208,7 +208,7 @@ def _backend(spec: TaskSpec) -> Backend:
         _refuse_generator_options(spec)
         from tasks.lip_sync.embedded import Embedded
 
-        return Embedded()
+        return Embedded(before=spec.option("occlusion") == "keep")
     from tasks.lip_sync.wav2lip.backend import Generated, Manner
 
     how = Manner(
@@ -228,8 +228,7 @@ def _restorer(spec: TaskSpec) -> Restorer:
             f"task {spec.name!r}: {', '.join(asked)} is of a restored face; found restore=none; "
             "add restore=gfpgan or restore=FILE, or leave it out"
         )
-    before = spec.option("occlusion") == "keep"
-    how = Restoring(float(spec.option("restore_strength")), spec.option("restore_area"), before)
+    how = Restoring(float(spec.option("restore_strength")), spec.option("restore_area"))
     return Restorer(spec.weights_of("restore"), how)
 
 

@@ -12,12 +12,13 @@ from tasks.device_batch import DeviceBatch
 from tasks.errors import JobError
 from tasks.lip_sync.cast import Cast
 from tasks.lip_sync.face_frame import in_frame
+from tasks.lip_sync.occlusion.plan import hidden_of
+from tasks.lip_sync.occlusion.uncovered import uncovered
 from tasks.lip_sync.seen import Scan
 from tasks.lip_sync.wav2lip.colour import match_colour
 from tasks.lip_sync.wav2lip.draw import box_of_crop, box_of_mask, finer, match_light, paste, resized, sample_crop
-from tasks.lip_sync.wav2lip.mask import box_edges, hull_edges, soft_masks
+from tasks.lip_sync.wav2lip.mask import box_edges, hull_edges, mouth_cells, soft_masks
 from tasks.lip_sync.wav2lip.network import Generator
-from tasks.lip_sync.wav2lip.occlusion import known_looks, mouth_cells, unhidden
 from tasks.lip_sync.wav2lip.plan import plan_generated
 from tasks.mel import BANDS
 from tasks.nets.wav2lip import COLUMNS, SIDE
@@ -64,8 +65,8 @@ class _Faces:
     "(K,) 0 the source's own mouth .. 1 the drawn one"
     mel: NDArray[np.float32]
     "(K, 80, 16)"
-    usual: NDArray[np.float32]
-    "(K, 2, 24, 24, 3) how each usually looks and by how much that varies"
+    hidden: NDArray[np.float32]
+    "(K, 11, 20) where something lies before each"
 
     def at(self, start: int, end: int) -> "_Faces":
         return _Faces(*(getattr(self, name)[start:end] for name in self.__dataclass_fields__))
@@ -108,7 +109,9 @@ class Generated:
 
     def plan(self, scan: Scan, output: OutputFrames, voice: Voice, cast: Cast, offset_seconds: float) -> TaskPlan:
         """Crops of every face in each output frame, and the sound it hears."""
-        return plan_generated(scan, output, voice, cast, offset_seconds, silence=self._how.silence)
+        return plan_generated(
+            scan, output, voice, cast, offset_seconds, silence=self._how.silence, before=self._how.before
+        )
 
     def render(self, batch: DeviceBatch, inputs: TaskInputs) -> None:
         """Draw every mouth of the batch, so many faces at once as the generator takes."""
@@ -137,8 +140,8 @@ class Generated:
             regions.append(_within(rgb, around, inside))
         seen = torch.cat(crops)
         points = in_frame(faces.matrices, faces.points)
-        if self._how.before:
-            masks = masks * unhidden(resized(seen, SIDE), torch.from_numpy(faces.usual).to(batch.device), masks, points)
+        if faces.hidden.any():
+            masks = masks * uncovered(faces.hidden, faces.points, faces.matrices, (SIDE, SIDE), batch.device)
         mel = torch.from_numpy(faces.mel).to(batch.device)[:, None]
         masks = resized(masks, generator.side)
         mouths = mouth_cells(points, batch.device)
@@ -171,8 +174,7 @@ def _faces(inputs: TaskInputs) -> _Faces:
     points, matrices, weights = (
         np.asarray(inputs.per_frame[name][frames, places], np.float64) for name in ("points", "matrix", "weights")
     )
-    usual = known_looks(inputs.constant, inputs.per_frame["face"][frames, places].tolist())
-    return _Faces(frames, matrices, points, weights, heard, usual)
+    return _Faces(frames, matrices, points, weights, heard, hidden_of(inputs, frames, places))
 
 
 def _heard(inputs: TaskInputs, frames: NDArray[np.int64], voices: NDArray[np.int64]) -> NDArray[np.float32]:
