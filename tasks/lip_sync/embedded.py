@@ -13,6 +13,7 @@ from tasks.lip_sync.cast import Cast
 from tasks.lip_sync.draw import NODES, Drawing, LoadedBank, draw, load_bank, plan_drawing
 from tasks.lip_sync.grid import Boxes, node_maps
 from tasks.lip_sync.motion import Speech, Wish, plan_wish
+from tasks.lip_sync.occlusion.parsing import FaceParts
 from tasks.lip_sync.occlusion.plan import hidden_of
 from tasks.lip_sync.occlusion.uncovered import uncovered
 from tasks.lip_sync.plan import plan_lip_sync
@@ -34,9 +35,9 @@ class Embedded:
         """It keeps no network on the device."""
         return ()
 
-    def __init__(self, *, before: bool = True) -> None:
-        """With `before` what lies before a mouth stays as the source has it."""
-        self._before = before
+    def __init__(self, *, before: bool = True, parts: FaceParts | None = None) -> None:
+        """With `before`, or as `parts` tell, what lies before a mouth stays as the source has it."""
+        self._before, self._parts = before, parts
         self._device = "cpu"
         self._banks: dict[str, LoadedBank] = {}
 
@@ -71,6 +72,9 @@ class Embedded:
         together = batch.device.type == "cuda"
         drawing = plan_drawing(points, gaps, widths, weights, bank.bank, together=together)
         drawing = _left_free(drawing, hidden_of(inputs, frames, place), points)
+        if self._parts is not None:
+            nodes = node_maps(drawing.boxes, *NODES)
+            drawing = _shown(drawing, slice(None), self._parts.shown(batch, frames, points, nodes, NODES))
         inside = np.flatnonzero(_reach_into(drawing.boxes, *batch.format.upright_size))
         for group in inside[None] if together and len(inside) else inside[:, None]:
             some = drawing.at(group)
@@ -96,8 +100,13 @@ def _left_free(drawing: Drawing, hidden: NDArray[np.float32], points: NDArray[np
         return drawing
     nodes = node_maps(drawing.boxes[some], *NODES)
     free = uncovered(hidden[some], points[some], nodes, NODES, torch.device("cpu"))
+    return _shown(drawing, some, free)
+
+
+def _shown(drawing: Drawing, some: NDArray[np.int64] | slice, shares: torch.Tensor) -> Drawing:
+    """The drawing with as much of some of its faces as `shares` (K, 1, rows, columns) say."""
     skin = drawing.skin.copy()
-    skin[some, 2] *= free[:, 0].numpy()
+    skin[some, 2] *= shares[:, 0].cpu().numpy()
     return replace(drawing, skin=skin)
 
 

@@ -22,6 +22,7 @@ from tasks.faces.selector import FaceSelector, parse_face_selector
 from tasks.lip_sync.backend import Backend
 from tasks.lip_sync.candidates import CandidateKeeper, candidates_to_arrays
 from tasks.lip_sync.cast import Cast, People, cast_of, people_of
+from tasks.lip_sync.occlusion.parsing import FaceParts
 from tasks.lip_sync.occlusion.surface import SurfaceKeeper, surfaces_to_arrays
 from tasks.lip_sync.quality.verdict import judge
 from tasks.lip_sync.quality.watch import Watch, Watched
@@ -56,8 +57,9 @@ class LipSyncTask:
     def __init__(self, spec: TaskSpec) -> None:
         self.spec = spec
         self._selectors = tuple(_selector(text) for text in (spec.option("face"), *spec.speakers))
-        self._backend = _backend(spec)
-        self._restorer = _restorer(spec)
+        self._parts = _parts(spec)
+        self._backend = _backend(spec, self._parts)
+        self._restorer = _restorer(spec, self._parts)
         self._scanner: FaceScanner | None = None
         self._watch = Watch()
 
@@ -72,11 +74,13 @@ class LipSyncTask:
     @property
     def models(self) -> tuple[str, ...]:
         """Networks of the device's residents that a batch uses, in order."""
-        return self._backend.models + self._restorer.models
+        parts = () if self._parts is None else (self._parts.name,)
+        return self._backend.models + parts + self._restorer.models
 
     def demands(self, format: PictureFormat) -> tuple[Demand, ...]:
         """What each of `models` asks of the device."""
-        return self._backend.demands() + self._restorer.demands(format)
+        parts = () if self._parts is None else (self._parts.demand(),)
+        return self._backend.demands() + parts + self._restorer.demands(format)
 
     def digest(self) -> str:
         """Of what is shipped, and of who finds faces: the scan is the same for any other model."""
@@ -93,6 +97,8 @@ class LipSyncTask:
             WeightsError: weights that are here are of another network.
             JobError: a photo that is here shows no face, or several.
         """
+        if self._parts is not None:
+            self._parts.load(device)
         self._backend.load(device)
         self._restorer.load(device)
         if (weights := self.spec.weights_of("detector")) is not None and weights.path:
@@ -199,37 +205,62 @@ class LipSyncTask:
 
     def release(self) -> None:
         self._scanner = None
+        if self._parts is not None:
+            self._parts.release()
         self._backend.release()
         self._restorer.release()
 
 
-def _backend(spec: TaskSpec) -> Backend:
+def _parts(spec: TaskSpec) -> FaceParts | None:
+    """The network that tells parts of faces, where something asks for it.
+
+    Raises:
+        JobError: it is asked for without its weights, or given for nothing.
+    """
+    asked = [f"{name}=parsing" for name in ("mask", "occlusion") if spec.option(name) == "parsing"]
+    given = spec.option("parsing")
+    if asked and given == "none":
+        raise JobError(
+            f"task {spec.name!r}: {', '.join(asked)} needs a network that tells parts of faces; found parsing=none; "
+            "add parsing=face-parsing-18 (fetched by name) or parsing=FILE, or use mask=hull and occlusion=keep"
+        )
+    if given != "none" and not asked:
+        raise JobError(
+            f"task {spec.name!r}: found parsing={given}, which nothing asks for; "
+            "add mask=parsing or occlusion=parsing, or leave it out"
+        )
+    weights = spec.weights_of("parsing")
+    return None if weights is None else FaceParts(weights)
+
+
+def _backend(spec: TaskSpec, parts: FaceParts | None) -> Backend:
     if spec.option("model") == "embedded":
         _refuse_generator_options(spec)
         from tasks.lip_sync.embedded import Embedded
 
-        return Embedded(before=spec.option("occlusion") == "keep")
+        return Embedded(before=spec.option("occlusion") == "keep", parts=parts)
     from tasks.lip_sync.wav2lip.backend import Generated, Manner
 
     how = Manner(
         precision=spec.option("precision"),
         runtime=spec.option("runtime"),
         like=spec.machine,
-        box=spec.option("mask") == "box",
+        mask=spec.option("mask"),
+        parts=parts,
         before=spec.option("occlusion") == "keep",
         silence=spec.option("silence"),
     )
     return Generated(spec.weights_of("model"), how)
 
 
-def _restorer(spec: TaskSpec) -> Restorer:
+def _restorer(spec: TaskSpec, parts: FaceParts | None) -> Restorer:
     if spec.option("restore") == "none" and (asked := _asked(spec, _OF_RESTORING)):
         raise JobError(
             f"task {spec.name!r}: {', '.join(asked)} is of a restored face; found restore=none; "
             "add restore=gfpgan or restore=FILE, or leave it out"
         )
     how = Restoring(float(spec.option("restore_strength")), spec.option("restore_area"))
-    return Restorer(spec.weights_of("restore"), how)
+    return Restorer(spec.weights_of("restore"), how, parts)
 
 
 def _asked(spec: TaskSpec, names: Sequence[str]) -> list[str]:

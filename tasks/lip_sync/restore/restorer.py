@@ -18,6 +18,7 @@ from tasks.checkpoint import fill, read
 from tasks.device_batch import DeviceBatch
 from tasks.errors import JobError
 from tasks.lip_sync.face_frame import face_frames, ffhq_matrices, in_frame
+from tasks.lip_sync.occlusion.parsing import FaceParts
 from tasks.lip_sync.occlusion.plan import hidden_of
 from tasks.lip_sync.occlusion.uncovered import uncovered
 from tasks.lip_sync.restore.blend import MASK_SIDE, shown_masks, with_own_light
@@ -91,7 +92,9 @@ class _Cut:
 class Restorer:
     """The network among those of the device, from `load` to `release`; without weights nothing is restored."""
 
-    def __init__(self, weights: Weights | None, how: Restoring) -> None:
+    def __init__(self, weights: Weights | None, how: Restoring, parts: FaceParts | None = None) -> None:
+        """What `parts` take for no face stays as it is."""
+        self._parts = parts
         self._weights = weights
         self._how = how
         self._residents: Residents | None = None
@@ -174,6 +177,8 @@ class Restorer:
         pictures = [batch.read([frame], [box], tone_mapped=True) for frame, box in both]
         if faces.hidden.any():
             masks = masks * uncovered(faces.hidden, faces.points, to_masks, (MASK_SIDE, MASK_SIDE), batch.device)
+        if self._parts is not None:
+            masks = masks * self._parts.shown(batch, faces.frames, faces.points, to_masks, (MASK_SIDE, MASK_SIDE))
         cuts = []
         for k, (rgb, whole, head) in enumerate(zip(pictures, around, heads, strict=True)):
             mask, fine = masks[k : k + 1], finer(head, SIDE)

@@ -12,6 +12,7 @@ from tasks.device_batch import DeviceBatch
 from tasks.errors import JobError
 from tasks.lip_sync.cast import Cast
 from tasks.lip_sync.face_frame import in_frame
+from tasks.lip_sync.occlusion.parsing import FaceParts
 from tasks.lip_sync.occlusion.plan import hidden_of
 from tasks.lip_sync.occlusion.uncovered import uncovered
 from tasks.lip_sync.seen import Scan
@@ -43,8 +44,10 @@ class Manner:
     "auto | eager | compile | graphs | onnx"
     like: Machine | None = None
     "What the precision is chosen by, where nodes of a run differ"
-    box: bool = False
-    "the lower half of the crop is shown, not mouth and jaw alone"
+    mask: str = "hull"
+    "hull: mouth and jaw; box: the lower half of the crop; parsing: what of that is face"
+    parts: FaceParts | None = None
+    "what tells face from what lies before it"
     before: bool = True
     "what lies before a face stays there"
     silence: str = "rest"
@@ -130,7 +133,7 @@ class Generated:
 
     def _draw(self, batch: DeviceBatch, faces: _Faces, generator: Generator) -> None:
         boxes = [box_of_crop(matrix) for matrix in faces.matrices]
-        masks = self._masks(faces, batch.device)
+        masks = self._masks(batch, faces)
         inner = [box_of_mask(*one) for one in zip(faces.matrices, masks[:, 0], boxes, strict=True)]
         matrices = [finer(matrix, generator.side) for matrix in faces.matrices]
         crops, regions = [], []
@@ -140,8 +143,6 @@ class Generated:
             regions.append(_within(rgb, around, inside))
         seen = torch.cat(crops)
         points = in_frame(faces.matrices, faces.points)
-        if faces.hidden.any():
-            masks = masks * uncovered(faces.hidden, faces.points, faces.matrices, (SIDE, SIDE), batch.device)
         mel = torch.from_numpy(faces.mel).to(batch.device)[:, None]
         masks = resized(masks, generator.side)
         mouths = mouth_cells(points, batch.device)
@@ -153,11 +154,16 @@ class Generated:
             blended, mask = paste(regions[k], inner[k], matrices[k], drawn[one], shown[one])
             batch.write([frame], [inner[k]], blended, mask, tone_mapped=True)
 
-    def _masks(self, faces: _Faces, device: torch.device) -> Tensor:
-        """(K, 1, 96, 96)"""
-        if self._how.box:
-            return soft_masks(box_edges(len(faces.frames)), device)
-        return soft_masks(hull_edges(in_frame(faces.matrices, faces.points)), device)
+    def _masks(self, batch: DeviceBatch, faces: _Faces) -> Tensor:
+        """(K, 1, 96, 96) what is shown: not where something lies before the face."""
+        hull = self._how.mask == "hull"
+        edges = hull_edges(in_frame(faces.matrices, faces.points)) if hull else box_edges(len(faces.frames))
+        masks = soft_masks(edges, batch.device)
+        if faces.hidden.any():
+            masks = masks * uncovered(faces.hidden, faces.points, faces.matrices, (SIDE, SIDE), batch.device)
+        if self._how.parts is not None:
+            masks = masks * self._how.parts.shown(batch, faces.frames, faces.points, faces.matrices, (SIDE, SIDE))
+        return masks
 
 
 def _within(rgb: Tensor, around: Box, inside: Box) -> Tensor:
