@@ -177,8 +177,8 @@ TASKS: tuple[TaskEntry, ...] = (
             Option(
                 "mask",
                 "hull",
-                "what of a generated face is shown: hull (mouth and jaw), box (the lower half), or parsing (what of that the"
-                " network of `parsing` takes for face)",
+                "what of a generated face is shown: hull (mouth and jaw), box (the lower half), or parsing (what of "
+                "that the network of `parsing` takes for face)",
                 one_of("hull", "box", "parsing"),
             ),
             Option(
