@@ -89,12 +89,14 @@ class _Seen:
         if not len(likely):
             return nothing
         covered = self.found.hidden[self.rows] > Limits().hidden
-        hull, lips = self._face()
         things = np.zeros((len(self.rows), *SHAPE), np.bool_)
-        for i in likely.tolist():
-            begins = (smooth[i] > _VERY_STRANGE) & hull[i] & ~lips[i]
-            things[i] = _things(smooth[i] > _STRANGE, hull[i], begins, _LEAST_CELLS)
+        for i, hull, lips in zip(likely.tolist(), *self._face(likely), strict=True):
+            begins = (smooth[i] > _VERY_STRANGE) & hull & ~lips
+            things[i] = _things(smooth[i] > _STRANGE, hull, begins, _LEAST_CELLS)
         things = _lasting(things, covered, frames)
+        if not things.any():
+            return nothing
+        hull, _ = self._face(np.arange(len(self.rows)))
         return _soft(_followed(things, smooth > _STRANGE, hull, frames), frames)
 
     def _strangeness(self) -> Maps | None:
@@ -103,9 +105,9 @@ class _Seen:
         certain = (f.hidden[rows] <= 0.3) & (f.presence[rows] >= 0.8) & (np.abs(f.yaw[rows]) <= Limits().yaw)
         return strangeness(Surfaces(self.surfaces.cells[rows], self.surfaces.light[rows]), poses, certain)
 
-    def _face(self) -> tuple[Cells, Cells]:
-        """(M, 11, 20) mouth and jaw but their outline, where a face that turns shows what is behind it; and lips."""
-        points = self.found.points[self.rows]
+    def _face(self, some: NDArray[np.int64]) -> tuple[Cells, Cells]:
+        """(S, 11, 20) mouth and jaw but their outline, where a face that turns shows what is behind it; and lips."""
+        points = self.found.points[self.rows[some]]
         within = in_frame(crop_matrices(face_frames(points), CHIN, SIDE * _CELL), points)
         hull = np.stack([hull_cells(one, SIDE, _CELL) for one in within])
         inner = np.stack([cv2.erode(one.astype(np.uint8), _NEIGHBOURS) > 0 for one in hull])
