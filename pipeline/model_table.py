@@ -190,6 +190,20 @@ MODELS: Final = (
         urls=(f"{_FACEFUSION}/models-3.0.0/resolve/main/bisenet_resnet_34.onnx",),
     ),
     Model(
+        name="face-parsing-18",
+        task="mask",
+        architecture="bisenet-18",
+        file="face-parsing-bisenet.pth",
+        sha256="468e13ca13a9b43cc0881a9f99083a430e9c0a38abd935431d1c28ee94b26567",
+        licence="MIT; trained on CelebAMask-HQ, whose terms are non-commercial research",
+        forbids=_NO_COMMERCE,
+        urls=(
+            "https://github.com/clibdev/face-parsing.PyTorch/releases/latest/download/face-parsing-bisenet.pth",
+            f"{_HF}/vivym/face-parsing-bisenet/resolve/main/79999_iter.pth",
+        ),
+        page="https://github.com/zllrunning/face-parsing.PyTorch",
+    ),
+    Model(
         name="occlusion",
         task="mask",
         architecture="xseg",

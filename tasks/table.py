@@ -177,14 +177,23 @@ TASKS: tuple[TaskEntry, ...] = (
             Option(
                 "mask",
                 "hull",
-                "what of a generated face is shown: hull (mouth and jaw) or box (the lower half)",
-                one_of("hull", "box"),
+                "what of a generated face is shown: hull (mouth and jaw), box (the lower half), or parsing (what of "
+                "that the network of `parsing` takes for face)",
+                one_of("hull", "box", "parsing"),
             ),
             Option(
                 "occlusion",
                 "keep",
-                "what lies before a generated mouth, as a hand: keep it, or draw over it",
-                one_of("keep", "draw"),
+                "what lies before a mouth, as a microphone: keep it, seen over the whole video; parsing: keep what the "
+                "network of `parsing` takes for no face; draw over it",
+                one_of("keep", "parsing", "draw"),
+            ),
+            Option(
+                "parsing",
+                "none",
+                "what tells parts of faces, for mask=parsing and occlusion=parsing: none, face-parsing-18, or a file",
+                any_text,
+                ("bisenet-18",),
             ),
             Option(
                 "detector",

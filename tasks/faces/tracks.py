@@ -44,6 +44,8 @@ class FaceTrack:
     valid: NDArray[np.bool_]
     "(T,) measured, or in a gap short enough to be filled"
     measured: NDArray[np.bool_]
+    rows: NDArray[np.int64]
+    "(T,) of the measurements, -1 where not measured"
     presence: NDArray[np.float32]
     "(T,) 0 where not measured"
     hidden: NDArray[np.float32]
@@ -152,6 +154,8 @@ def _track(
     start, end = int(frames[0]), int(frames[-1]) + 1
     measured = np.zeros(end - start, np.bool_)
     measured[frames - start] = True
+    own = np.full(end - start, -1, np.int64)
+    own[frames - start] = rows
     here = shot[start:end]
     valid = _filled(measured, here, int(FILLED_SECONDS * frame_rate))
     points = _interpolated(found.points[rows], frames - start, end - start)
@@ -170,6 +174,7 @@ def _track(
         points=points,
         valid=valid,
         measured=measured,
+        rows=own,
         presence=column(found.presence),
         hidden=column(found.hidden),
         opening=(shape.opening * OPENING_GAIN).astype(np.float32),

@@ -1,16 +1,21 @@
 """The backend that needs no download: the source's own pixels warped as the shipped voice networks ask."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from tasks.device_batch import Box, DeviceBatch
 from tasks.lip_sync.bank import bank_from_bytes
 from tasks.lip_sync.cast import Cast
-from tasks.lip_sync.draw import LoadedBank, draw, load_bank, plan_drawing
-from tasks.lip_sync.grid import Boxes
+from tasks.lip_sync.draw import NODES, Drawing, LoadedBank, draw, load_bank, plan_drawing
+from tasks.lip_sync.grid import Boxes, node_maps
 from tasks.lip_sync.motion import Speech, Wish, plan_wish
+from tasks.lip_sync.occlusion.parsing import FaceParts
+from tasks.lip_sync.occlusion.plan import hidden_of
+from tasks.lip_sync.occlusion.uncovered import uncovered
 from tasks.lip_sync.plan import plan_lip_sync
 from tasks.lip_sync.seen import Scan
 from tasks.lip_sync.voice import articulate
@@ -30,7 +35,9 @@ class Embedded:
         """It keeps no network on the device."""
         return ()
 
-    def __init__(self) -> None:
+    def __init__(self, *, before: bool = True, parts: FaceParts | None = None) -> None:
+        """With `before`, or as `parts` tell, what lies before a mouth stays as the source has it."""
+        self._before, self._parts = before, parts
         self._device = "cpu"
         self._banks: dict[str, LoadedBank] = {}
 
@@ -41,7 +48,7 @@ class Embedded:
     def plan(self, scan: Scan, output: OutputFrames, voice: Voice, cast: Cast, offset_seconds: float) -> TaskPlan:
         """Gaps and widths of every mouth in each output frame, and banks."""
         wishes = [_wish(one, output, offset_seconds) for one in (voice, *voice.others)]
-        return plan_lip_sync(scan, output, wishes, cast)
+        return plan_lip_sync(scan, output, wishes, cast, before=self._before)
 
     def render(self, batch: DeviceBatch, inputs: TaskInputs) -> None:
         """Draw every mouth of the batch."""
@@ -64,6 +71,10 @@ class Embedded:
         bank = self._bank(inputs.constant[f"bank{number}"])
         together = batch.device.type == "cuda"
         drawing = plan_drawing(points, gaps, widths, weights, bank.bank, together=together)
+        drawing = _left_free(drawing, hidden_of(inputs, frames, place), points)
+        if self._parts is not None:
+            nodes = node_maps(drawing.boxes, *NODES)
+            drawing = _shown(drawing, slice(None), self._parts.shown(batch, frames, points, nodes, NODES))
         inside = np.flatnonzero(_reach_into(drawing.boxes, *batch.format.upright_size))
         for group in inside[None] if together and len(inside) else inside[:, None]:
             some = drawing.at(group)
@@ -80,6 +91,23 @@ class Embedded:
                 self._banks.clear()
             self._banks[key] = load_bank(bank_from_bytes(data), self._device)
         return self._banks[key]
+
+
+def _left_free(drawing: Drawing, hidden: NDArray[np.float32], points: NDArray[np.float64]) -> Drawing:
+    """The drawing without what something lies before."""
+    some = np.flatnonzero(hidden.any((1, 2)))
+    if not len(some):
+        return drawing
+    nodes = node_maps(drawing.boxes[some], *NODES)
+    free = uncovered(hidden[some], points[some], nodes, NODES, torch.device("cpu"))
+    return _shown(drawing, some, free)
+
+
+def _shown(drawing: Drawing, some: NDArray[np.int64] | slice, shares: torch.Tensor) -> Drawing:
+    """The drawing with as much of some of its faces as `shares` (K, 1, rows, columns) say."""
+    skin = drawing.skin.copy()
+    skin[some, 2] *= shares[:, 0].cpu().numpy()
+    return replace(drawing, skin=skin)
 
 
 def _wish(voice: Voice, output: OutputFrames, offset_seconds: float) -> Wish:

@@ -26,6 +26,8 @@ TOP: Final = -0.85
 BELOW_CHIN: Final = 0.10
 #: Chins, in the face frame, of anybody; what lies beyond is an error of the landmarks.
 CHIN_LIMITS: Final = (1.05, 1.60)
+#: The chin that crops are framed for which are to show the same of everybody.
+CHIN: Final = 1.24
 #: Where FFHQ's faces, which restoring networks are trained on, have their eyes: side of the crop in units, and the
 #: origin in parts of the side.  Of xinntao/facexlib's template for 512 pixels (face_restoration_helper.py), whose eyes
 #: lie at (192.98, 239.95) and (318.90, 240.19); its nose tip then lies within half a pixel of the mean face's.

@@ -38,6 +38,15 @@ def lay_grid(shape: MouthShape, boxes: Boxes, rows: int, columns: int) -> Grid:
     return Grid(across * cosine + down * sine, down * cosine - across * sine)
 
 
+def node_maps(boxes: Boxes, rows: int, columns: int) -> Array:
+    """(N, 2, 3) from numbers of nodes, across and down, to the pixels that `boxes` (N, 4) are counted in."""
+    maps = np.zeros((len(boxes), 2, 3))
+    for axis, nodes in enumerate((columns, rows)):
+        places = _positions(boxes[:, axis], boxes[:, axis + 2], nodes)
+        maps[:, axis, axis], maps[:, axis, 2] = places[:, 1] - places[:, 0], places[:, 0]
+    return maps
+
+
 def _positions(first: NDArray[np.int64], last: NDArray[np.int64], nodes: int) -> Array:
     """(N, nodes) where the middles of the cells lie, in pixels."""
     beyond = np.asarray([margin(size, nodes) for size in (last - first).tolist()])

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from tasks.lip_sync.bank import MouthBank, bank_to_bytes, choose_frames, draw_bank, make_bank, make_entry, shows_inside
 from tasks.lip_sync.cast import Cast
 from tasks.lip_sync.motion import MouthMotion, Wish, plan_motion
+from tasks.lip_sync.occlusion.hidden import Maps
+from tasks.lip_sync.occlusion.plan import maps_of, told, with_maps
 from tasks.lip_sync.seen import KEPT_REASONS, Scan, SeenFace, in_places, kept, seen_faces, shows
 from tasks.lip_sync.shape import part_lips
 from tasks.task import OutputFrames, TaskPlan
@@ -21,18 +23,24 @@ from tasks.task import OutputFrames, TaskPlan
 LIP_GAIN: Final = 1.3
 
 
-def plan_lip_sync(scan: Scan, output: OutputFrames, wishes: Sequence[Wish], cast: Cast) -> TaskPlan:
-    """What is drawn in each output frame, and why not where nothing is; a wish for each voice."""
+def plan_lip_sync(
+    scan: Scan, output: OutputFrames, wishes: Sequence[Wish], cast: Cast, *, before: bool = True
+) -> TaskPlan:
+    """What is drawn in each output frame, and why not where nothing is; a wish for each voice.
+
+    With `before` what lies before a mouth stays as the source has it.
+    """
     seen = seen_faces(scan, output, cast)
-    mouths = [_plan_mouth(scan, wishes[face.voice], face) for face in seen.faces]
+    maps = maps_of(scan, seen.faces) if before else [None] * len(seen.faces)
+    mouths = [_plan_mouth(scan, wishes[face.voice], face, one) for face, one in zip(seen.faces, maps, strict=True)]
     drawn = [mouth.drawn for mouth in mouths]
     banks = {f"bank{k}": mouth.bank for k, mouth in enumerate(mouths) if mouth.bank and mouth.drawn.any()}
     return TaskPlan(
-        in_places(len(output), seen.faces, drawn, [mouth.values for mouth in mouths]),
+        in_places(len(output), seen.faces, drawn, with_maps([mouth.values for mouth in mouths], maps)),
         {name: np.frombuffer(bank_to_bytes(bank), np.uint8) for name, bank in banks.items()},
         reasons=KEPT_REASONS,
         kept=kept(len(output), seen.faces, drawn),
-        facts=seen.facts(drawn),
+        facts=seen.facts(drawn) | told(len(output), seen.faces, drawn, maps),
     )
 
 
@@ -56,16 +64,22 @@ class _Mouth:
         return {"points": self.points, **{name: getattr(self.motion, name) for name in ("gaps", "widths", "weights")}}
 
 
-def _plan_mouth(scan: Scan, wish: Wish, face: SeenFace) -> _Mouth:
+def _plan_mouth(scan: Scan, wish: Wish, face: SeenFace, hidden: Maps | None) -> _Mouth:
     points = part_lips(face.points, LIP_GAIN)
-    bank = _bank_of(scan, face)
+    bank = _bank_of(scan, face, _covered(face, hidden))
     motion = plan_motion(wish.at(face.frames), face.showing(points), bank.gap_cap if bank else 0.0)
     return _Mouth(points, motion, bank)
 
 
-def _bank_of(scan: Scan, face: SeenFace) -> MouthBank | None:
+def _covered(face: SeenFace, hidden: Maps | None) -> NDArray[np.int64]:
+    """Frames of the track in which something lies before the face."""
+    return np.zeros(0, np.int64) if hidden is None else np.unique(face.inside[hidden.any((1, 2))])
+
+
+def _bank_of(scan: Scan, face: SeenFace, covered: NDArray[np.int64]) -> MouthBank | None:
     """The bank of one face; None where no picture of its mouth was kept."""
     own = [one for one in scan.candidates if shows(face, scan.first, one.frame, one.points)]
+    own = [one for one in own if one.frame - scan.first - face.track.start not in covered] or own
     if not own:
         return None
     points = np.stack([one.points for one in own])

@@ -4,7 +4,7 @@ Reads the measurements of a whole video once.  What is drawn into these faces is
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Final
 
@@ -17,8 +17,8 @@ from tasks.faces.portraits import Portrait, portraits_from_arrays, thinned_portr
 from tasks.faces.tracks import FaceTrack
 from tasks.lip_sync.candidates import Candidate, candidates_from_arrays, same_place, thinned
 from tasks.lip_sync.cast import Cast, Role
-from tasks.lip_sync.looks import Look, looks_from_arrays, thinned_looks
 from tasks.lip_sync.motion import Showing
+from tasks.lip_sync.occlusion.surface import Surfaces, joined_surfaces, surfaces_from_arrays
 from tasks.lip_sync.syncnet.clips import Clip, clips_from_arrays, thinned_clips
 from tasks.task import OutputFrames, UnitMeasurement
 
@@ -39,7 +39,8 @@ class Scan:
     "source frame of the first measurement"
     found: Measurements
     candidates: tuple[Candidate, ...]
-    looks: tuple[Look, ...] = ()
+    surfaces: Surfaces = field(default_factory=lambda: joined_surfaces(()))
+    "of the measurements, in their order"
     portraits: tuple[Portrait, ...] = ()
     clips: tuple[Clip, ...] = ()
 
@@ -48,7 +49,7 @@ def read_units(units: Iterable[UnitMeasurement]) -> Scan:
     """The units in order as one; source frames between them count as frames without a face."""
     runs: list[Measurements] = []
     kept: list[Candidate] = []
-    looks: list[Look] = []
+    surfaces: list[Surfaces] = []
     portraits: list[Portrait] = []
     clips: list[Clip] = []
     first, end = 0, None
@@ -59,12 +60,12 @@ def read_units(units: Iterable[UnitMeasurement]) -> Scan:
             runs.append(_nobody(unit.start - end))
         runs.append(measurements_from_arrays(dict(unit.arrays)))
         kept = thinned(kept + candidates_from_arrays(unit.arrays))
-        looks = thinned_looks(looks + looks_from_arrays(unit.arrays))
+        surfaces.append(surfaces_from_arrays(unit.arrays))
         portraits = thinned_portraits(portraits + portraits_from_arrays(unit.arrays))
         clips = thinned_clips(clips + clips_from_arrays(unit.arrays))
         end = unit.end
     found = joined(runs) if runs else _nobody(0)
-    return Scan(first, found, tuple(kept), tuple(looks), tuple(portraits), tuple(clips))
+    return Scan(first, found, tuple(kept), joined_surfaces(surfaces), tuple(portraits), tuple(clips))
 
 
 @dataclass(frozen=True)

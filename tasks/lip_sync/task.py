@@ -22,7 +22,8 @@ from tasks.faces.selector import FaceSelector, parse_face_selector
 from tasks.lip_sync.backend import Backend
 from tasks.lip_sync.candidates import CandidateKeeper, candidates_to_arrays
 from tasks.lip_sync.cast import Cast, People, cast_of, people_of
-from tasks.lip_sync.looks import LookKeeper, looks_to_arrays
+from tasks.lip_sync.occlusion.parsing import FaceParts
+from tasks.lip_sync.occlusion.surface import SurfaceKeeper, surfaces_to_arrays
 from tasks.lip_sync.quality.verdict import judge
 from tasks.lip_sync.quality.watch import Watch, Watched
 from tasks.lip_sync.restore.restorer import Restorer, Restoring
@@ -43,9 +44,9 @@ from tasks.task import Arrays, Needs, OutputFrames, Shown, TaskInputs, TaskPlan,
 from tasks.weights import Weights
 
 #: Bumped by hand when the same plan is drawn or scanned otherwise.
-VERSION: Final = 7
+VERSION: Final = 8
 #: Options that mean nothing to the embedded backend.
-_OF_GENERATORS: Final = ("mask", "occlusion", "precision", "runtime", "silence")
+_OF_GENERATORS: Final = ("mask", "precision", "runtime", "silence")
 #: Options that mean nothing where nothing is restored.
 _OF_RESTORING: Final = ("restore_strength", "restore_area")
 
@@ -56,8 +57,9 @@ class LipSyncTask:
     def __init__(self, spec: TaskSpec) -> None:
         self.spec = spec
         self._selectors = tuple(_selector(text) for text in (spec.option("face"), *spec.speakers))
-        self._backend = _backend(spec)
-        self._restorer = _restorer(spec)
+        self._parts = _parts(spec)
+        self._backend = _backend(spec, self._parts)
+        self._restorer = _restorer(spec, self._parts)
         self._scanner: FaceScanner | None = None
         self._watch = Watch()
 
@@ -72,11 +74,13 @@ class LipSyncTask:
     @property
     def models(self) -> tuple[str, ...]:
         """Networks of the device's residents that a batch uses, in order."""
-        return self._backend.models + self._restorer.models
+        parts = () if self._parts is None else (self._parts.name,)
+        return self._backend.models + parts + self._restorer.models
 
     def demands(self, format: PictureFormat) -> tuple[Demand, ...]:
         """What each of `models` asks of the device."""
-        return self._backend.demands() + self._restorer.demands(format)
+        parts = () if self._parts is None else (self._parts.demand(),)
+        return self._backend.demands() + parts + self._restorer.demands(format)
 
     def digest(self) -> str:
         """Of what is shipped, and of who finds faces: the scan is the same for any other model."""
@@ -93,6 +97,8 @@ class LipSyncTask:
             WeightsError: weights that are here are of another network.
             JobError: a photo that is here shows no face, or several.
         """
+        if self._parts is not None:
+            self._parts.load(device)
         self._backend.load(device)
         self._restorer.load(device)
         if (weights := self.spec.weights_of("detector")) is not None and weights.path:
@@ -108,19 +114,19 @@ class LipSyncTask:
         if self._scanner is None:
             self._scanner = _scanner(self.spec.weights_of("detector"))
         self._scanner.reset()
-        keeper, looks, portraits, clips = CandidateKeeper(), LookKeeper(), PortraitKeeper(), ClipKeeper()
+        keeper, surfaces, portraits, clips = CandidateKeeper(), SurfaceKeeper(), PortraitKeeper(), ClipKeeper()
         found, end = list[FrameFaces](), start
         for batch in batches:
             pictures = PlanePictures(batch)
             for i, faces in enumerate(self._scanner.measure(pictures)):
                 keeper.look(int(batch.source_frames[i]), faces, pictures, i)
-                looks.look(int(batch.source_frames[i]), faces, pictures, i)
+                surfaces.look(faces, pictures, i)
                 clips.look(int(batch.source_frames[i]), faces, pictures, i)
                 portraits.look(int(batch.source_frames[i]), faces, pictures, i, batch.format.upright_size)
                 found.append(faces)
             end = start + len(found)
         arrays = measurements_to_arrays(measurements(found))
-        arrays |= candidates_to_arrays(keeper.kept()) | looks_to_arrays(looks.kept())
+        arrays |= candidates_to_arrays(keeper.kept()) | surfaces_to_arrays(surfaces.kept())
         arrays |= portraits_to_arrays(portraits.kept()) | clips_to_arrays(clips.kept())
         return UnitMeasurement(start, end, arrays)
 
@@ -199,38 +205,62 @@ class LipSyncTask:
 
     def release(self) -> None:
         self._scanner = None
+        if self._parts is not None:
+            self._parts.release()
         self._backend.release()
         self._restorer.release()
 
 
-def _backend(spec: TaskSpec) -> Backend:
+def _parts(spec: TaskSpec) -> FaceParts | None:
+    """The network that tells parts of faces, where something asks for it.
+
+    Raises:
+        JobError: it is asked for without its weights, or given for nothing.
+    """
+    asked = [f"{name}=parsing" for name in ("mask", "occlusion") if spec.option(name) == "parsing"]
+    given = spec.option("parsing")
+    if asked and given == "none":
+        raise JobError(
+            f"task {spec.name!r}: {', '.join(asked)} needs a network that tells parts of faces; found parsing=none; "
+            "add parsing=face-parsing-18 (fetched by name) or parsing=FILE, or use mask=hull and occlusion=keep"
+        )
+    if given != "none" and not asked:
+        raise JobError(
+            f"task {spec.name!r}: found parsing={given}, which nothing asks for; "
+            "add mask=parsing or occlusion=parsing, or leave it out"
+        )
+    weights = spec.weights_of("parsing")
+    return None if weights is None else FaceParts(weights)
+
+
+def _backend(spec: TaskSpec, parts: FaceParts | None) -> Backend:
     if spec.option("model") == "embedded":
         _refuse_generator_options(spec)
         from tasks.lip_sync.embedded import Embedded
 
-        return Embedded()
+        return Embedded(before=spec.option("occlusion") == "keep", parts=parts)
     from tasks.lip_sync.wav2lip.backend import Generated, Manner
 
     how = Manner(
         precision=spec.option("precision"),
         runtime=spec.option("runtime"),
         like=spec.machine,
-        box=spec.option("mask") == "box",
+        mask=spec.option("mask"),
+        parts=parts,
         before=spec.option("occlusion") == "keep",
         silence=spec.option("silence"),
     )
     return Generated(spec.weights_of("model"), how)
 
 
-def _restorer(spec: TaskSpec) -> Restorer:
+def _restorer(spec: TaskSpec, parts: FaceParts | None) -> Restorer:
     if spec.option("restore") == "none" and (asked := _asked(spec, _OF_RESTORING)):
         raise JobError(
             f"task {spec.name!r}: {', '.join(asked)} is of a restored face; found restore=none; "
             "add restore=gfpgan or restore=FILE, or leave it out"
         )
-    before = spec.option("occlusion") == "keep"
-    how = Restoring(float(spec.option("restore_strength")), spec.option("restore_area"), before)
-    return Restorer(spec.weights_of("restore"), how)
+    how = Restoring(float(spec.option("restore_strength")), spec.option("restore_area"))
+    return Restorer(spec.weights_of("restore"), how, parts)
 
 
 def _asked(spec: TaskSpec, names: Sequence[str]) -> list[str]:

@@ -10,10 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks.faces import points as face
-from tasks.lip_sync.face_frame import FFHQ_SIDE, in_frame
-from tasks.lip_sync.wav2lip.draw import looked_up
-from tasks.lip_sync.wav2lip.mask import hull_edges, soft_masks
-from tasks.lip_sync.wav2lip.occlusion import unhidden
+from tasks.lip_sync.face_frame import FFHQ_SIDE
 
 Array = NDArray[np.float64]
 
@@ -37,22 +34,6 @@ def shown_masks(points: Array, area: str) -> Tensor:
     """(N, 1, 128, 128) from 0 to 1, soft inwards from the edge of `area`; `points` (N, 51, 2) in pixels of the mask."""
     masks = [_soft(_outline(one, area)) for one in points]
     return torch.from_numpy(np.stack(masks) if masks else np.zeros((0, MASK_SIDE, MASK_SIDE), np.float32))[:, None]
-
-
-def uncovered(seen: Tensor, crops: Array, usual: Tensor, masks: Array, points: NDArray[np.floating]) -> Tensor:
-    """(N, 1, 128, 128) from 0 where something lies before the face to 1.
-
-    `seen` (N, 3, 96, 96) are crops as a generator has them, `crops` and `masks` (N, 2, 3) lead from their pixels
-    and from those of a mask to the picture's, `usual` (N, 2, 24, 24, 3) is how each face usually looks.
-    """
-    within = in_frame(crops, points)
-    free = unhidden(seen, usual, soft_masks(hull_edges(within), seen.device), within)
-    found = []
-    for k, (crop, mask) in enumerate(zip(crops, masks, strict=True)):
-        back = np.linalg.inv(crop[:, :2])
-        places = np.concatenate([back @ mask[:, :2], (back @ (mask[:, 2] - crop[:, 2]))[:, None]], 1)
-        found.append(looked_up(free[k : k + 1], places, (MASK_SIDE, MASK_SIDE)))
-    return torch.cat(found)
 
 
 def _outline(points: Array, area: str) -> Array:

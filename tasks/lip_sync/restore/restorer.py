@@ -18,9 +18,11 @@ from tasks.checkpoint import fill, read
 from tasks.device_batch import DeviceBatch
 from tasks.errors import JobError
 from tasks.lip_sync.face_frame import face_frames, ffhq_matrices, in_frame
-from tasks.lip_sync.restore.blend import MASK_SIDE, shown_masks, uncovered, with_own_light
+from tasks.lip_sync.occlusion.parsing import FaceParts
+from tasks.lip_sync.occlusion.plan import hidden_of
+from tasks.lip_sync.occlusion.uncovered import uncovered
+from tasks.lip_sync.restore.blend import MASK_SIDE, shown_masks, with_own_light
 from tasks.lip_sync.wav2lip.draw import box_of_crop, box_of_mask, finer, paste, resized, sample_crop
-from tasks.lip_sync.wav2lip.occlusion import known_looks
 from tasks.nets.gfpgan import GFPGAN, SIDE, gfpgan_of
 from tasks.nets.wav2lip import SIDE as CROP
 from tasks.picture import PictureFormat
@@ -48,8 +50,6 @@ class Restoring:
     "0 the face as drawn .. 1 as restored"
     area: str = "mouth"
     "mouth: mouth and jaw, as far as they were drawn; face: all of it"
-    before: bool = True
-    "what lies before a face stays as it is, where it is known how that face looks"
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,12 @@ class _Faces:
     "(K, 51, 2) in the picture"
     shares: NDArray[np.float64]
     "(K,) 0 the source's own mouth .. 1 the drawn one"
-    crops: NDArray[np.float64] | None
-    "(K, 2, 3) from a generator's crop to the picture; None where none drew"
-    usual: NDArray[np.float32]
-    "(K, 2, 24, 24, 3) how each usually looks in that crop"
+    hidden: NDArray[np.float32]
+    "(K, 11, 20) where something lies before each"
 
     def at(self, start: int, end: int) -> "_Faces":
         some = slice(start, end)
-        crops = None if self.crops is None else self.crops[some]
-        return _Faces(self.frames[some], self.points[some], self.shares[some], crops, self.usual[some])
+        return _Faces(self.frames[some], self.points[some], self.shares[some], self.hidden[some])
 
 
 @dataclass(frozen=True)
@@ -95,7 +92,9 @@ class _Cut:
 class Restorer:
     """The network among those of the device, from `load` to `release`; without weights nothing is restored."""
 
-    def __init__(self, weights: Weights | None, how: Restoring) -> None:
+    def __init__(self, weights: Weights | None, how: Restoring, parts: FaceParts | None = None) -> None:
+        """What `parts` take for no face stays as it is."""
+        self._parts = parts
         self._weights = weights
         self._how = how
         self._residents: Residents | None = None
@@ -176,10 +175,10 @@ class Restorer:
         around = [box_of_crop(head) for head in heads]
         both = zip(faces.frames.tolist(), around, strict=True)
         pictures = [batch.read([frame], [box], tone_mapped=True) for frame, box in both]
-        if faces.crops is not None and self._how.before:
-            crops = [sample_crop(*one) for one in zip(pictures, around, faces.crops, strict=True)]
-            usual = torch.from_numpy(faces.usual).to(batch.device)
-            masks = masks * uncovered(torch.cat(crops), faces.crops, usual, to_masks, faces.points)
+        if faces.hidden.any():
+            masks = masks * uncovered(faces.hidden, faces.points, to_masks, (MASK_SIDE, MASK_SIDE), batch.device)
+        if self._parts is not None:
+            masks = masks * self._parts.shown(batch, faces.frames, faces.points, to_masks, (MASK_SIDE, MASK_SIDE))
         cuts = []
         for k, (rgb, whole, head) in enumerate(zip(pictures, around, heads, strict=True)):
             mask, fine = masks[k : k + 1], finer(head, SIDE)
@@ -218,10 +217,7 @@ def _faces(inputs: TaskInputs) -> _Faces:
     def known(name: str) -> NDArray[np.float64]:
         return np.asarray(inputs.per_frame[name][frames, places], np.float64)
 
-    numbers = inputs.per_frame["face"][frames, places].tolist()
-    crops = known("matrix") if "matrix" in inputs.per_frame else None
-    usual = known_looks(inputs.constant, numbers) if numbers else np.zeros((0, 2, 24, 24, 3), np.float32)
-    return _Faces(frames, known("points"), known("weights"), crops, usual)
+    return _Faces(frames, known("points"), known("weights"), hidden_of(inputs, frames, places))
 
 
 def _run(network: GFPGAN, seen: Tensor, count: int) -> Tensor:

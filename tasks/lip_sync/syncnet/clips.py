@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from tasks.faces import points as layout
 from tasks.faces.measure import FaceMeasurement, FrameFaces
 from tasks.lip_sync.candidates import Cropping, same_place
-from tasks.lip_sync.face_frame import BELOW_CHIN, crop_matrices, face_frames
-from tasks.lip_sync.looks import CHIN
+from tasks.lip_sync.face_frame import BELOW_CHIN, CHIN, crop_matrices, face_frames
 
 #: The side of a face as SyncNet was shown it; the lower half is kept.
 SIDE: Final = 96

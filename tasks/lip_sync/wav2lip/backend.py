@@ -12,12 +12,14 @@ from tasks.device_batch import DeviceBatch
 from tasks.errors import JobError
 from tasks.lip_sync.cast import Cast
 from tasks.lip_sync.face_frame import in_frame
+from tasks.lip_sync.occlusion.parsing import FaceParts
+from tasks.lip_sync.occlusion.plan import hidden_of
+from tasks.lip_sync.occlusion.uncovered import uncovered
 from tasks.lip_sync.seen import Scan
 from tasks.lip_sync.wav2lip.colour import match_colour
 from tasks.lip_sync.wav2lip.draw import box_of_crop, box_of_mask, finer, match_light, paste, resized, sample_crop
-from tasks.lip_sync.wav2lip.mask import box_edges, hull_edges, soft_masks
+from tasks.lip_sync.wav2lip.mask import box_edges, hull_edges, mouth_cells, soft_masks
 from tasks.lip_sync.wav2lip.network import Generator
-from tasks.lip_sync.wav2lip.occlusion import known_looks, mouth_cells, unhidden
 from tasks.lip_sync.wav2lip.plan import plan_generated
 from tasks.mel import BANDS
 from tasks.nets.wav2lip import COLUMNS, SIDE
@@ -42,8 +44,10 @@ class Manner:
     "auto | eager | compile | graphs | onnx"
     like: Machine | None = None
     "What the precision is chosen by, where nodes of a run differ"
-    box: bool = False
-    "the lower half of the crop is shown, not mouth and jaw alone"
+    mask: str = "hull"
+    "hull: mouth and jaw; box: the lower half of the crop; parsing: what of that is face"
+    parts: FaceParts | None = None
+    "what tells face from what lies before it"
     before: bool = True
     "what lies before a face stays there"
     silence: str = "rest"
@@ -64,8 +68,8 @@ class _Faces:
     "(K,) 0 the source's own mouth .. 1 the drawn one"
     mel: NDArray[np.float32]
     "(K, 80, 16)"
-    usual: NDArray[np.float32]
-    "(K, 2, 24, 24, 3) how each usually looks and by how much that varies"
+    hidden: NDArray[np.float32]
+    "(K, 11, 20) where something lies before each"
 
     def at(self, start: int, end: int) -> "_Faces":
         return _Faces(*(getattr(self, name)[start:end] for name in self.__dataclass_fields__))
@@ -108,7 +112,9 @@ class Generated:
 
     def plan(self, scan: Scan, output: OutputFrames, voice: Voice, cast: Cast, offset_seconds: float) -> TaskPlan:
         """Crops of every face in each output frame, and the sound it hears."""
-        return plan_generated(scan, output, voice, cast, offset_seconds, silence=self._how.silence)
+        return plan_generated(
+            scan, output, voice, cast, offset_seconds, silence=self._how.silence, before=self._how.before
+        )
 
     def render(self, batch: DeviceBatch, inputs: TaskInputs) -> None:
         """Draw every mouth of the batch, so many faces at once as the generator takes."""
@@ -127,7 +133,7 @@ class Generated:
 
     def _draw(self, batch: DeviceBatch, faces: _Faces, generator: Generator) -> None:
         boxes = [box_of_crop(matrix) for matrix in faces.matrices]
-        masks = self._masks(faces, batch.device)
+        masks = self._masks(batch, faces)
         inner = [box_of_mask(*one) for one in zip(faces.matrices, masks[:, 0], boxes, strict=True)]
         matrices = [finer(matrix, generator.side) for matrix in faces.matrices]
         crops, regions = [], []
@@ -137,8 +143,6 @@ class Generated:
             regions.append(_within(rgb, around, inside))
         seen = torch.cat(crops)
         points = in_frame(faces.matrices, faces.points)
-        if self._how.before:
-            masks = masks * unhidden(resized(seen, SIDE), torch.from_numpy(faces.usual).to(batch.device), masks, points)
         mel = torch.from_numpy(faces.mel).to(batch.device)[:, None]
         masks = resized(masks, generator.side)
         mouths = mouth_cells(points, batch.device)
@@ -150,11 +154,16 @@ class Generated:
             blended, mask = paste(regions[k], inner[k], matrices[k], drawn[one], shown[one])
             batch.write([frame], [inner[k]], blended, mask, tone_mapped=True)
 
-    def _masks(self, faces: _Faces, device: torch.device) -> Tensor:
-        """(K, 1, 96, 96)"""
-        if self._how.box:
-            return soft_masks(box_edges(len(faces.frames)), device)
-        return soft_masks(hull_edges(in_frame(faces.matrices, faces.points)), device)
+    def _masks(self, batch: DeviceBatch, faces: _Faces) -> Tensor:
+        """(K, 1, 96, 96) what is shown: not where something lies before the face."""
+        hull = self._how.mask == "hull"
+        edges = hull_edges(in_frame(faces.matrices, faces.points)) if hull else box_edges(len(faces.frames))
+        masks = soft_masks(edges, batch.device)
+        if faces.hidden.any():
+            masks = masks * uncovered(faces.hidden, faces.points, faces.matrices, (SIDE, SIDE), batch.device)
+        if self._how.parts is not None:
+            masks = masks * self._how.parts.shown(batch, faces.frames, faces.points, faces.matrices, (SIDE, SIDE))
+        return masks
 
 
 def _within(rgb: Tensor, around: Box, inside: Box) -> Tensor:
@@ -171,8 +180,7 @@ def _faces(inputs: TaskInputs) -> _Faces:
     points, matrices, weights = (
         np.asarray(inputs.per_frame[name][frames, places], np.float64) for name in ("points", "matrix", "weights")
     )
-    usual = known_looks(inputs.constant, inputs.per_frame["face"][frames, places].tolist())
-    return _Faces(frames, matrices, points, weights, heard, usual)
+    return _Faces(frames, matrices, points, weights, heard, hidden_of(inputs, frames, places))
 
 
 def _heard(inputs: TaskInputs, frames: NDArray[np.int64], voices: NDArray[np.int64]) -> NDArray[np.float32]:

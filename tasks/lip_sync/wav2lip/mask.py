@@ -2,13 +2,12 @@
 
 from typing import Final
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tasks.faces import points as face
+from tasks.lip_sync.occlusion.hull import lip_cells, mouth_hull
 from tasks.nets.wav2lip import SIDE
 
 Array = NDArray[np.float64]
@@ -17,15 +16,11 @@ Array = NDArray[np.float64]
 #: or a chin that moves would be seen twice.
 FEATHER: Final = 8.0
 FEATHER_BELOW: Final = 4.0
-#: The hull's edge lies so many crop pixels below the jaw line.
-BELOW_JAW: Final = 4.0
-#: Lips lie inside the hull by this: it holds them enlarged so many times.
-LIP_MARGIN: Final = 1.7
 #: Edges of one mask, the four of the crop among them.
 _EDGES: Final = 40
+#: Crop pixels a side of a cell.
+_CELL: Final = 4
 _EVERYWHERE: Final = (0.0, 0.0, 1e3)
-_JAW: Final = tuple(range(33, 42))
-_NOSTRILS: Final = (45, 46)
 
 
 def hull_edges(points: Array) -> Array:
@@ -42,12 +37,7 @@ def box_edges(count: int) -> Array:
 
 
 def _hull(points: Array) -> list[tuple[float, float, float]]:
-    jaw = points[list(_JAW)]
-    lowered = jaw + np.array([0.0, BELOW_JAW])
-    lips = points[face.OUTER_LIP]
-    beyond = lips.mean(0) + LIP_MARGIN * (lips - lips.mean(0))
-    around = np.concatenate([jaw, lowered, beyond, points[list(_NOSTRILS)]]).astype(np.float32)
-    corners = cv2.convexHull(around)[:, 0].astype(np.float64)
+    corners = mouth_hull(points)
     middle = corners.mean(0)
     lines = []
     for (x, y), (u, v) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
@@ -82,3 +72,8 @@ def soft_masks(edges: Array, device: torch.device) -> Tensor:
     a, b, c = lines[..., 0, None, None], lines[..., 1, None, None], lines[..., 2, None, None]
     inside = (a * along + b * along[:, None] + c).amin(1, keepdim=True).clamp(0, 1)
     return inside * inside * (3 - 2 * inside)
+
+
+def mouth_cells(points: NDArray[np.floating], device: torch.device) -> Tensor:
+    """(N, 1, 24, 24) 1 in the cells of lips and what they may open to."""
+    return torch.from_numpy(lip_cells(points, SIDE // _CELL, _CELL).astype(np.float32))[:, None].to(device)

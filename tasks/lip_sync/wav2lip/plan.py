@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from tasks.lip_sync.cast import Cast
 from tasks.lip_sync.face_frame import chin_of, crop_matrices, face_frames
 from tasks.lip_sync.motion import ease
-from tasks.lip_sync.seen import KEPT_REASONS, Scan, SeenFace, in_places, kept, seen_faces, shows
+from tasks.lip_sync.occlusion.plan import maps_of, told, with_maps
+from tasks.lip_sync.seen import KEPT_REASONS, Scan, SeenFace, in_places, kept, seen_faces
 from tasks.lip_sync.voice import spoken_columns
-from tasks.lip_sync.wav2lip.occlusion import usual_look
 from tasks.lip_sync.wav2lip.rest import resting_frames
 from tasks.mel import COLUMNS_PER_SECOND
 from tasks.nets.wav2lip import COLUMNS, SIDE
@@ -30,8 +30,12 @@ def plan_generated(
     offset_seconds: float,
     *,
     silence: str = "draw",
+    before: bool = True,
 ) -> TaskPlan:
-    """Which faces are drawn in each output frame, where, and what they hear; `silence` as the task's option."""
+    """Which faces are drawn in each output frame, where, and what they hear; `silence` as the task's option.
+
+    With `before` what lies before a mouth stays as the source has it.
+    """
     seen = seen_faces(scan, output, cast)
     voices = (voice, *voice.others)
     first = [first_columns(output.start_seconds, offset_seconds, one.mel.shape[1]) for one in voices]
@@ -41,15 +45,20 @@ def plan_generated(
     weights = [ease(face.showing(face.points)) for face in seen.faces]
     drawn = [weight > 0 for weight in weights]
     chins = [_chin(face) for face in seen.faces]
-    values = [_values(*one) for one in zip(seen.faces, chins, weights, strict=True)]
-    facts = seen.facts(drawn) | {
-        "frames drawn in silence": _count(len(output), seen.faces, drawn, silent),
-        "frames beyond the voice": int(np.count_nonzero(output.start_seconds >= voice.duration_seconds)),
-    }
+    maps = maps_of(scan, seen.faces) if before else [None] * len(seen.faces)
+    values = with_maps([_values(*one) for one in zip(seen.faces, chins, weights, strict=True)], maps)
+    facts = (
+        seen.facts(drawn)
+        | told(len(output), seen.faces, drawn, maps)
+        | {
+            "frames drawn in silence": _count(len(output), seen.faces, drawn, silent),
+            "frames beyond the voice": int(np.count_nonzero(output.start_seconds >= voice.duration_seconds)),
+        }
+    )
     sounds = tuple(SoundWindow(one.mel, at, COLUMNS) for one, at in zip(voices, first, strict=True))
     per_frame = in_places(len(output), seen.faces, drawn, values)
     shown = kept(len(output), seen.faces, drawn)
-    return TaskPlan(per_frame, _usual_looks(scan, seen.faces, chins), sounds, KEPT_REASONS, shown, facts)
+    return TaskPlan(per_frame, {}, sounds, KEPT_REASONS, shown, facts)
 
 
 def _resting(face: SeenFace, silent: NDArray[np.bool_], silence: str) -> SeenFace:
@@ -97,13 +106,3 @@ def _values(face: SeenFace, chin: float, weights: NDArray[np.floating]) -> dict[
     points = face.points
     matrix = crop_matrices(face_frames(points), chin, SIDE)
     return {"points": points, "matrix": matrix, "weights": weights, "voice": np.full(len(points), float(face.voice))}
-
-
-def _usual_looks(scan: Scan, faces: Sequence[SeenFace], chins: Sequence[float]) -> dict[str, NDArray[np.generic]]:
-    """What each face usually looks like, by its number; nothing for a face of too few looks."""
-    usual: dict[str, NDArray[np.generic]] = {}
-    for k, (face, chin) in enumerate(zip(faces, chins, strict=True)):
-        own = [look for look in scan.looks if shows(face, scan.first, look.frame, look.points)]
-        if (look := usual_look(own, chin)) is not None:
-            usual[f"usual{k}"] = look
-    return usual

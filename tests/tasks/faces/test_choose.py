@@ -8,7 +8,7 @@ import pytest
 
 from tasks.faces.choose import ChosenFaces, choose
 from tasks.faces.measure import FrameFaces, measurements
-from tasks.faces.policy import REASONS, counted, reasons
+from tasks.faces.policy import COMES_IN_FRAMES, REASONS, counted, reasons
 from tasks.faces.selector import parse_face_selector
 from tasks.faces.tracks import FaceTrack, associate
 from tests.tasks.faces.test_tracks import measured
@@ -102,3 +102,12 @@ def test_a_single_frame_hidden_is_not_left_out() -> None:
     hidden = np.zeros(len(track.valid), np.float32)
     hidden[8] = 1
     assert not reasons(replace(track, hidden=hidden)).any()
+
+
+def test_a_hand_that_comes_and_goes_is_left_out_with_the_frames_of_its_way() -> None:
+    """While it lies before a part of the mouth it is not yet seen to hide it."""
+    track = film()[1]
+    hidden = np.zeros(len(track.valid), np.float32)
+    hidden[8:13] = 1
+    left = np.flatnonzero(reasons(replace(track, hidden=hidden)) == REASONS.index("hidden"))
+    assert left.tolist() == list(range(8 - COMES_IN_FRAMES, 13 + COMES_IN_FRAMES))

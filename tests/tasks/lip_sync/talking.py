@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from tasks.faces.measure import FrameFaces, measurements, measurements_to_arrays
 from tasks.faces.portraits import portraits_to_arrays
 from tasks.lip_sync.candidates import candidates_to_arrays
-from tasks.lip_sync.looks import looks_to_arrays
+from tasks.lip_sync.occlusion.surface import SurfaceKeeper, surfaces_to_arrays
 from tasks.mel import SAMPLE_RATE
 from tasks.task import UnitMeasurement
 from tests.tasks.lip_sync.faces import PORTRAIT_POINTS, closed_points, measured
@@ -62,5 +62,5 @@ def seen_talking(said: Talk, seconds: NDArray[np.float64]) -> UnitMeasurement:
     closed = closed_points(PORTRAIT_POINTS)
     faces = [measured(closed + (PORTRAIT_POINTS - closed) * (2.0 * wide)) for wide in said.at(seconds)]
     run = measurements([FrameFaces((face,)) for face in faces])
-    nothing = candidates_to_arrays([]) | looks_to_arrays([]) | portraits_to_arrays([])
+    nothing = candidates_to_arrays([]) | surfaces_to_arrays(SurfaceKeeper().kept()) | portraits_to_arrays([])
     return UnitMeasurement(0, len(seconds), measurements_to_arrays(run) | nothing)

@@ -257,7 +257,7 @@ def test_the_shipped_networks_make_the_portrait_speak(monkeypatch: pytest.Monkey
     assert len(task.digest()) == 64
 
 
-@pytest.mark.parametrize("asked", ["silence=keep", "mask=box", "occlusion=draw", "precision=bf16"])
+@pytest.mark.parametrize("asked", ["silence=keep", "mask=box", "precision=bf16"])
 def test_what_only_a_generator_can_do_is_not_passed_over(asked: str) -> None:
     with pytest.raises(JobError, match=f"{asked} is of a generator; found model=embedded.*add model=wav2lip"):
         LipSyncTask(parse_task(f"lip-sync:{asked}"))

@@ -15,11 +15,10 @@ from tasks.device_batch import DeviceBatch
 from tasks.errors import JobError, OutOfVram, WeightsError
 from tasks.faces import points as layout
 from tasks.lip_sync.face_frame import face_frames, ffhq_matrices, in_frame
-from tasks.lip_sync.looks import CHIN
+from tasks.lip_sync.occlusion.plan import HIDDEN
 from tasks.lip_sync.restore import restorer as module
 from tasks.lip_sync.restore.blend import AREAS, MASK_SIDE, shown_masks, with_own_light
 from tasks.lip_sync.task import LipSyncTask
-from tasks.lip_sync.wav2lip.occlusion import usual_look
 from tasks.nets.gfpgan import GFPGAN, SIDE
 from tasks.picture import FrameBatch
 from tasks.residency import residents
@@ -28,8 +27,8 @@ from tasks.task import TaskPlan
 from tasks.weights import Weights
 from tests.tasks.lip_sync.faces import PORTRAIT_POINTS, as_batch
 from tests.tasks.lip_sync.generators import Loud, at_hand
+from tests.tasks.lip_sync.occlusion.made import cells_over
 from tests.tasks.lip_sync.test_task import FRAMES, Talk, concluded, faces, output, pictures, rendered
-from tests.tasks.lip_sync.wav2lip.test_drawing import looks
 from tests.tasks.recipe import inputs, shapes, weights
 
 NARROW = 1 / 32
@@ -226,12 +225,14 @@ def test_what_lies_before_a_face_is_not_restored(tmp_path: Path, monkeypatch: py
         picture[126 + number : 180 + number, 226 + 2 * number : 290] = 25
     clip = as_batch(covered)
     plan = concluded(opened(tmp_path), faces()[:3], output(range(3), clip), clip)
-    usual = usual_look(looks(12), CHIN)
-    assert usual is not None
-    plan = replace(plan, constant={**plan.constant, "usual0": usual})
+    boxes = [(226 + 2 * number, 126 + number, 290, 180 + number) for number in range(3)]
+    hidden = np.stack(
+        [cells_over(points, box) for points, box in zip(plan.per_frame["points"][:, 0], boxes, strict=True)]
+    )
+    known = replace(plan, per_frame={**plan.per_frame, HIDDEN: hidden[:, None]})
     none, kept, drawn = (
-        rendered(opened(tmp_path, options), plan, clip, 3)[0].astype(int)
-        for options in ("restore_strength=0", "", "occlusion=draw")
+        rendered(opened(tmp_path, options), of, clip, 3)[0].astype(int)
+        for options, of in (("restore_strength=0", known), ("", known), ("", plan))
     )
     inner, beside = (0, slice(140, 165), slice(238, 252)), (0, slice(135, 165), slice(198, 214))
     assert np.abs(kept - none)[inner].max() <= 1

@@ -6,12 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from tasks.lip_sync.face_frame import crop_matrices, face_frames, in_frame
-from tasks.lip_sync.looks import CHIN
+from tasks.lip_sync.face_frame import CHIN, crop_matrices, face_frames, in_frame
 from tasks.lip_sync.wav2lip.colour import FARTHEST, STRONGEST, match_colour
 from tasks.lip_sync.wav2lip.draw import match_light
-from tasks.lip_sync.wav2lip.mask import hull_edges, soft_masks
-from tasks.lip_sync.wav2lip.occlusion import mouth_cells
+from tasks.lip_sync.wav2lip.mask import hull_edges, mouth_cells, soft_masks
 from tests.tasks.lip_sync.faces import PORTRAIT_POINTS, cut, portrait
 
 CPU = torch.device("cpu")

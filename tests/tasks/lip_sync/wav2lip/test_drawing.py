@@ -11,16 +11,13 @@ import torch
 
 from tasks.chain import Chain
 from tasks.faces import points as layout
-from tasks.lip_sync.face_frame import CHIN_LIMITS, chin_of, crop_matrices, face_frames, in_frame
-from tasks.lip_sync.looks import CHIN, Look
-from tasks.lip_sync.looks import SIDE as LOOK_SIDE
+from tasks.lip_sync.face_frame import CHIN, CHIN_LIMITS, chin_of, crop_matrices, face_frames, in_frame
 from tasks.lip_sync.wav2lip.draw import box_of_crop, box_of_mask, finer, match_light, paste, resized, sample_crop
 from tasks.lip_sync.wav2lip.mask import box_edges, hull_edges, soft_masks
 from tasks.lip_sync.wav2lip.network import Generator, way_of
-from tasks.lip_sync.wav2lip.occlusion import LEAST_LOOKS, unhidden, usual_look
 from tasks.runtime.choice import Machine, Wish
 from tasks.table import open_task, parse_task
-from tests.tasks.lip_sync.faces import PORTRAIT_POINTS, cut, portrait
+from tests.tasks.lip_sync.faces import PORTRAIT_POINTS, portrait
 from tests.tasks.lip_sync.generators import Loud, at_hand, copying_weights, random_weights, save
 
 CPU = torch.device("cpu")
@@ -120,42 +117,6 @@ def test_light_and_tint_of_the_source_are_taken_over() -> None:
     before, after = ((((x - source).abs() * weight).sum() / weight.sum()).item() for x in (drawn, matched))
     assert after < 0.25 * before
     torch.testing.assert_close(match_light(source, source, masks, nowhere), source)
-
-
-def looks(count: int, hidden: range = range(0)) -> list[Look]:
-    """Pictures of the portrait, some with something black before its mouth."""
-    matrix = crop_matrices(face_frames(PORTRAIT_POINTS[None]), CHIN, LOOK_SIDE)[0]
-    made = []
-    for number in range(count):
-        picture = cut(portrait(), matrix.astype(np.float32), LOOK_SIDE)
-        if number in hidden:
-            picture[24:] = 20
-        _, jpeg = cv2.imencode(".jpg", picture[..., ::-1])
-        made.append(Look(number, PORTRAIT_POINTS, jpeg.tobytes()))
-    return made
-
-
-def test_a_microphone_before_the_mouth_stays_and_a_shade_is_none() -> None:
-    usual = usual_look(looks(12, hidden=range(10, 12)), CHIN)
-    assert usual is not None
-    matrix = crop_of(PORTRAIT_POINTS)
-    seen = torch.from_numpy(cut(portrait(), matrix.astype(np.float32), SIDE)).permute(2, 0, 1)[None].float() / 255
-    points = in_frame(matrix[None], PORTRAIT_POINTS[None])
-    masks = soft_masks(hull_edges(points), CPU)
-    covered = seen.clone()
-    covered[:, :, 60:, 44:] = 0.15
-    shown = torch.cat([seen, covered, 0.7 * seen])
-    free = unhidden(
-        shown, torch.from_numpy(usual)[None].repeat(3, 1, 1, 1, 1), masks.repeat(3, 1, 1, 1), points.repeat(3, 0)
-    )
-    assert float(free[0].min()) == 1.0
-    assert float(free[1, 0, 68:84, 54:70].max()) < 0.1
-    assert float(free[1, 0, 64:80, 20:34].min()) > 0.9, "beside it the mouth is drawn"
-    assert float(free[2].min()) == 1.0, "a darker frame is no hand"
-
-
-def test_of_too_few_looks_nothing_is_said() -> None:
-    assert usual_look(looks(LEAST_LOOKS - 1), CHIN) is None
 
 
 @pytest.fixture(scope="module")
