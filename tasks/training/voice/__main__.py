@@ -20,7 +20,7 @@ from tasks.training.voice.corpus import utterances
 from tasks.training.voice.examples import Example, clip_examples, synthetic_examples
 from tasks.training.voice.figures import clip_offset, spoken_figures
 from tasks.training.voice.mouths import learn_mouths
-from tasks.training.voice.train import calibrate, learn_phonetics
+from tasks.training.voice.train import MEASURED, PHONETIC, calibrate, learn_phonetics
 
 #: The permitted clips in which the person says what is heard; in the others mouths follow a song or nothing.
 TEACHING: Final = (
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> None:
     synthetic = synthetic_examples(options.utterances, options.seed)
     say(f"{sum(example.mel.shape[1] for example in synthetic) / 80:.0f} s of synthetic sound")
     learn_phonetics(net, synthetic, steps=options.steps, seed=options.seed, say=say)
-    calibrate(net, synthetic[:60])
+    calibrate(net, synthetic[:60], PHONETIC)
     offsets = {clip.name: clip_offset(clip, net).seconds for clip in teaching}
     say("offsets by the synthetic networks: " + ", ".join(f"{n} {s * 1000:+.0f} ms" for n, s in offsets.items()))
     examples = clip_examples(teaching, offsets)
@@ -83,7 +83,7 @@ def teach(net: VoiceNet, lesson: Lesson, *, without: str = "") -> VoiceNet:
     known = [example for name, example in lesson.clips.items() if name != without]
     learn_mouths(taught, known, lesson.synthetic, steps=lesson.steps, seed=lesson.seed, say=say)
     taught.eval().requires_grad_(False)
-    calibrate(taught, known)
+    calibrate(taught, known, MEASURED)
     return taught
 
 
@@ -119,7 +119,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder with MANIFEST.tsv and faces/")
     parser.add_argument("--teacher", type=Path, required=True, help="the FaceMesh checkpoint")
     parser.add_argument("--out", type=Path, required=True, help="the weights file to write")
-    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "reelyard-voice")
+    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "reelyard-mouths")
     parser.add_argument("--utterances", type=int, default=240)
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--mouth-steps", type=int, default=300)

@@ -30,6 +30,8 @@ from tasks.training.landmarks.teacher import (
 
 Array = NDArray[np.float32]
 
+#: (upper, lower) points of the lips' outer edges that face each other in the middle.
+_OUTER_GAPS: Final = ((2, 10), (3, 9), (4, 8))
 #: The teacher's confidence from which a mesh is a face.
 _SURE: Final = 0.5
 
@@ -46,7 +48,9 @@ class Clip:
     times: NDArray[np.float64]
     "(N,) seconds of each measured picture"
     opening: Array
-    "(N,) inner-lip gap over the distance of the outer eye corners"
+    "(N,) inner-lip gap over the distance of the outer eye corners: what judges"
+    parting: Array
+    "(N,) mean of that gap and of how far the lips' outer edges lie apart: what teaches, being the steadier"
     width: Array
     "(N,) inner-lip width over the same distance"
 
@@ -84,13 +88,21 @@ def read_sound(path: Path) -> Array:
 def _measure(path: Path, teacher: FaceMesh) -> dict[str, NDArray[np.floating]]:
     seen = list(_track(path, teacher))
     points = np.array([one for _, one in seen], np.float32).reshape(-1, len(FACEMESH_VERTICES), 2)
-    opening = measure_gap(points) / np.maximum(measure_eye_distance(points), 1e-3)
+    eyes = np.maximum(measure_eye_distance(points), 1e-3)
+    opening = measure_gap(points) / eyes
     return {
         "samples": read_sound(path),
         "times": np.array([time for time, _ in seen], np.float64),
         "opening": opening.astype(np.float32),
+        "parting": ((opening + outer_gap(points) / eyes) / 2).astype(np.float32),
         "width": measure_width(points).astype(np.float32),
     }
+
+
+def outer_gap(points: Array) -> Array:
+    """Mean distance of the facing outer edges of the lips, in pixels: (N, 51, 2) -> (N,)."""
+    upper, lower = (points[:, list(edge)] for edge in zip(*_OUTER_GAPS, strict=True))
+    return np.asarray(np.linalg.norm(lower - upper, axis=2).mean(1), np.float32)
 
 
 def _track(path: Path, teacher: FaceMesh) -> Iterator[tuple[float, Array]]:

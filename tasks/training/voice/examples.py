@@ -88,7 +88,7 @@ def _voiceless(voices: Sequence[Array], rng: Rng) -> Example:
 
 def _measured(clip: Clip, offset: float) -> Example:
     times = np.arange(columns_in(len(clip.samples))) / COLUMNS_PER_SECOND - offset
-    opening = np.interp(times, clip.times, _in_range(clip.opening, 0, 1)).astype(np.float32)
+    opening = np.interp(times, clip.times, _in_range(clip.parting, 0, 1)).astype(np.float32)
     width = np.interp(times, clip.times, _in_range(clip.width, -1, 1)).astype(np.float32)
     unknown = np.zeros_like(opening)
     inside = np.flatnonzero((times >= clip.times[0]) & (times <= clip.times[-1]))

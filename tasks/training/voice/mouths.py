@@ -28,6 +28,9 @@ _MEASURED, _SYNTHETIC = 12, 6  # windows a step
 _SYNTHETIC_WEIGHT: Final = 0.5
 _WIDTH_WEIGHT: Final = 0.3
 _DROPPED: Final = 0.2  # share of hidden channels
+#: Logarithm of how far up its bands a voice is moved, mean and deviation: mostly to smaller throats than those that
+#: teach, for two thirds of what they say is men's. Evenly to both sides teaches the unseen less (0.54 for 0.57).
+_THROAT: Final = (0.08, 0.08)
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,7 @@ def _disturbed_window(stretch: Stretch, rng: Rng) -> Stretch:
 
 def disturb(level: Array, rng: Rng) -> Array:
     """The same speech (80, T) of another voice, through another microphone, with noise, two gaps in its bands."""
-    bands = np.clip(np.arange(BANDS) * np.exp(rng.normal(0, 0.05)) + rng.normal(0, 3), 0, BANDS - 1)
+    bands = np.clip(np.arange(BANDS) / np.exp(rng.normal(*_THROAT)) + rng.normal(0, 3), 0, BANDS - 1)
     shifted = _at(level.T, bands.astype(np.float64)).T
     heard = shifted + _over_bands(rng.normal(0, 0.4, 7)) + rng.normal(0, 0.3)
     if rng.random() < 0.5:

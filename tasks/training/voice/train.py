@@ -18,8 +18,10 @@ Array = NDArray[np.float32]
 
 _WINDOW_COLUMNS: Final = 240
 _BATCH: Final = 16
-#: Shares of level, amplitude and measured networks (each brought to one spread) by answer.
-_SHARES: Final = {"opening": (0.0, 0.0, 1.0), "closure": (0.5, 0.5, 0.0), "width": (0.0, 0.0, 1.0)}
+#: Shares of level, amplitude and measured networks (each brought to one spread) in opening, closure and width: before
+#: the measured ones know anything, and after.
+PHONETIC: Final = ((0.5, 0.5, 0.0), (0.5, 0.5, 0.0), (0.5, 0.5, 0.0))
+MEASURED: Final = ((0.0, 0.0, 1.0), (0.5, 0.5, 0.0), (0.0, 0.0, 1.0))
 
 
 def learn_phonetics(
@@ -79,11 +81,11 @@ def likeness(answer: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
     return unlike + 0.5 * ((answer - wanted) ** 2 * mask).sum() / mask.sum()
 
 
-def calibrate(net: VoiceNet, examples: Sequence[Example]) -> None:
-    """Sets the shares and the scale of `net` so that its answers to `examples` fill the documented ranges."""
+def calibrate(net: VoiceNet, examples: Sequence[Example], wanted_shares: Sequence[Sequence[float]]) -> None:
+    """Sets shares (`PHONETIC`, `MEASURED`) and scale of `net` so that its answers to `examples` fill their ranges."""
     opinions = torch.cat([torch.stack(_answers(net, example))[:, 0] for example in examples], dim=2)
     spread = opinions.std(2).clamp(min=1e-6)  # (3 opinions, 3 answers)
-    wanted = torch.tensor(list(_SHARES.values())).T
+    wanted = torch.tensor(wanted_shares).T
     shares = wanted / spread
     shares[:, 1] = wanted[:, 1]  # closure: logits as they are
     mean = (opinions * shares[:, :, None]).sum(0)
