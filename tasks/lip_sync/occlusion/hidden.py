@@ -27,9 +27,12 @@ from tasks.lip_sync.occlusion.surface import COLUMNS, ROWS, SHAPE, SIDE, Surface
 _STRANGE: Final = 1.0
 _VERY_STRANGE: Final = 1.7
 _LEAST_CELLS: Final = 3
-#: Share of mouth and jaw that a thing covers at least, and frames that it is seen for.
+#: Share of mouth and jaw that a thing covers at least, and frames that it is seen for; on its way it may cover less,
+#: for so many frames.
 _LEAST_SHARE: Final = 0.05
 _LEAST_FRAMES: Final = 4
+_WAY_SHARE: Final = 0.01
+_WAY_FRAMES: Final = 8
 #: Frames in which what is usual is told from one fit, and which may be missing within a run.
 _FIT_FRAMES: Final = 1500
 _GAP_FRAMES: Final = 2
@@ -92,7 +95,8 @@ class _Seen:
         things = np.zeros((len(self.rows), *SHAPE), np.bool_)
         for i, hull, lips in zip(likely.tolist(), *self._face(likely), strict=True):
             begins = (smooth[i] > _VERY_STRANGE) & hull & ~lips
-            things[i] = _things(smooth[i] > _STRANGE, hull, begins, _LEAST_CELLS)
+            if np.count_nonzero(begins) >= _LEAST_CELLS:
+                things[i] = _things(smooth[i] > _STRANGE, hull, begins, _LEAST_CELLS, _LEAST_SHARE)
         things = _lasting(things, covered, frames)
         if not things.any():
             return nothing
@@ -114,18 +118,16 @@ class _Seen:
         return inner[:, ROWS, COLUMNS], lip_cells(within, SIDE, _CELL)[:, ROWS, COLUMNS]
 
 
-def _things(strange: Cells, hull: Cells, touched: Cells, least: int) -> Cells:
-    """(11, 20) strange cells that hang together, cover enough of the hull and hold so many that are touched.
+def _things(strange: Cells, hull: Cells, touched: Cells, least: int, share: float) -> Cells:
+    """(11, 20) strange cells that hang together, cover a share of the hull and hold so many that are touched.
 
     Without small holes.
     """
     found = np.zeros(SHAPE, np.bool_)
-    if np.count_nonzero(touched) < least:
-        return found
     count, parts = cv2.connectedComponents(strange.astype(np.uint8), connectivity=8)
     for number in range(1, count):
         part = parts == number
-        covers = np.count_nonzero(part & hull) >= _LEAST_SHARE * np.count_nonzero(hull)
+        covers = np.count_nonzero(part & hull) >= share * np.count_nonzero(hull)
         if covers and np.count_nonzero(part & touched) >= least:
             found |= part | (cv2.morphologyEx(part.astype(np.uint8), cv2.MORPH_CLOSE, _NEIGHBOURS) > 0)
     return found
@@ -150,12 +152,14 @@ def _lasting(things: Cells, covered: NDArray[np.bool_], frames: NDArray[np.int64
 def _followed(things: Cells, strange: Cells, hull: Cells, frames: NDArray[np.int64]) -> Cells:
     """With what is strange in the place of a thing, in frames after it and before it."""
     out = things.copy()
-    some = np.flatnonzero(things.any((1, 2)))
-    for first, step, last in ((1, 1, len(out)), (len(out) - 2, -1, -1)) if len(some) else ():
+    for first, step, last in ((1, 1, len(out)), (len(out) - 2, -1, -1)):
+        way = 0
         for i in range(first, last, step):
             beside = out[i - step]
-            if beside.any() and not out[i].any() and abs(int(frames[i] - frames[i - step])) <= _GAP_FRAMES:
-                out[i] = _things(strange[i], hull[i], strange[i] & _wider(beside), 1)
+            way = 0 if things[i].any() else way + 1
+            close = abs(int(frames[i] - frames[i - step])) <= _GAP_FRAMES
+            if 0 < way <= _WAY_FRAMES and close and beside.any() and not out[i].any():
+                out[i] = _things(strange[i], hull[i], strange[i] & _wider(beside), 1, _WAY_SHARE)
     return out
 
 
