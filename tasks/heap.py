@@ -13,9 +13,8 @@ import ctypes
 import threading
 from typing import Final
 
-#: Smaller than a plane of luma from 720 lines up, larger than a mouth's crop in three floats a pixel, which comes
-#: and goes many times a picture; what is smaller costs less to keep than to map anew.
-_PLANE_BYTES: Final = 896 << 10
+#: Smaller than a plane of luma from 720 lines up; what is smaller costs less to keep than to map anew.
+_PLANE_BYTES: Final = 512 << 10
 #: Free bytes at a heap's end that are kept; else every packet's buffer would be a system call.
 _KEPT_BYTES: Final = 4 << 20
 #: The largest that glibc takes (HEAP_MAX_SIZE / 2), and as much as one picture's layers take together.
