@@ -1,6 +1,7 @@
 """`reelyard doctor --vram`: a job's arithmetic before any of it is rendered."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def test_the_arithmetic_of_a_chain_on_room_for_one_and_a_half_networks(folder: P
     assert lines[0].startswith("device c")
     assert f"of {WIDTH}x{HEIGHT}: " in lines[1] and f"of {2 * WIDTH}x{2 * HEIGHT}: " in lines[2]
     assert "besides the network" in lines[1] and lines[3] == "15,000 bytes for models, as asked for"
-    uses = [line for line in lines if line[0].isdigit() and line[1] == "."]
+    uses = [line for line in lines if re.match(r"\d+\. ", line)]
     assert [(" comes" in line, " leave" in line) for line in uses] == [(True, False), (True, True)] + 2 * [(True, True)]
     assert not residents.residents_on("cpu").pool.sizes, "nothing stays loaded"
 

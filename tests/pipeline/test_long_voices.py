@@ -91,7 +91,8 @@ def test_a_long_voice_moves_the_mouth_alike_from_its_first_to_its_last_minute(
     assert np.abs(turn - turn[0]).max() > 12, "the mouth moves"
     assert unlike(frames, rate).max() <= 3
     end = slice(-int(ROUND_SECONDS * rate), -2)
-    assert np.abs(frames[end].astype(np.int16) - short[end]).max() <= 3
+    # Voices are heard against the whole of their sound, of which a short one has less.
+    assert np.abs(frames[end].astype(np.int16) - short[end]).max() <= 6
 
 
 def _sixteen_bits(found: np.ndarray) -> np.ndarray:
